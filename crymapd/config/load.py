@@ -1,0 +1,37 @@
+"""One way to read a TOML file into a typed object."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TypeVar
+
+import msgspec
+
+from crymapd.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def parse(text: bytes, kind: type[T], where: str) -> T:
+    """TOML octets as an object of a msgspec Struct type; `where` names the file in errors.
+
+    Raises:
+        ConfigError: not UTF-8, not TOML, an unknown key, a missing key, a wrong type.
+    """
+    try:
+        table = tomllib.loads(text.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: not UTF-8 text ({error.reason} at octet {error.start})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from None
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_readable(str(error))}") from None
+
+
+def _readable(message: str) -> str:
+    """msgspec says "Expected `str`, got `int` - at `$.tls.private_key`"; we put the key first."""
+    problem, _, path = message.partition(" - at `$")
+    key = path.rstrip("`").lstrip(".")
+    return f"key `{key}`: {problem}" if key else problem

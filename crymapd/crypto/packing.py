@@ -1,0 +1,269 @@
+"""What happens to a message between the clear octets and the cipher: unbase64, brotli, Padme.
+
+The packed form is a sequence of records, compressed as a whole when that helps:
+
+    0x00  varint n, n octets                              octets as they are
+    0x01  u8 w, u8 e, varint k, k*w*3/4 octets            k lines of w base64 characters, each
+                                                          ended by CRLF (e=0) or LF (e=1)
+    0xff  varint total                                    the end, and the length of the original
+
+A record 0x01 is written only where encoding again gives the very same octets.  The first octet of
+the packed stream is the codec: 0 stored, 1 brotli.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+
+import brotli
+
+from crymapd.errors import Damaged
+
+WINDOW = 256 * 1024
+_VERBATIM, _BASE64, _END = 0x00, 0x01, 0xFF
+_STORED, _BROTLI = 0, 1
+_LINE_ENDS = (b"\r\n", b"\n")
+# A run of at least four equally long lines; the first line's length is then demanded of the others.
+_CANDIDATE = re.compile(rb"(?<![^\n])([A-Za-z0-9+/]{40,250})(\r?\n)")
+_RUNS: dict[tuple[int, bytes], re.Pattern[bytes]] = {}
+_LEAST_LINES = 4
+_QUALITY = 5
+_BROTLI_WINDOW = 20
+_BROTLI_BLOCK = 18
+_OUTPUT_LIMIT = 1 << 18
+
+
+def varint(number: int) -> bytes:
+    """LEB128: seven bits an octet, least significant first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def padme(length: int) -> int:
+    """The padded length of Padme (PURBs, section 4): at most 12 % more, few distinct lengths."""
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    low_bits = exponent - exponent.bit_length()
+    mask = (1 << low_bits) - 1
+    return (length + mask) & ~mask
+
+
+class Packer:
+    """Clear octets in, packed octets out, a window at a time."""
+
+    def __init__(self) -> None:
+        self._window = bytearray()
+        self._codec: int | None = None
+        self._brotli: brotli.Compressor | None = None
+        self.clear_length = 0
+        self.packed_length = 0
+
+    def process(self, data: bytes) -> bytes:
+        self._window += data
+        self.clear_length += len(data)
+        if len(self._window) < WINDOW:
+            return b""
+        # Keep the unfinished last line, so that a base64 run is not cut more often than needed.
+        cut = self._window.rfind(b"\n", 0, len(self._window)) + 1 or len(self._window)
+        ready = bytes(self._window[:cut])
+        del self._window[:cut]
+        return self._emit(b"".join(records(ready)))
+
+    def finish(self) -> bytes:
+        """The rest, with the end record."""
+        ready = b"".join(records(bytes(self._window))) + bytes((_END,)) + varint(self.clear_length)
+        self._window.clear()
+        out = self._emit(ready)
+        if self._brotli is not None:
+            last = self._brotli.finish()
+            self.packed_length += len(last)
+            out += last
+        return out
+
+    def _emit(self, ready: bytes) -> bytes:
+        head = b""
+        if self._codec is None:
+            self._codec = _BROTLI if _helps(ready) else _STORED
+            head = bytes((self._codec,))
+            if self._codec == _BROTLI:
+                self._brotli = brotli.Compressor(
+                    mode=brotli.MODE_TEXT, quality=_QUALITY, lgwin=_BROTLI_WINDOW, lgblock=_BROTLI_BLOCK
+                )
+        packed = head + (self._brotli.process(ready) if self._brotli is not None else ready)
+        self.packed_length += len(packed)
+        return packed
+
+
+def _helps(sample: bytes) -> bool:
+    """Whether compressing pays: judged by a quick look at the first window."""
+    return len(brotli.compress(sample[:65536], quality=1)) < len(sample[:65536]) * 0.95
+
+
+def records(data: bytes) -> Iterator[bytes]:
+    """A window as records, without the end."""
+    done = position = 0
+    while True:
+        candidate = _CANDIDATE.search(data, position)
+        if candidate is None:
+            break
+        width, ending = len(candidate[1]), candidate[2]
+        run = _run_pattern(width, ending).match(data, candidate.start())
+        position = candidate.end()
+        if run is None or width % 4:
+            continue
+        text = run[0]
+        decoded = binascii.a2b_base64(text)
+        if encode_lines(decoded, width, ending) != text:
+            continue
+        if run.start() > done:
+            yield from _verbatim(data[done : run.start()])
+        lines = len(text) // (width + len(ending))
+        yield bytes((_BASE64, width, _LINE_ENDS.index(ending))) + varint(lines) + decoded
+        done = position = run.end()
+    if done < len(data):
+        yield from _verbatim(data[done:])
+
+
+def _verbatim(data: bytes) -> Iterator[bytes]:
+    yield bytes((_VERBATIM,)) + varint(len(data)) + data
+
+
+def _run_pattern(width: int, ending: bytes) -> re.Pattern[bytes]:
+    found = _RUNS.get((width, ending))
+    if found is None:
+        found = re.compile(b"(?:[A-Za-z0-9+/]{%d}%s){%d,}" % (width, ending, _LEAST_LINES))
+        _RUNS[width, ending] = found
+    return found
+
+
+def encode_lines(data: bytes, width: int, ending: bytes) -> bytes:
+    """Whole lines of `width` base64 characters."""
+    step = width * 3 // 4
+    text = binascii.b2a_base64(data, newline=False)
+    if len(data) % step:
+        raise Damaged("a base64 record does not end with a whole line")
+    return b"".join([text[at : at + width] + ending for at in range(0, len(text), width)])
+
+
+class Unpacker:
+    """Packed octets in, clear octets out; never more than `limit` octets in all."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._codec: int | None = None
+        self._brotli: brotli.Decompressor | None = None
+        self._buffer = bytearray()
+        self._verbatim_left = 0
+        self._lines_left = 0
+        self._width = 0
+        self._ending = b""
+        self.clear_length = 0
+        self.ended = False
+
+    def process(self, data: bytes) -> Iterator[bytes]:
+        """Clear octets that this much packed input yields. Raises Damaged."""
+        if self.ended and data:
+            raise Damaged("there is something after the end record")
+        if self._codec is None and data:
+            self._codec = data[0]
+            data = data[1:]
+            if self._codec == _BROTLI:
+                self._brotli = brotli.Decompressor()
+            elif self._codec != _STORED:
+                raise Damaged("unknown codec")
+        for piece in self._decompress(data):
+            self._buffer += piece
+            for clear in self._records():
+                self.clear_length += len(clear)
+                if self.clear_length > self._limit:
+                    raise Damaged("the message is longer than it may be")
+                yield clear
+
+    def finish(self) -> None:
+        """Raises Damaged unless the end record came."""
+        if not self.ended:
+            raise Damaged("the message has no end")
+
+    def _decompress(self, data: bytes) -> Iterator[bytes]:
+        if self._brotli is None:
+            yield data
+            return
+        try:
+            while not self._brotli.is_finished():
+                piece = self._brotli.process(data, output_buffer_limit=_OUTPUT_LIMIT)
+                data = b""
+                if piece:
+                    yield piece
+                elif self._brotli.can_accept_more_data():
+                    return
+        except brotli.error as error:
+            raise Damaged("the compressed data is not what was written") from error
+
+    def _records(self) -> Iterator[bytes]:
+        while self._buffer and not self.ended:
+            if self._verbatim_left:
+                piece = bytes(self._buffer[: self._verbatim_left])
+                self._verbatim_left -= len(piece)
+            elif self._lines_left:
+                step = self._width * 3 // 4
+                lines = min(self._lines_left, len(self._buffer) // step)
+                if not lines:
+                    return
+                decoded = bytes(self._buffer[: lines * step])
+                self._lines_left -= lines
+                del self._buffer[: lines * step]
+                yield encode_lines(decoded, self._width, self._ending)
+                continue
+            elif not self._head():
+                return
+            else:
+                continue
+            del self._buffer[: len(piece)]
+            yield piece
+
+    def _head(self) -> bool:
+        """Read the head of a record; False when more input is needed."""
+        kind = self._buffer[0]
+        at = 3 if kind == _BASE64 else 1
+        parsed = _read_varint(self._buffer, at)
+        if parsed is None:
+            return False
+        number, after = parsed
+        if kind == _VERBATIM:
+            self._verbatim_left = number
+        elif kind == _BASE64:
+            self._width, ending = self._buffer[1], self._buffer[2]
+            if self._width % 4 or not self._width or ending >= len(_LINE_ENDS):
+                raise Damaged("a base64 record is malformed")
+            self._ending, self._lines_left = _LINE_ENDS[ending], number
+        elif kind == _END:
+            if number != self.clear_length or len(self._buffer) != after:
+                raise Damaged("the message has another length than it says")
+            self.ended = True
+            self._buffer.clear()
+            return True
+        else:
+            raise Damaged("unknown record")
+        del self._buffer[:after]
+        return True
+
+
+def _read_varint(data: bytearray, at: int) -> tuple[int, int] | None:
+    number = shift = 0
+    while at < len(data):
+        octet = data[at]
+        number |= (octet & 0x7F) << shift
+        at += 1
+        if octet < 0x80:
+            return number, at
+        shift += 7
+        if shift > 63:
+            raise Damaged("a number is too long")
+    return None

@@ -1,0 +1,80 @@
+"""Sealing key pairs: HPKE (RFC 9180) base mode with the hybrid KEM ML-KEM-768 + X25519.
+
+A public half seals for the owner without any secret; the private half is wrapped under a key
+derived from the master key.
+"""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import (
+    AEAD,
+    KDF,
+    KEM,
+    MLKEM768X25519PrivateKey,
+    MLKEM768X25519PublicKey,
+    Suite,
+)
+
+from crymapd.crypto.secret import Secret
+from crymapd.errors import Damaged
+
+_SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+MLKEM_SEED, X25519_BYTES, MLKEM_PUBLIC = 64, 32, 1184
+PRIVATE_BYTES = MLKEM_SEED + X25519_BYTES
+PUBLIC_BYTES = MLKEM_PUBLIC + X25519_BYTES
+OVERHEAD = 1136
+"""Octets a sealed value is longer than the clear one: 1120 of encapsulation, 16 of tag."""
+
+
+class SealingKey:
+    """A public half: `raw` is the ML-KEM-768 encapsulation key (1184 octets), then X25519 (32)."""
+
+    __slots__ = ("_key", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        """Raises Damaged unless `raw` is a valid public key."""
+        try:
+            if len(raw) != PUBLIC_BYTES:
+                raise ValueError("wrong length")
+            self._key = MLKEM768X25519PublicKey(
+                MLKEM768PublicKey.from_public_bytes(raw[:MLKEM_PUBLIC]),
+                X25519PublicKey.from_public_bytes(raw[MLKEM_PUBLIC:]),
+            )
+        except ValueError as error:
+            raise Damaged("not a public sealing key") from error
+        self.raw = raw
+
+    def seal(self, clear: bytes, info: bytes) -> bytes:
+        return _SUITE.encrypt(clear, self._key, info)
+
+
+class OpeningKey:
+    """A private half; `raw` is the ML-KEM seed (64 octets), then the X25519 scalar (32)."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, raw: Secret) -> None:
+        """Raises Damaged unless `raw` has the right length."""
+        data = raw.reveal()
+        if len(data) != PRIVATE_BYTES:
+            raise Damaged("not a private sealing key")
+        mlkem = MLKEM768PrivateKey.from_seed_bytes(data[:MLKEM_SEED])
+        x25519 = X25519PrivateKey.from_private_bytes(data[MLKEM_SEED:])
+        self._key = MLKEM768X25519PrivateKey(mlkem, x25519)
+        self.public = SealingKey(mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw())
+
+    def open(self, sealed: bytes, info: bytes) -> bytes:
+        """Raises Damaged when it was sealed for another key, with other info, or altered."""
+        try:
+            return _SUITE.decrypt(sealed, self._key, info)
+        except Exception as error:  # InvalidTag, or ValueError for a malformed encapsulation
+            raise Damaged("the sealed header does not open") from error
+
+
+def generate() -> Secret:
+    """A fresh private half in its raw form."""
+    return Secret(
+        MLKEM768PrivateKey.generate().private_bytes_raw() + X25519PrivateKey.generate().private_bytes_raw()
+    )

@@ -1,0 +1,90 @@
+"""Key slots: the master key wrapped under what a person knows, as in LUKS.
+
+Each slot can open the account by itself; changing a password re-wraps one slot.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from argon2.low_level import Type, hash_secret_raw
+
+from crymapd.crypto.secret import KEY_BYTES, Secret, unwrap, wrap
+from crymapd.errors import BadCredentials, Damaged
+
+SALT_BYTES = 16
+MAX_PASSWORD_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Argon2:
+    """Argon2id parameters (RFC 9106): memory in KiB, passes, lanes."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+    def weaker_than(self, other: Argon2) -> bool:
+        return self.memory_kib * self.passes < other.memory_kib * other.passes
+
+
+CURRENT = Argon2(memory_kib=64 * 1024, passes=3, lanes=1)
+# What a slot may ask of us: a forged user.toml must not turn a login into a denial of service.
+_CEILING = Argon2(memory_kib=1024 * 1024, passes=16, lanes=8)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordSlot:
+    """A master key wrapped under a password."""
+
+    argon2: Argon2
+    salt: bytes
+    wrapped: bytes
+
+    def open(self, password: str, context: bytes) -> Secret:
+        """The master key.
+
+        Raises:
+            BadCredentials: wrong password, or a slot that is not of this account.
+        """
+        if (self.argon2.memory_kib > _CEILING.memory_kib or self.argon2.passes > _CEILING.passes
+                or self.argon2.lanes > _CEILING.lanes):
+            raise BadCredentials("the key slot asks for more memory or time than is sane")
+        try:
+            return unwrap(_stretch(password, self.salt, self.argon2), self.wrapped, context)
+        except Damaged:
+            raise BadCredentials("wrong user name or password") from None
+
+
+def new_password_slot(master: Secret, password: str, context: bytes, argon2: Argon2 = CURRENT) -> PasswordSlot:
+    """Wrap the master key under a password; `context` binds the slot to its account."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    return PasswordSlot(argon2, salt, wrap(_stretch(password, salt, argon2), master, context))
+
+
+def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tuple[int, Secret]:
+    """Index and master key of the first slot that the password opens; BadCredentials when none."""
+    for index, slot in enumerate(slots):
+        try:
+            return index, slot.open(password, context)
+        except BadCredentials:
+            continue
+    raise BadCredentials("wrong user name or password")
+
+
+def spend_time(password: str) -> None:
+    """Do the work of opening one slot, for a user who does not exist."""
+    _stretch(password, bytes(SALT_BYTES), CURRENT)
+
+
+def _stretch(password: str, salt: bytes, argon2: Argon2) -> Secret:
+    raw = password.encode("utf-8", "surrogateescape")[:MAX_PASSWORD_BYTES]
+    return Secret(hash_secret_raw(raw, salt, argon2.passes, argon2.memory_kib, argon2.lanes, KEY_BYTES, Type.ID))
+
+
+def generate_password() -> str:
+    """Four groups of five letters and digits that are not mistaken for one another (about 99 bits)."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))

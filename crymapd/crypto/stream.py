@@ -1,0 +1,213 @@
+"""A sealed message file: who can open it, what is known about it, and its octets.
+
+    magic       7 octets   "crymapM"
+    version     u8         1
+    key name    u8 n, n octets (ASCII)
+    sealed      u16 n (big endian), n octets: HPKE of the metadata, info = prefix | account id
+    stream      24 octets  secretstream header
+    chunks      each 65536 clear octets (the last fewer) + 17; the last carries the FINAL tag
+
+A clear chunk is u32 n (big endian), n packed octets (`packing`), then zeros: Padme padding, which
+hides the length of the message, fills the end of the last chunks.
+
+Everything before the stream header is the prefix; its SHA-256 is the associated data of every
+chunk.  So no chunk, header or file can be exchanged for another without being noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+from nacl import bindings as sodium
+from nacl.exceptions import CryptoError
+
+from crymapd.crypto.packing import Packer, Unpacker, padme
+from crymapd.crypto.sealing import OpeningKey, SealingKey
+from crymapd.crypto.secret import KEY_BYTES, Secret
+from crymapd.errors import Damaged
+
+MAGIC = b"crymapM\x01"
+CHUNK = 64 * 1024
+_COUNT = 4
+_ROOM = CHUNK - _COUNT
+_TAG = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
+_STREAM_HEADER = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
+_MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+_FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
+_METADATA_BLOCK = 64
+_MAX_SEALED = 16 * 1024
+
+
+class Metadata(msgspec.Struct, frozen=True, array_like=True):
+    """What is sealed beside the message; on disk u16 n, a MessagePack array of n octets
+    in this order, zeros up to a multiple of 64 octets.
+
+    Attributes:
+        body_key: 32 octets, the key of the stream.
+        email_id: 16 random octets, the message's EMAILID (RFC 8474) for ever.
+        received: INTERNALDATE in seconds since 1970 UTC.
+        zone: its zone in minutes east of UTC.
+        size: octets of the message, where it was known when the file was begun.
+        mailbox: where it should go.
+        flags: the flags it should have.
+    """
+
+    body_key: bytes
+    email_id: bytes
+    received: int
+    zone: int = 0
+    size: int | None = None
+    mailbox: str = "INBOX"
+    flags: tuple[str, ...] = ()
+
+
+def new_metadata(
+    received: int, zone: int, mailbox: str, flags: tuple[str, ...] = (), size: int | None = None
+) -> Metadata:
+    """Metadata with a fresh body key and EMAILID."""
+    return Metadata(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(16), received, zone, size, mailbox, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """For whom to seal: a key by name and the account's id."""
+
+    key_name: str
+    key: SealingKey
+    account_id: bytes
+
+
+class SealedWriter:
+    """Clear octets in, a sealed file out, in constant memory.
+
+    `name` after `finish` is the lower-case hex SHA3-256 of the file's octets.
+    """
+
+    def __init__(self, write: Callable[[bytes], object], recipient: Recipient, metadata: Metadata) -> None:
+        self._write = write
+        self._digest = hashlib.sha3_256()
+        self._packer = Packer()
+        self._pending = bytearray()
+        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
+        prefix = _prefix(recipient, metadata)
+        self._bound = hashlib.sha256(prefix).digest()
+        self._put(prefix + sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, metadata.body_key))
+
+    def write(self, data: bytes) -> None:
+        """Any amount of the message, in order."""
+        self._pending += self._packer.process(data)
+        while len(self._pending) > _ROOM:
+            self._chunk(_ROOM, 0, _MESSAGE)
+
+    def finish(self) -> None:
+        self._pending += self._packer.finish()
+        padding = padme(self._packer.packed_length) - self._packer.packed_length
+        while len(self._pending) + padding > _ROOM:
+            used = min(len(self._pending), _ROOM)
+            self._chunk(used, _ROOM - used, _MESSAGE)
+            padding -= _ROOM - used
+        self._chunk(len(self._pending), padding, _FINAL)
+
+    @property
+    def name(self) -> str:
+        return self._digest.hexdigest()
+
+    @property
+    def clear_length(self) -> int:
+        return self._packer.clear_length
+
+    def _chunk(self, used: int, padding: int, tag: int) -> None:
+        clear = used.to_bytes(_COUNT, "big") + self._pending[:used] + bytes(padding)
+        del self._pending[:used]
+        self._put(sodium.crypto_secretstream_xchacha20poly1305_push(self._state, clear, self._bound, tag))
+
+    def _put(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._write(data)
+
+
+def _prefix(recipient: Recipient, metadata: Metadata) -> bytes:
+    packed = msgspec.msgpack.encode(metadata)
+    encoded = len(packed).to_bytes(2, "big") + packed
+    encoded += bytes(-len(encoded) % _METADATA_BLOCK)
+    name = recipient.key_name.encode()
+    head = MAGIC + bytes((len(name),)) + name
+    sealed = recipient.key.seal(encoded, head + recipient.account_id)
+    return head + len(sealed).to_bytes(2, "big") + sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a sealed file, not yet opened."""
+
+    key_name: str
+    sealed: bytes
+    info_head: bytes
+    bound: bytes
+
+    def open(self, key: OpeningKey, account_id: bytes) -> Metadata:
+        """Raises Damaged when it was not sealed for this key and account."""
+        clear = key.open(self.sealed, self.info_head + account_id)
+        length = int.from_bytes(clear[:2], "big")
+        try:
+            return msgspec.msgpack.decode(clear[2 : 2 + length], type=Metadata)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Damaged("the sealed header holds no metadata") from error
+
+
+def read_head(file: BinaryIO) -> Head:
+    """Read up to the stream. Raises Damaged for anything that is not a sealed message."""
+    magic = _exactly(file, len(MAGIC) + 1)
+    if magic[: len(MAGIC)] != MAGIC:
+        raise Damaged("not a sealed message of a version we know")
+    name = _exactly(file, magic[-1])
+    length = _exactly(file, 2)
+    size = int.from_bytes(length, "big")
+    if not name.isascii() or size > _MAX_SEALED:
+        raise Damaged("the head of the sealed message is malformed")
+    sealed = _exactly(file, size)
+    head = magic + name
+    return Head(name.decode("ascii"), sealed, head, hashlib.sha256(head + length + sealed).digest())
+
+
+def read_body(file: BinaryIO, head: Head, body_key: Secret, limit: int) -> Iterator[bytes]:
+    """The clear octets in pieces, each authenticated before it is yielded; `file` stands after the head.
+
+    Stopping early reads no further chunk.  Raises Damaged, at the latest at the end.
+    """
+    state = sodium.crypto_secretstream_xchacha20poly1305_state()
+    sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, _exactly(file, _STREAM_HEADER), body_key.reveal())
+    unpacker = Unpacker(limit)
+    final = False
+    while not final:
+        sealed = file.read(CHUNK + _TAG)
+        if len(sealed) < _TAG:
+            raise Damaged("the sealed message is cut short")
+        try:
+            clear, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(state, sealed, head.bound)
+        except (CryptoError, RuntimeError, ValueError) as error:
+            raise Damaged("a chunk of the sealed message is not what was written") from error
+        final = tag == _FINAL
+        yield from unpacker.process(_packed_part(clear))
+    if file.read(1):
+        raise Damaged("there is something after the end of the sealed message")
+    unpacker.finish()
+
+
+def _packed_part(clear: bytes) -> bytes:
+    used = int.from_bytes(clear[:_COUNT], "big")
+    if len(clear) < _COUNT + used:
+        raise Damaged("a chunk of the sealed message is malformed")
+    return clear[_COUNT : _COUNT + used]
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise Damaged("the sealed message is cut short")
+    return data

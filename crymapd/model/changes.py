@@ -1,0 +1,35 @@
+"""What the store announces: values, never callbacks. `imap/update.py` decides when each may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crymapd.model.numbers import ModSeq, Uid
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsChanged:
+    """One message as it now stands; `flags` in wire order."""
+
+    uid: Uid
+    flags: tuple[str, ...]
+    modseq: ModSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened in a mailbox after a modseq, in time proportional to it.
+
+    Attributes:
+        modseq: the mailbox's modseq now.
+        next_uid: the UID the next message will get.
+        flags: changed or new messages, ascending by UID.
+        expunged: UIDs gone, ascending.
+        gone: the mailbox itself was deleted (or became \\Noselect).
+    """
+
+    modseq: ModSeq
+    next_uid: Uid
+    flags: tuple[FlagsChanged, ...] = ()
+    expunged: tuple[Uid, ...] = ()
+    gone: bool = False

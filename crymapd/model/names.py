@@ -1,0 +1,113 @@
+"""Names of mailboxes and users, each with one canonical form that every layer uses.
+
+Mailbox names live only inside the encrypted database, so they may hold anything printable.
+User names become directory names and appear in logs, so they may hold very little.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from crymapd.errors import BadMailboxName, UnsafeName
+
+DELIMITER = "/"
+INBOX = "INBOX"
+MAX_NAME_BYTES = 1000
+MAX_DEPTH = 64
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
+
+SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
+"""The attributes of RFC 6154 section 2 and RFC 8457."""
+SETTABLE_USES = {use.lower(): use for use in SPECIAL_USES if use not in ("\\All", "\\Flagged")}
+"""Those a stored mailbox can have; the two left out are views over all mail, which we do not offer."""
+
+DEFAULT_MAILBOXES = {
+    "Archive": "\\Archive",
+    "Drafts": "\\Drafts",
+    "Sent": "\\Sent",
+    "Spam": "\\Junk",
+    "Trash": "\\Trash",
+}
+
+
+def canonical_mailbox(name: str) -> str:
+    """NFC, without empty levels, with `INBOX` in capitals as the first level (RFC 9051 section 5.1).
+
+    Raises:
+        BadMailboxName: nothing is left, a control character, over 1000 bytes, over 64 levels.
+    """
+    if _CONTROL.search(name):
+        raise BadMailboxName("a mailbox name cannot hold control characters")
+    levels = [level for level in unicodedata.normalize("NFC", name).split(DELIMITER) if level]
+    if not levels:
+        raise BadMailboxName("a mailbox name cannot be empty")
+    if levels[0].upper() == INBOX:
+        levels[0] = INBOX
+    joined = DELIMITER.join(levels)
+    if len(joined.encode()) > MAX_NAME_BYTES or len(levels) > MAX_DEPTH:
+        raise BadMailboxName(f"a mailbox name has at most {MAX_NAME_BYTES} bytes and {MAX_DEPTH} levels")
+    return joined
+
+
+def parents(name: str) -> list[str]:
+    """The names above this one, outermost first."""
+    levels = name.split(DELIMITER)
+    return [DELIMITER.join(levels[:n]) for n in range(1, len(levels))]
+
+
+def mailbox_pattern(reference: str, pattern: str) -> re.Pattern[str]:
+    """A LIST pattern with its reference as a regular expression over canonical names.
+
+    `*` is any run, `%` any run within one level (RFC 9051 section 6.3.9); a first level that
+    spells INBOX matches it in any case.
+    """
+    text = reference + pattern if not reference or reference.endswith(DELIMITER) or pattern.startswith(
+        DELIMITER) else reference + DELIMITER + pattern
+    text = re.sub("/+", "/", unicodedata.normalize("NFC", text)).lstrip(DELIMITER)
+    if len(text) > 1:
+        text = text.rstrip(DELIMITER)
+    first, slash, rest = text.partition(DELIMITER)
+    if first.upper() == INBOX:
+        text = INBOX + slash + rest
+    # Runs of wildcards are one wildcard: otherwise the expression backtracks without bound.
+    text = re.sub(r"[*%]*\*[*%]*", "*", text)
+    text = re.sub(r"%+", "%", text)
+    table = {"*": ".*", "%": f"[^{DELIMITER}]*"}
+    return re.compile("".join(table.get(c) or re.escape(c) for c in text), re.DOTALL)
+
+
+_USER_PUNCTUATION = frozenset("._+@=-")
+MAX_USER_BYTES = 128
+
+
+def canonical_user(name: str) -> str:
+    """The one form of a user name: composed, lower case, letters and digits of one script.
+
+    Raises:
+        UnsafeName: empty, over 128 bytes, a path or option look-alike (`..`, `/`, leading `.` or
+            `-`, trailing `.`), white space, controls, `%`, or letters of several scripts.
+    """
+    if len(name) > MAX_USER_BYTES:
+        raise UnsafeName("a user name has at most 128 bytes")
+    folded = unicodedata.normalize("NFC", name).lower()
+    safe = (
+        folded
+        and len(folded.encode(errors="replace")) <= MAX_USER_BYTES
+        and folded[0] not in ".-+@="
+        and not folded.endswith(".")
+        and ".." not in folded
+        and all(c in _USER_PUNCTUATION or c == "_" or c.isalnum() or unicodedata.category(c) == "Mn" for c in folded)
+        and unicodedata.normalize("NFKC", folded.casefold()) == folded
+        and len(_scripts(folded)) <= 1
+    )
+    if not safe:
+        raise UnsafeName("a user name has letters and digits of one script and . _ + @ = -, begins with a letter or digit")
+    return folded
+
+
+def _scripts(name: str) -> set[str]:
+    """The scripts of the letters: `а` (Cyrillic) in an otherwise Latin name is a disguise."""
+    return {unicodedata.name(c, "?").split()[0] for c in name if c.isalpha()} | (
+        {"DIGIT"} if any(c.isdigit() and not c.isascii() for c in name) else set()
+    )

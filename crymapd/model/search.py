@@ -1,0 +1,88 @@
+"""Search keys (RFC 9051 section 6.4.4) as a tree of small frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Union
+
+from crymapd.model.sequence import SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    key: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    left: SearchKey
+    right: SearchKey
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    keys: tuple[SearchKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HasFlag:
+    """A system flag, a keyword, or `\\Recent`."""
+
+    flag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Message numbers or UIDs."""
+
+    numbers: SequenceSet
+    uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Strictly larger (or smaller) than `octets`."""
+
+    octets: int
+    larger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """`source` is INTERNAL, SENT or SAVED; `relation` is BEFORE, ON or SINCE; the zone is disregarded."""
+
+    source: str
+    relation: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderHas:
+    """A header field whose decoded value holds `text`; an empty text asks only for the field."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyHas:
+    """Decoded text of the body; with `header`, of the headers as well (TEXT)."""
+
+    text: str
+    header: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModSeqSince:
+    """RFC 7162 section 3.1.5: a modseq of at least this."""
+
+    modseq: int
+
+
+SearchKey = Union[All, Not, Or, And, HasFlag, Numbers, Size, Dated, HeaderHas, BodyHas, ModSeqSince]

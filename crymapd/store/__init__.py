@@ -1,0 +1,9 @@
+"""One user's mail at rest.
+
+The path of a message: `inbox` seals it into `new/` without any password; `filing` gives it rows in
+`meta.db` and a place under `messages/`; `mailboxes` and `entries` are what sessions see of it.
+
+The charter: every method of `Mailboxes` and `Entries` is one transaction, transactions do not leave
+this package, and nothing is announced before it is committed.  Only files tell processes of each
+other: SQLite orders the writers, `watch` wakes the readers.
+"""

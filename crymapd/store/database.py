@@ -1,0 +1,160 @@
+"""An encrypted SQLite file: opening, migrations, transactions. The only module that knows apsw.
+
+SQLite3 Multiple Ciphers, ChaCha20-Poly1305 per page under a raw key, write-ahead log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from crymapd.crypto.secret import Secret
+from crymapd.errors import Damaged, NewerStore, StoreBusy
+from crymapd.unix import files
+
+_BUSY_MS = 20_000
+_CACHE_KIB = 1024
+CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One connection. `schema` names the ordered list `schema/<schema>-NNN.sql`."""
+
+    def __init__(self, path: Path, key: Secret, schema: str, *, durable: bool) -> None:
+        """Open, create or migrate.
+
+        Raises:
+            Damaged: not a database under this key, or its pages are altered.
+            NewerStore: written by a newer program.
+            StoreBusy: another process holds it.
+        """
+        self.path = path
+        with translated(path.name):
+            self._connection = apsw.Connection(str(path))
+            try:
+                self._prepare(key, durable)
+                self._migrate(schema)
+            except BaseException:
+                self._connection.close()
+                raise
+        self.execute = self._connection.execute
+        self.executemany = self._connection.executemany
+
+    def _prepare(self, key: Secret, durable: bool) -> None:
+        connection = self._connection
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.execute("PRAGMA cipher = 'chacha20'")
+        connection.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+    def _migrate(self, schema: str) -> None:
+        scripts = _scripts(schema)
+        if self._version() == len(scripts):
+            return
+        with self.write():
+            version = self._version()
+            if version > len(scripts):
+                raise NewerStore(f"{self.path} has format {version}, this program knows {len(scripts)}: upgrade crymapd")
+            for script in scripts[version:]:
+                self._connection.execute(script)
+            self._connection.execute(f"PRAGMA user_version = {len(scripts)}")
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").get)
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """One immediate transaction: committed at the end, rolled back by any exception."""
+        with translated(self.path.name):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                files.checkpoint("commit")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            files.checkpoint("committed")
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """One snapshot for several queries."""
+        with translated(self.path.name):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
+
+    def value(self, query: str, *arguments: object) -> Any:
+        """The only column of the first row, or None."""
+        row = self._connection.execute(query, arguments).fetchone()
+        return None if row is None else row[0]
+
+    def changed_rows(self) -> int:
+        return int(self._connection.changes())
+
+    def last_id(self) -> int:
+        return int(self._connection.last_insert_rowid())
+
+    def data_version(self) -> int:
+        """Differs from before when another connection has committed (no disk is touched)."""
+        with translated(self.path.name):
+            return int(self._connection.execute("PRAGMA data_version").get)
+
+    def copy_to(self, target: Path, key: Secret) -> None:
+        """A consistent copy under the same key, complete in itself (no write-ahead log)."""
+        copy = apsw.Connection(str(target))
+        try:
+            copy.execute("PRAGMA cipher = 'chacha20'")
+            copy.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
+            with copy.backup("main", self._connection, "main") as backup:
+                while not backup.done:
+                    backup.step(256)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            copy.execute("UPDATE settings SET value = 1 WHERE name = 'is_copy'")
+        finally:
+            copy.close()
+
+    def intact(self) -> bool:
+        """Whether every page authenticates and the structure is sound."""
+        try:
+            return bool(self._connection.execute("PRAGMA quick_check").get == "ok")
+        except CORRUPT:
+            return False
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _scripts(schema: str) -> list[str]:
+    folder = resources.files("crymapd.store.schema")
+    names = sorted(item.name for item in folder.iterdir() if item.name.startswith(schema + "-"))
+    return [(folder / name).read_text() for name in names]
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """SQLite's reasons as ours."""
+    try:
+        yield
+    except CORRUPT as error:
+        raise Damaged(f"{name}: {error}") from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreBusy(f"{name}: another process holds it") from error
+    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise OSError(f"{name}: {error}") from error

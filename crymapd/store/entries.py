@@ -1,0 +1,447 @@
+"""Messages in mailboxes: every method is one transaction on `meta.db`, whatever the number of messages.
+
+Rows come out as tuples: a mailbox of 100,000 messages must not become 100,000 objects.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from crymapd.errors import MailboxFull, NoSuchMailbox
+from crymapd.model.changes import Changes, FlagsChanged
+from crymapd.model.flags import DELETED, SEEN, StoreMode
+from crymapd.model.numbers import MAX_UID, ModSeq, Uid
+from crymapd.model.sequence import Range, numbers_in, ranges_of
+from crymapd.store.meta import Meta
+
+MAX_KEYWORDS = 10_000
+_REMEMBERED_EXPUNGES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A sealed file on stable storage, about to get its row.
+
+    Attributes:
+        file: 32 octets, its name.
+        damaged: why it cannot be read, when it could not be opened at filing.
+    """
+
+    file: bytes
+    email_id: bytes
+    body_key: bytes
+    size: int
+    received: int
+    zone: int
+    flags: frozenset[str]
+    damaged: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """What STORE did. `flags`: every addressed message that was not refused, changed or not."""
+
+    flags: list[FlagsChanged] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)
+    modified: list[Uid] = field(default_factory=list)
+
+
+Stored = tuple[int, int, int, int, int, int, int, int, bytes]
+"""uid, flagset, modseq, saved, message id, size, received, zone, email id."""
+
+_STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone, m.email_id"
+
+
+class Entries:
+    """What is in the mailboxes, by mailbox id and ascending disjoint UID ranges."""
+
+    def __init__(self, meta: Meta) -> None:
+        self._meta = meta
+        self._db = meta.db
+        self._placed: list[int] = []
+
+    # Reading
+
+    def uids(self, mailbox: int, below: int, since: int) -> list[int]:
+        """UIDs under `below` that a session must still count: present now, or expunged after modseq `since`."""
+        with self._db.read():
+            present = [
+                row[0]
+                for row in self._db.execute(
+                    "SELECT uid FROM entries WHERE mailbox = ? AND uid < ? ORDER BY uid", (mailbox, below)
+                )
+            ]
+            gone = [
+                row[0]
+                for row in self._db.execute(
+                    "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?", (mailbox, since, below)
+                )
+            ]
+        return sorted(present + gone) if gone else present
+
+    def flags(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[tuple[int, int, int]]:
+        """(uid, flagset, modseq) of present messages, from the entries alone: the fast way."""
+        for low, high in ranges:
+            yield from self._db.execute(
+                "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid",
+                (mailbox, low, high),
+            )
+
+    def stored(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Stored]:
+        """Full rows of present messages."""
+        for low, high in ranges:
+            yield from self._db.execute(
+                f"SELECT {_STORED} FROM entries e JOIN messages m ON m.id = e.message"
+                " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? ORDER BY e.uid",
+                (mailbox, low, high),
+            )
+
+    def expunged(self, mailbox: int, uid: int) -> Stored | None:
+        """A message that was expunged but whose file is still there, for a session not yet told."""
+        row: Stored | None = self._db.execute(
+            f"SELECT {_STORED} FROM expunges e JOIN messages m ON m.id = e.message WHERE e.mailbox = ? AND e.uid = ?"
+            " ORDER BY e.modseq DESC LIMIT 1",
+            (mailbox, uid),
+        ).fetchone()
+        return row
+
+    def first_unseen(self, mailbox: int) -> int | None:
+        """The lowest UID without \\Seen."""
+        found: int | None = self._db.value(
+            "SELECT uid FROM entries WHERE mailbox = ? AND flagset IN (SELECT id FROM flagsets WHERE NOT seen)"
+            " ORDER BY uid LIMIT 1",
+            mailbox,
+        )
+        return found
+
+    def count_below(self, mailbox: int, uid: int) -> int:
+        """How many messages have a smaller UID: a sequence number, without loading the others."""
+        return int(self._db.value("SELECT count(*) FROM entries WHERE mailbox = ? AND uid < ?", mailbox, uid))
+
+    def changes(self, mailbox: int, modseq: int, expunged_since: int) -> Changes:
+        """What happened after two modseqs (for flags and arrivals, and for expunges)."""
+        with self._db.read():
+            now = self._db.execute(
+                "SELECT modseq, next_uid FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
+            ).fetchone()
+            if now is None:
+                return Changes(ModSeq(modseq), Uid(0), gone=True)
+            if now[0] == modseq == expunged_since:
+                return Changes(ModSeq(modseq), Uid(now[1]))
+            changed = self._db.execute(
+                "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND modseq > ?", (mailbox, modseq)
+            ).fetchall()
+            expunged = self._db.execute(
+                "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ?", (mailbox, expunged_since)
+            ).fetchall()
+            flags = tuple(self._told(row) for row in sorted(changed))
+        return Changes(ModSeq(now[0]), Uid(now[1]), flags, tuple(sorted(Uid(uid) for (uid,) in expunged)))
+
+    def _told(self, row: tuple[int, int, int]) -> FlagsChanged:
+        uid, flagset, modseq = row
+        return FlagsChanged(Uid(uid), tuple(self._meta.flags_of(flagset).split()), ModSeq(modseq))
+
+    # Adding
+
+    def append(self, mailbox: int, messages: Sequence[NewMessage], saved: int | None = None) -> tuple[int, list[int]]:
+        """Add messages with consecutive UIDs and one modseq; a file that has a row already is left out.
+
+        Returns:
+            UIDVALIDITY and the new UIDs.
+
+        Raises:
+            NoSuchMailbox: it vanished meanwhile.
+            MailboxFull: UIDs or keywords are used up.
+        """
+        stamp = int(time.time()) if saved is None else saved
+        with self._meta.change():
+            known = {
+                bytes(row[0])
+                for message in messages
+                for row in self._db.execute("SELECT file FROM messages WHERE file = ?", (message.file,))
+            }
+            fresh = [message for message in messages if message.file not in known]
+            uidvalidity, first, modseq = self._reserve(mailbox, len(fresh))
+            for uid, message in enumerate(fresh, first):
+                self._insert(mailbox, uid, message, modseq, stamp)
+            self._count(
+                mailbox,
+                messages=len(fresh),
+                unseen=sum(SEEN not in m.flags for m in fresh),
+                deleted=sum(DELETED in m.flags for m in fresh),
+                octets=sum(m.size for m in fresh),
+            )
+            self._note_placed()
+        self._placed.clear()
+        return uidvalidity, list(range(first, first + len(fresh)))
+
+    def _insert(self, mailbox: int, uid: int, message: NewMessage, modseq: int, saved: int) -> None:
+        self._db.execute(
+            "INSERT INTO messages (file, email_id, body_key, size, received, zone, damaged) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (message.file, message.email_id, message.body_key, message.size, message.received, message.zone, message.damaged),
+        )
+        number = self._db.last_id()
+        flagset = self._flagset(message.flags)
+        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (mailbox, uid, number, flagset, modseq, saved))
+
+    def _flagset(self, flags: frozenset[str]) -> int:
+        number = self._meta.flagset(flags)
+        if self._meta.keyword_count() > MAX_KEYWORDS:
+            raise MailboxFull(f"more than {MAX_KEYWORDS} keywords in the account")
+        return number
+
+    def _reserve(self, mailbox: int, count: int) -> tuple[int, int, int]:
+        """(uidvalidity, first uid, modseq) for `count` new messages."""
+        row = self._db.execute(
+            "SELECT uidvalidity, next_uid, modseq FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
+        ).fetchone()
+        if row is None:
+            raise NoSuchMailbox("the mailbox was deleted")
+        uidvalidity, first, modseq = row
+        if first + count - 1 > MAX_UID:
+            raise MailboxFull("the mailbox has used up its UIDs; move its mail to a new one")
+        if count:
+            modseq += 1
+            self._db.execute(
+                "UPDATE mailboxes SET next_uid = ?, modseq = ? WHERE id = ?", (first + count, modseq, mailbox)
+            )
+        return uidvalidity, first, modseq
+
+    def _count(self, mailbox: int, *, messages: int, unseen: int, deleted: int, octets: int) -> None:
+        self._db.execute(
+            "UPDATE mailboxes SET messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?,"
+            " octets = octets + ? WHERE id = ?",
+            (messages, unseen, deleted, octets, mailbox),
+        )
+
+    def _next_modseq(self, mailbox: int) -> int:
+        found = self._db.value(
+            "UPDATE mailboxes SET modseq = modseq + 1 WHERE id = ? AND selectable RETURNING modseq", mailbox
+        )
+        if found is None:
+            raise NoSuchMailbox("the mailbox was deleted")
+        return int(found)
+
+    # Where the files are
+
+    def unplaced(self) -> list[tuple[int, bytes]]:
+        """(id, file) of messages whose file may not have reached its final place."""
+        return self._db.execute("SELECT id, file FROM messages WHERE placed = 0").fetchall()
+
+    def placed(self, numbers: Iterable[int]) -> None:
+        """Remember with the next write that these files are in place; losing this costs only a look."""
+        self._placed.extend(numbers)
+
+    def flush_placed(self) -> None:
+        if self._placed:
+            with self._meta.change():
+                self._note_placed()
+            self._placed.clear()
+
+    def _note_placed(self) -> None:
+        self._db.executemany("UPDATE messages SET placed = 1 WHERE id = ?", ((number,) for number in self._placed))
+
+    def message_id(self, file: bytes) -> int | None:
+        found: int | None = self._db.value("SELECT id FROM messages WHERE file = ?", file)
+        return found
+
+    def file_of(self, message: int) -> tuple[bytes, bytes, bytes, int, str | None] | None:
+        """(file, email id, body key, size, damaged) of a message; None when it is gone for good."""
+        row: tuple[bytes, bytes, bytes, int, str | None] | None = self._db.execute(
+            "SELECT file, email_id, body_key, size, damaged FROM messages WHERE id = ?", (message,)
+        ).fetchone()
+        return row
+
+    def set_condition(self, message: int, size: int, damaged: str | None) -> None:
+        """A file was found damaged (and a note of `size` octets stands in for it), or whole again."""
+        with self._meta.change():
+            row = self._db.execute("SELECT size FROM messages WHERE id = ?", (message,)).fetchone()
+            if row is None:
+                return
+            self._db.execute("UPDATE messages SET size = ?, damaged = ? WHERE id = ?", (size, damaged, message))
+            self._db.execute(
+                "UPDATE mailboxes SET octets = octets + ? * (SELECT count(*) FROM entries WHERE mailbox = mailboxes.id"
+                " AND message = ?) WHERE id IN (SELECT mailbox FROM entries WHERE message = ?)",
+                (size - row[0], message, message),
+            )
+
+    # Flags
+
+    def store(
+        self,
+        mailbox: int,
+        ranges: Sequence[Range],
+        mode: StoreMode,
+        flags: frozenset[str],
+        unchanged_since: int | None = None,
+    ) -> StoreResult:
+        """Add, remove or replace flags (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3).
+
+        A message whose modseq is above `unchanged_since` is left alone and reported as modified.
+        Where nothing changes, no modseq is used and nothing is written.
+        """
+        result = StoreResult()
+        with self._meta.change():
+            groups: dict[int, list[int]] = {}
+            modseqs: dict[int, int] = {}
+            for uid, flagset, modseq in self.flags(mailbox, ranges):
+                if unchanged_since is not None and modseq > unchanged_since:
+                    result.modified.append(Uid(uid))
+                else:
+                    groups.setdefault(flagset, []).append(uid)
+                    modseqs[uid] = modseq
+            after = {flagset: self._combine(flagset, mode, flags) for flagset in groups}
+            new_modseq = self._apply(mailbox, groups, after)
+            for flagset, uids in groups.items():
+                moved = after[flagset] != flagset
+                if moved:
+                    result.changed.update(uids)
+                told = tuple(self._meta.flags_of(after[flagset]).split())
+                result.flags.extend(
+                    FlagsChanged(Uid(uid), told, ModSeq(new_modseq if moved else modseqs[uid])) for uid in uids
+                )
+        result.flags.sort(key=lambda change: change.uid)
+        return result
+
+    def _combine(self, flagset: int, mode: StoreMode, flags: frozenset[str]) -> int:
+        old = frozenset(self._meta.flags_of(flagset).split())
+        lowered = {flag.lower() for flag in flags}
+        kept = frozenset(flag for flag in old if flag.lower() not in lowered)
+        new = {StoreMode.REPLACE: flags, StoreMode.ADD: kept | flags, StoreMode.REMOVE: kept}[mode]
+        return self._flagset(new)
+
+    def _apply(self, mailbox: int, groups: dict[int, list[int]], after: dict[int, int]) -> int:
+        moves = {flagset: uids for flagset, uids in groups.items() if after[flagset] != flagset}
+        if not moves:
+            return 0
+        modseq = self._next_modseq(mailbox)
+        # All targets are numbered before any row changes, so that no row is changed twice.
+        for flagset, uids in moves.items():
+            self._db.executemany(
+                "UPDATE entries SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ?"
+                " AND flagset = ? AND modseq < ?",
+                (
+                    (after[flagset], modseq, mailbox, low, high, flagset, modseq)
+                    for low, high in (ranges_of(uids))
+                ),
+            )
+            before, now = self._meta.flags_of(flagset).split(), self._meta.flags_of(after[flagset]).split()
+            self._count(
+                mailbox,
+                messages=0,
+                unseen=len(uids) * ((SEEN not in now) - (SEEN not in before)),
+                deleted=len(uids) * ((DELETED in now) - (DELETED in before)),
+                octets=0,
+            )
+        return modseq
+
+    # Copying and removing
+
+    def copy(self, source: int, ranges: Sequence[Range], target: int) -> tuple[int, list[int], list[int]]:
+        """COPY: (uidvalidity of the target, source UIDs, new UIDs), in one step."""
+        with self._meta.change():
+            return self._copy(source, self._present(source, ranges), target)
+
+    def move(self, source: int, ranges: Sequence[Range], target: int) -> tuple[int, list[int], list[int]]:
+        """MOVE (RFC 6851): copy and expunge in one step."""
+        with self._meta.change():
+            uids = self._present(source, ranges)
+            done = self._copy(source, uids, target)
+            self._expunge(source, uids)
+            return done
+
+    def expunge(self, mailbox: int, ranges: Sequence[Range], *, only_deleted: bool = True) -> list[int]:
+        """Remove messages (those with \\Deleted as it stands now, unless told otherwise); their UIDs."""
+        with self._meta.change():
+            condition = "AND flagset IN (SELECT id FROM flagsets WHERE deleted)" if only_deleted else ""
+            uids = [
+                row[0]
+                for low, high in ranges
+                for row in self._db.execute(
+                    f"SELECT uid FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? {condition} ORDER BY uid",
+                    (mailbox, low, high),
+                )
+            ]
+            self._expunge(mailbox, uids)
+            return uids
+
+    def _present(self, mailbox: int, ranges: Sequence[Range]) -> list[int]:
+        return [uid for uid, _flagset, _modseq in self.flags(mailbox, ranges)]
+
+    def _copy(self, source: int, uids: list[int], target: int) -> tuple[int, list[int], list[int]]:
+        uidvalidity, first, modseq = self._reserve(target, len(uids))
+        now, next_uid = int(time.time()), first
+        for low, high in ranges_of(uids):
+            self._db.execute(
+                "INSERT INTO entries (mailbox, uid, message, flagset, modseq, saved)"
+                " SELECT ?, ? - 1 + row_number() OVER (ORDER BY uid), message, flagset, ?, ?"
+                " FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? AND uid < ?",
+                (target, next_uid, modseq, now, source, low, high, first if source == target else MAX_UID + 1),
+            )
+            next_uid += high - low + 1
+        self._recount(target, first, next_uid - 1, +1)
+        return uidvalidity, uids, list(range(first, next_uid))
+
+    def _expunge(self, mailbox: int, uids: list[int]) -> None:
+        if not uids:
+            return
+        modseq = self._next_modseq(mailbox)
+        for low, high in ranges_of(uids):
+            self._recount(mailbox, low, high, -1)
+            self._db.execute(
+                "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
+                " SELECT mailbox, ?, uid, message, flagset, saved FROM entries"
+                " WHERE mailbox = ? AND uid BETWEEN ? AND ?",
+                (modseq, mailbox, low, high),
+            )
+            self._db.execute("DELETE FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?", (mailbox, low, high))
+
+    def _recount(self, mailbox: int, low: int, high: int, sign: int) -> None:
+        """Add (or take off) the messages of a UID range to the mailbox's counters."""
+        row = self._db.execute(
+            "SELECT count(*), total(NOT f.seen), total(f.deleted), total(m.size) FROM entries e"
+            " JOIN flagsets f ON f.id = e.flagset JOIN messages m ON m.id = e.message"
+            " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ?",
+            (mailbox, low, high),
+        ).fetchone()
+        messages, unseen, deleted, octets = (sign * int(number) for number in row)
+        self._count(mailbox, messages=messages, unseen=unseen, deleted=deleted, octets=octets)
+
+    # For maintenance
+
+    def prune_expunges(self) -> None:
+        """Forget the oldest expunges of mailboxes that remember very many (RFC 7162 section 5 allows it)."""
+        with self._meta.change():
+            rows = self._db.execute("SELECT mailbox, count(*) FROM expunges GROUP BY mailbox").fetchall()
+            for mailbox, count in rows:
+                if count <= _REMEMBERED_EXPUNGES:
+                    continue
+                floor = self._db.value(
+                    "SELECT modseq FROM expunges WHERE mailbox = ? ORDER BY modseq DESC LIMIT 1 OFFSET ?",
+                    mailbox,
+                    _REMEMBERED_EXPUNGES,
+                )
+                self._db.execute("DELETE FROM expunges WHERE mailbox = ? AND modseq <= ?", (mailbox, floor))
+                self._db.execute("UPDATE mailboxes SET pruned = ? WHERE id = ?", (floor, mailbox))
+
+    def released_before(self, moment: int) -> list[tuple[int, bytes]]:
+        """(id, file) of messages in no mailbox since before `moment`."""
+        return self._db.execute("SELECT id, file FROM messages WHERE released < ?", (moment,)).fetchall()
+
+    def forget(self, messages: Iterable[int]) -> list[int]:
+        """Remove rows of messages that are still in no mailbox; the ids removed."""
+        with self._meta.change():
+            return [
+                number
+                for number in messages
+                if self._db.value("DELETE FROM messages WHERE id = ? AND copies = 0 RETURNING id", number) is not None
+            ]
+
+    def files(self) -> Iterator[bytes]:
+        """Every file a row refers to."""
+        for (file,) in self._db.execute("SELECT file FROM messages"):
+            yield bytes(file)
+
+

@@ -1,0 +1,242 @@
+"""Mailboxes and subscriptions: every method is one transaction on `meta.db`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crymapd.errors import (
+    MailboxExists,
+    MailboxHasChildren,
+    NoSuchMailbox,
+    NotAllowedOnInbox,
+    RenameIntoSelf,
+)
+from crymapd.model.names import DEFAULT_MAILBOXES, DELIMITER, INBOX, parents
+from crymapd.store.meta import Meta
+
+_COLUMNS = (
+    "id, name, object_id, selectable, special_use, uidvalidity, next_uid, recent_uid, modseq, pruned,"
+    " messages, unseen, deleted, octets"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A row of `mailboxes` as it stood when it was read."""
+
+    id: int
+    name: str
+    object_id: str
+    selectable: bool
+    special_use: str | None
+    uidvalidity: int
+    next_uid: int
+    recent_uid: int
+    modseq: int
+    pruned: int
+    messages: int
+    unseen: int
+    deleted: int
+    octets: int
+
+
+class Mailboxes:
+    """The tree of mailboxes, by their canonical names (`model.names.canonical_mailbox`)."""
+
+    def __init__(self, meta: Meta) -> None:
+        self._meta = meta
+        self._db = meta.db
+
+    def provide_defaults(self) -> None:
+        """A new account's mailboxes, subscribed; INBOX also when it was lost."""
+        names = [row[0] for row in self._db.execute("SELECT name FROM mailboxes LIMIT 1")]
+        if names and self._find(INBOX):
+            return
+        with self._meta.change():
+            if not self._find(INBOX):
+                self._insert(INBOX, None)
+                self._subscribe(INBOX)
+            for name, use in DEFAULT_MAILBOXES.items() if not names else ():
+                self._insert(name, use)
+                self._subscribe(name)
+
+    def all(self) -> list[Mailbox]:
+        """Every mailbox, parents before children."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes").fetchall()
+        return sorted((_mailbox(row) for row in rows), key=lambda m: (m.name != INBOX, m.name.split(DELIMITER)))
+
+    def get(self, name: str) -> Mailbox:
+        """Raises NoSuchMailbox when it is not there or only a \\Noselect remnant."""
+        found = self._find(name)
+        if found is None or not found.selectable:
+            raise NoSuchMailbox(f"no mailbox {name}")
+        return found
+
+    def by_id(self, number: int) -> Mailbox | None:
+        """The mailbox as it is now, under whatever name; None when it was deleted."""
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ? AND selectable", (number,)).fetchone()
+        return None if row is None else _mailbox(row)
+
+    def create(self, name: str, special_use: str | None = None) -> Mailbox:
+        """Create it and the levels above it; a \\Noselect remnant comes to life again.
+
+        Raises:
+            MailboxExists, NotAllowedOnInbox.
+        """
+        if name == INBOX:
+            raise NotAllowedOnInbox("INBOX is always there")
+        with self._meta.change():
+            found = self._find(name)
+            if found is not None and found.selectable:
+                raise MailboxExists(f"{name} exists")
+            self._create_parents(name)
+            if found is None:
+                self._insert(name, special_use)
+            else:
+                self._db.execute(
+                    "UPDATE mailboxes SET selectable = 1, special_use = ?, uidvalidity = ? WHERE id = ?",
+                    (special_use, self._meta.next_uidvalidity(), found.id),
+                )
+            return self._must_find(name)
+
+    def delete(self, name: str) -> None:
+        """Delete it with its messages; with children it stays as \\Noselect (RFC 9051 section 6.3.5).
+
+        Raises:
+            NoSuchMailbox, NotAllowedOnInbox, MailboxHasChildren.
+        """
+        if name == INBOX:
+            raise NotAllowedOnInbox("INBOX cannot be deleted")
+        with self._meta.change():
+            found = self._must_find(name)
+            if not self._children(name):
+                self._db.execute("DELETE FROM mailboxes WHERE id = ?", (found.id,))
+                self._prune_remnants(name)
+                return
+            if not found.selectable:
+                raise MailboxHasChildren(f"{name} has children")
+            # The remnant is a new object: whoever had the old one selected must notice that it is gone.
+            self._db.execute("DELETE FROM mailboxes WHERE id = ?", (found.id,))
+            self._insert(name, None, selectable=False)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename with all children; renaming INBOX moves its mail to a new mailbox (RFC 9051 section 6.3.6).
+
+        Raises:
+            NoSuchMailbox, MailboxExists, NotAllowedOnInbox, RenameIntoSelf.
+        """
+        if new == INBOX:
+            raise NotAllowedOnInbox("INBOX exists")
+        if new.startswith(old + DELIMITER) and old != INBOX:
+            raise RenameIntoSelf("a mailbox cannot become its own child")
+        with self._meta.change():
+            source = self._must_find(old)
+            if self._find(new):
+                raise MailboxExists(f"{new} exists")
+            self._create_parents(new)
+            if old == INBOX:
+                self._empty_inbox_into(source, new)
+                return
+            self._db.execute("UPDATE mailboxes SET name = ? WHERE id = ?", (new, source.id))
+            for child in self._children(old):
+                self._db.execute("UPDATE mailboxes SET name = ? WHERE name = ?", (new + child[len(old) :], child))
+            self._prune_remnants(old)
+
+    def _empty_inbox_into(self, inbox: Mailbox, new: str) -> None:
+        """The messages, with their UIDs, become a new mailbox; INBOX keeps its identity and is empty."""
+        target = self._insert(new, None)
+        moved = (inbox.next_uid, inbox.recent_uid, inbox.messages, inbox.unseen, inbox.deleted, inbox.octets)
+        self._db.execute(
+            "UPDATE mailboxes SET modseq = 2, next_uid = ?, recent_uid = ?, messages = ?, unseen = ?, deleted = ?,"
+            " octets = ? WHERE id = ?",
+            (*moved, target),
+        )
+        self._db.execute(
+            "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
+            " SELECT mailbox, ?, uid, message, flagset, saved FROM entries WHERE mailbox = ?",
+            (inbox.modseq + 1, inbox.id),
+        )
+        self._db.execute(
+            "UPDATE entries SET mailbox = ?, modseq = 2, saved = unixepoch() WHERE mailbox = ?", (target, inbox.id)
+        )
+        self._db.execute(
+            "UPDATE mailboxes SET modseq = ?, messages = 0, unseen = 0, deleted = 0, octets = 0 WHERE id = ?",
+            (inbox.modseq + 1, inbox.id),
+        )
+
+    def claim_recent(self, mailbox: Mailbox) -> int:
+        """The first UID that is \\Recent for the caller, who is now the session that was told.
+
+        RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
+        """
+        if mailbox.recent_uid == mailbox.next_uid:
+            return mailbox.recent_uid
+        with self._meta.change():
+            fresh = self.by_id(mailbox.id)
+            if fresh is None:
+                return mailbox.next_uid
+            self._db.execute("UPDATE mailboxes SET recent_uid = next_uid WHERE id = ?", (mailbox.id,))
+            return fresh.recent_uid
+
+    # Subscriptions: plain names, whether or not there is a mailbox (RFC 9051 section 6.3.7)
+
+    def subscribe(self, name: str) -> None:
+        if self._db.value("SELECT 1 FROM subscriptions WHERE name = ?", name) is None:
+            with self._meta.change():
+                self._subscribe(name)
+
+    def unsubscribe(self, name: str) -> None:
+        if self._db.value("SELECT 1 FROM subscriptions WHERE name = ?", name) is not None:
+            with self._meta.change():
+                self._db.execute("DELETE FROM subscriptions WHERE name = ?", (name,))
+
+    def subscriptions(self) -> list[str]:
+        return [name for (name,) in self._db.execute("SELECT name FROM subscriptions ORDER BY name")]
+
+    # Inside a transaction
+
+    def _find(self, name: str) -> Mailbox | None:
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else _mailbox(row)
+
+    def _must_find(self, name: str) -> Mailbox:
+        found = self._find(name)
+        if found is None:
+            raise NoSuchMailbox(f"no mailbox {name}")
+        return found
+
+    def _insert(self, name: str, special_use: str | None, *, selectable: bool = True) -> int:
+        self._db.execute(
+            "INSERT INTO mailboxes (name, object_id, selectable, special_use, uidvalidity) VALUES (?, ?, ?, ?, ?)",
+            (name, "F" + secrets.token_hex(10), selectable, special_use, self._meta.next_uidvalidity()),
+        )
+        return self._db.last_id()
+
+    def _create_parents(self, name: str) -> None:
+        for parent in parents(name):
+            if not self._find(parent):
+                self._insert(parent, None)
+
+    def _children(self, name: str) -> list[str]:
+        prefix = name + DELIMITER
+        rows: Iterable[tuple[str]] = self._db.execute(
+            "SELECT name FROM mailboxes WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+        ).fetchall()
+        return [child for (child,) in rows]
+
+    def _prune_remnants(self, name: str) -> None:
+        """\\Noselect parents left without children have no reason to stay."""
+        for parent in reversed(parents(name)):
+            found = self._find(parent)
+            if found is None or found.selectable or self._children(parent):
+                return
+            self._db.execute("DELETE FROM mailboxes WHERE id = ?", (found.id,))
+
+    def _subscribe(self, name: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO subscriptions VALUES (?)", (name,))
+
+
+def _mailbox(row: tuple[object, ...]) -> Mailbox:
+    return Mailbox(*row)  # type: ignore[arg-type]  # the columns in _COLUMNS are the fields, in order

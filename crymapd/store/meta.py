@@ -1,0 +1,182 @@
+"""`meta.db` opened, repaired or restored, and the frame of every transaction on it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crymapd.crypto.secret import Secret, derive
+from crymapd.errors import Damaged, StoreBusy
+from crymapd.model.flags import DELETED, SEEN, in_order
+from crymapd.store import events
+from crymapd.store.database import Database
+from crymapd.store.layout import Layout
+from crymapd.unix import files
+
+_KEY_LABEL = "meta.db"
+_EPOCH_BYTES = 8
+# A crash may leave `epoch` one commit ahead of a database that lost its last, unacknowledged one.
+_EPOCH_SLACK = 0
+
+
+class Meta:
+    """The metadata database with what all its tables share: counters, flag sets, keywords."""
+
+    def __init__(self, layout: Layout, master: Secret) -> None:
+        """Open it; put a damaged one aside and go on from the newest good backup.
+
+        Raises:
+            NewerStore, StoreBusy.
+        """
+        self.layout = layout
+        self._key = derive(master, _KEY_LABEL)
+        self.created = False
+        with files.locked(layout.lock):
+            self.db = self._open()
+        self._epoch_fd = os.open(
+            layout.epoch, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE
+        )
+        self._flagsets: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._notice_older()
+
+    # Opening
+
+    def _open(self) -> Database:
+        if not self.layout.meta.exists():
+            self._start_over("is missing")
+        try:
+            return self._connect(self.layout.meta)
+        except Damaged as error:
+            events.database_put_aside("meta.db", str(error))
+            self._start_over(str(error))
+            return self._connect(self.layout.meta)
+
+    def _connect(self, path: Path) -> Database:
+        return Database(path, self._key, "meta", durable=True)
+
+    def _start_over(self, reason: str) -> None:
+        """Move what is there of the database aside and put the newest good backup in its place."""
+        stamp = str(int(time.time()))
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path = self.layout.home / f"meta.db{suffix}"
+            if path.exists():
+                self.layout.put_aside(path, stamp)
+        for backup in backups(self.layout):
+            if self._usable(backup):
+                with files.Staged(self.layout.tmp) as staged:
+                    staged.write(backup.read_bytes())
+                    staged.publish(self.layout.meta, replace=True)
+                events.database_restored(f"backup/{backup.name}")
+                return
+        self.created = True
+        if self.layout.epoch.exists():
+            events.database_restored(f"nothing ({reason}; no usable backup)")
+
+    def _usable(self, backup: Path) -> bool:
+        try:
+            database = self._connect(backup)
+        except (Damaged, StoreBusy, OSError):
+            return False
+        try:
+            return database.intact()
+        finally:
+            database.close()
+
+    def mark_damaged(self) -> None:
+        """Pages turned out to be damaged in mid-session: the next process that opens it starts over."""
+        files.write_atomic(self.layout.tmp, self.layout.home / "meta.db.suspect", b"", replace=True)
+
+    # Has the database been put back to an earlier state?
+
+    def _notice_older(self) -> None:
+        suspect = self.setting("is_copy") or self.setting("changes") + _EPOCH_SLACK < self._epoch()
+        if suspect:
+            self.renumber()
+
+    def _epoch(self) -> int:
+        return int.from_bytes(os.pread(self._epoch_fd, _EPOCH_BYTES, 0), "big")
+
+    def renumber(self) -> None:
+        """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages."""
+        events.database_older()
+        with self.change():
+            for (mailbox,) in self.db.execute("SELECT id FROM mailboxes").fetchall():
+                self.db.execute("UPDATE mailboxes SET uidvalidity = ? WHERE id = ?", (self.next_uidvalidity(), mailbox))
+            self.db.execute("UPDATE settings SET value = 0 WHERE name = 'is_copy'")
+            self.db.execute("UPDATE settings SET value = max(value, ?) WHERE name = 'changes'", (self._epoch(),))
+
+    # Transactions
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """A transaction that changes something; counted, and the count noted outside."""
+        with self.db.write():
+            yield
+            count = int(self.db.value("UPDATE settings SET value = value + 1 WHERE name = 'changes' RETURNING value"))
+        os.pwrite(self._epoch_fd, count.to_bytes(_EPOCH_BYTES, "big"), 0)
+
+    def setting(self, name: str) -> int:
+        return int(self.db.value("SELECT value FROM settings WHERE name = ?", name))
+
+    def set_setting(self, name: str, value: int) -> None:
+        """Inside a transaction."""
+        self.db.execute("UPDATE settings SET value = ? WHERE name = ?", (value, name))
+
+    def next_uidvalidity(self) -> int:
+        """A value never given out before (inside a transaction). RFC 9051 section 2.3.1.1."""
+        value = max(int(time.time()), self.setting("uidvalidity") + 1)
+        self.set_setting("uidvalidity", value)
+        return value
+
+    # Flags
+
+    def flags_of(self, flagset: int) -> str:
+        """The flags of a set, as in a FETCH answer."""
+        if flagset not in self._flagsets:
+            self._flagsets[flagset] = str(self.db.value("SELECT flags FROM flagsets WHERE id = ?", flagset))
+        return self._flagsets[flagset]
+
+    def flagset(self, flags: frozenset[str]) -> int:
+        """The number of a combination of flags; keywords take the account's spelling (inside a transaction)."""
+        text = " ".join(in_order(self._spelled(flag) for flag in flags))
+        if text not in self._numbers:
+            number = self.db.value("SELECT id FROM flagsets WHERE flags = ?", text)
+            if number is None:
+                self.db.execute(
+                    "INSERT INTO flagsets (flags, seen, deleted) VALUES (?, ?, ?)", (text, SEEN in flags, DELETED in flags)
+                )
+                return self.db.last_id()  # remembered only once it is known to be committed
+            self._numbers[text] = number
+        return self._numbers[text]
+
+    def _spelled(self, flag: str) -> str:
+        if flag.startswith("\\"):
+            return flag
+        self.db.execute("INSERT INTO keywords (name) VALUES (?) ON CONFLICT DO NOTHING", (flag,))
+        return str(self.db.value("SELECT name FROM keywords WHERE name = ?", flag))
+
+    def keywords(self) -> list[str]:
+        """Every keyword of the account, oldest first."""
+        return [name for (name,) in self.db.execute("SELECT name FROM keywords ORDER BY id")]
+
+    def keyword_count(self) -> int:
+        return int(self.db.value("SELECT count(*) FROM keywords"))
+
+    # Keeping
+
+    def copy_to(self, target: Path) -> None:
+        self.db.copy_to(target, self._key)
+
+    def close(self) -> None:
+        os.close(self._epoch_fd)
+        self.db.close()
+
+
+def backups(layout: Layout) -> list[Path]:
+    """Backup copies of meta.db, newest first."""
+    found = [p for p in layout.backup.glob("meta.db.*") if p.suffix[1:].replace("-", "").isdigit()]
+    return sorted(found, reverse=True)

@@ -1,0 +1,1 @@
+"""What the kernel gives: files, privileges, sandbox, notification, socket activation, exit codes."""

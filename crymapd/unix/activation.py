@@ -1,0 +1,50 @@
+"""Sockets that somebody else opened for us: systemd's LISTEN_FDS and inetd's descriptor 0."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import MutableMapping
+
+FIRST_FD = 3
+
+
+def passed_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, socket.socket]]:
+    """Listening sockets from systemd with their names (sd_listen_fds(3)), and forget the variables.
+
+    Returns an empty list when none were passed to this process.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(environ.pop("LISTEN_FDS", "0"))
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    environ.pop("LISTEN_PID")
+    found = []
+    for index in range(count):
+        fd = FIRST_FD + index
+        os.set_inheritable(fd, False)
+        name = names[index] if index < len(names) and names[index] else "unknown"
+        found.append((name, socket.socket(fileno=fd)))
+    return found
+
+
+def connected_socket() -> socket.socket:
+    """The connection that inetd or systemd (`Accept=yes`) put on descriptor 0 or 3.
+
+    Descriptors 1 and 2 are pointed away from it, so that nothing printed reaches the client.
+
+    Raises:
+        ValueError: there is no connected socket there.
+    """
+    fd = FIRST_FD if os.environ.get("LISTEN_PID") == str(os.getpid()) else 0
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise ValueError("descriptor 0 is not a socket: start this from inetd or a systemd socket with Accept=yes")
+    sock = socket.socket(fileno=os.dup(fd))
+    null = os.open(os.devnull, os.O_RDWR)
+    for used in {fd, 0, 1}:
+        os.dup2(null, used)
+    if os.fstat(2).st_ino == os.fstat(sock.fileno()).st_ino and stat.S_ISSOCK(os.fstat(2).st_mode):
+        os.dup2(null, 2)
+    os.close(null)
+    return sock

@@ -1,0 +1,158 @@
+"""Files that appear complete or not at all, and survive a power cut once we say so.
+
+Rule: data is fsynced before the name appears, and the directory after it.  Everything that
+writes a file of an account goes through here, so this is also the one seam where the crash
+tests kill the process (`checkpoint`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIR = 0o700
+
+
+def _nothing(_step: str) -> None:
+    """In service nothing happens at a step."""
+
+
+checkpoint: Callable[[str], None] = _nothing
+"""Called before each step that changes the disk; the crash tests replace it."""
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names in a directory durable."""
+    checkpoint(f"fsync_dir {path.name}")
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
+    """Create a directory that is there after a power cut; one already there is fine."""
+    try:
+        checkpoint(f"mkdir {path.name}")
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+    os.chmod(path, mode)
+    fsync_dir(path.parent)
+
+
+def open_regular(path: Path) -> int:
+    """Open a plain file for reading; a symlink, FIFO or directory in its place is an OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return fd
+
+
+def read_small(path: Path, limit: int = 1 << 20) -> bytes:
+    """Read a plain file of at most `limit` bytes, or raise OSError (EFBIG)."""
+    fd = open_regular(path)
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
+
+
+class Staged:
+    """A new file under `tmp/` that gets its real name only when it is complete.
+
+    Use as a context manager: leaving it without `publish` removes the staging file.
+    """
+
+    def __init__(self, tmp: Path, mode: int = PRIVATE_FILE) -> None:
+        checkpoint("create")
+        self.path = tmp / f"stage-{os.getpid()}-{secrets.token_hex(8)}"
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        self.file = os.fdopen(fd, "w+b", buffering=1 << 16)
+        self._pending = True
+
+    def write(self, data: bytes) -> None:
+        self.file.write(data)
+
+    def sync(self) -> None:
+        """Put the contents on stable storage."""
+        checkpoint("write")
+        self.file.flush()
+        checkpoint("fsync")
+        os.fsync(self.file.fileno())
+
+    def publish(self, target: Path, *, replace: bool = False) -> None:
+        """Sync, give the file its name, sync the directory. Without `replace` an existing one is kept."""
+        self.sync()
+        self.file.close()
+        checkpoint("rename")
+        if replace:
+            os.rename(self.path, target)
+        else:
+            os.link(self.path, target)
+            os.unlink(self.path)
+        self._pending = False
+        fsync_dir(target.parent)
+
+    def __enter__(self) -> Staged:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.file.close()
+        if self._pending:
+            remove(self.path)
+
+
+def write_atomic(tmp: Path, target: Path, data: bytes, *, replace: bool, mode: int = PRIVATE_FILE) -> None:
+    """Write a small file in one durable step. Raises FileExistsError without `replace`."""
+    with Staged(tmp, mode) as staged:
+        staged.write(data)
+        staged.publish(target, replace=replace)
+
+
+def move(source: Path, target: Path) -> bool:
+    """Rename; False when the source was moved or removed by somebody else."""
+    checkpoint("rename")
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        if not target.parent.is_dir():
+            make_dir(target.parent)
+            return move(source, target)
+        return False
+    return True
+
+
+def remove(path: Path) -> bool:
+    """Unlink; False when it was gone already."""
+    checkpoint("unlink")
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an exclusive lock on a file; yields False when not waiting and another holds it."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(fd)

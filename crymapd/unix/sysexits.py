@@ -1,0 +1,17 @@
+"""Exit statuses of sysexits(3), as mail transfer agents read them."""
+
+OK = 0
+USAGE = 64
+DATAERR = 65
+NOINPUT = 66
+NOUSER = 67
+UNAVAILABLE = 69
+SOFTWARE = 70
+OSERR = 71
+OSFILE = 72
+CANTCREAT = 73
+IOERR = 74
+TEMPFAIL = 75
+PROTOCOL = 76
+NOPERM = 77
+CONFIG = 78
