@@ -18,8 +18,6 @@ from crymapd.unix import files
 
 _KEY_LABEL = "meta.db"
 _EPOCH_BYTES = 8
-# A crash may leave `epoch` one commit ahead of a database that lost its last, unacknowledged one.
-_EPOCH_SLACK = 0
 
 
 class Meta:
@@ -43,11 +41,19 @@ class Meta:
         self._numbers: dict[str, int] = {}
         self._notice_older()
 
+    @property
+    def _suspect(self) -> Path:
+        return self.layout.tmp / "meta.db.suspect"
+
     # Opening
 
     def _open(self) -> Database:
         if not self.layout.meta.exists():
             self._start_over("is missing")
+        elif self._suspect.exists() and not self._usable(self.layout.meta):
+            events.database_put_aside("meta.db", "its pages do not authenticate")
+            self._start_over("its pages do not authenticate")
+        files.remove(self._suspect)
         try:
             return self._connect(self.layout.meta)
         except Damaged as error:
@@ -88,12 +94,12 @@ class Meta:
 
     def mark_damaged(self) -> None:
         """Pages turned out to be damaged in mid-session: the next process that opens it starts over."""
-        files.write_atomic(self.layout.tmp, self.layout.home / "meta.db.suspect", b"", replace=True)
+        files.write_atomic(self.layout.tmp, self._suspect, b"", replace=True)
 
     # Has the database been put back to an earlier state?
 
     def _notice_older(self) -> None:
-        suspect = self.setting("is_copy") or self.setting("changes") + _EPOCH_SLACK < self._epoch()
+        suspect = self.setting("is_copy") or self.setting("changes") < self._epoch()
         if suspect:
             self.renumber()
 
@@ -114,9 +120,16 @@ class Meta:
     @contextmanager
     def change(self) -> Iterator[None]:
         """A transaction that changes something; counted, and the count noted outside."""
-        with self.db.write():
-            yield
-            count = int(self.db.value("UPDATE settings SET value = value + 1 WHERE name = 'changes' RETURNING value"))
+        try:
+            with self.db.write():
+                yield
+                count = int(
+                    self.db.value("UPDATE settings SET value = value + 1 WHERE name = 'changes' RETURNING value")
+                )
+        except BaseException:
+            self._numbers.clear()  # it may hold flag sets that were rolled back
+            self._flagsets.clear()
+            raise
         os.pwrite(self._epoch_fd, count.to_bytes(_EPOCH_BYTES, "big"), 0)
 
     def setting(self, name: str) -> int:
@@ -149,7 +162,7 @@ class Meta:
                 self.db.execute(
                     "INSERT INTO flagsets (flags, seen, deleted) VALUES (?, ?, ?)", (text, SEEN in flags, DELETED in flags)
                 )
-                return self.db.last_id()  # remembered only once it is known to be committed
+                number = self.db.last_id()
             self._numbers[text] = number
         return self._numbers[text]
 

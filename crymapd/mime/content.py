@@ -1,0 +1,140 @@
+"""Content-* fields: media types, dispositions, languages, transfer encodings (RFC 2045, 2183, 2231)."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
+_TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")
+_PARAMETER = re.compile(
+    rb';\s*([^\x00-\x20\x7f()<>@,;:\\"/\[\]?=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;\s"]*))|;[^;"]*(?:"(?:[^"\\]|\\.)*"?[^;"]*)*',
+    re.DOTALL,
+)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+MAX_PARAMETERS = 200
+MAX_FIELD = 64 * 1024
+
+Parameters = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A value with parameters: `attachment; filename=x`."""
+
+    value: bytes
+    parameters: Parameters
+
+    def parameter(self, name: bytes) -> bytes | None:
+        """The first parameter of that lower-case name."""
+        return next((value for key, value in self.parameters if key.lower() == name), None)
+
+
+def valued(field: bytes | None) -> Valued | None:
+    """A Content-Type or Content-Disposition; None when absent or empty."""
+    if not field:
+        return None
+    field = _without_comments(field[:MAX_FIELD])
+    head, _, _rest = field.partition(b";")
+    value = head.strip()
+    if not value:
+        return None
+    return Valued(value, tuple(_parameters(field[len(head) :])))
+
+
+def _without_comments(field: bytes) -> bytes:
+    """Comments go, but not inside quotes, where a parenthesis is text."""
+    if b"(" not in field:
+        return field
+    pieces = re.split(rb'("(?:[^"\\]|\\.)*")', field)
+    return b"".join(piece if piece.startswith(b'"') else _COMMENT.sub(b" ", piece) for piece in pieces)
+
+
+def _parameters(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
+    count = 0
+    for match in _PARAMETER.finditer(rest):
+        if match[1] is None:
+            continue
+        count += 1
+        if count > MAX_PARAMETERS:
+            return
+        yield match[1], match[3] if match[2] is None else _ESCAPED.sub(rb"\1", match[2])
+
+
+def media_type(content: Valued | None, default: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """(type, subtype) as written; the default where the field is missing or no media type."""
+    if content is None:
+        return default
+    main, slash, sub = content.value.partition(b"/")
+    main, sub = main.strip(), sub.strip()
+    if not slash or not _TOKEN.fullmatch(main) or not sub:
+        return default
+    token = _TOKEN.match(sub)
+    return (main, token[0]) if token else default
+
+
+def token_of(field: bytes | None) -> bytes | None:
+    """The first token of a field such as Content-Transfer-Encoding."""
+    if not field:
+        return None
+    match = _TOKEN.search(_without_comments(field[:MAX_FIELD]))
+    return match[0] if match else None
+
+
+def tokens_of(field: bytes | None) -> list[bytes]:
+    """Every token of a list such as Content-Language."""
+    return _TOKEN.findall(_without_comments(field[:MAX_FIELD])) if field else []
+
+
+# Transfer encodings
+
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_QP = re.compile(rb"=([0-9A-Fa-f]{2})|=[ \t]*\r?\n|[ \t]+(?=\r?\n)|=[ \t]*\Z")
+IDENTITY = (b"7bit", b"8bit", b"binary")
+
+
+def decode_stream(pieces: Iterable[bytes], encoding: bytes) -> Iterator[bytes] | None:
+    """The decoded octets of a body, in pieces; None for an encoding we do not know."""
+    name = encoding.lower()
+    if name in IDENTITY:
+        return iter(pieces)
+    if name == b"base64":
+        return _base64(pieces)
+    if name == b"quoted-printable":
+        return _quoted_printable(pieces)
+    return None
+
+
+def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Octets outside the alphabet are passed over (RFC 2045 section 6.8); padding ends it."""
+    rest = b""
+    for piece in pieces:
+        text, padding, _ = piece.partition(b"=")
+        rest += _NOT_BASE64.sub(b"", text)
+        whole = len(rest) // 4 * 4
+        if whole:
+            yield binascii.a2b_base64(rest[:whole])
+            rest = rest[whole:]
+        if padding:
+            break
+    if len(rest) > 1:
+        yield binascii.a2b_base64(rest + b"=" * (-len(rest) % 4))
+
+
+def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines at a time, so that no escape is cut in two."""
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        cut = rest.rfind(b"\n") + 1
+        if cut:
+            yield _decode_qp(rest[:cut])
+            rest = rest[cut:]
+    if rest:
+        yield _decode_qp(rest)
+
+
+def _decode_qp(text: bytes) -> bytes:
+    return _QP.sub(lambda m: bytes((int(m[1], 16),)) if m[1] else b"", text)

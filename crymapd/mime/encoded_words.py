@@ -1,0 +1,84 @@
+"""Encoded words (RFC 2047) and charsets: octets to text, always."""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import re
+
+_WORD = re.compile(rb"=\?([!-<>@-~]{1,64}?)(?:\*[A-Za-z0-9-]*)?\?([QqBb])\?([!->@-~ ]*?)\?=")
+_BETWEEN = re.compile(rb"(\?=)[ \t]+(?==\?)")
+_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
+MAX_TEXT = 1 << 20
+# Codecs that are no charsets of mail, or whose decoders are unsafe on a stranger's octets.
+_REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
+
+
+def charset(name: bytes | str) -> str | None:
+    """Python's name for a charset label, or None when there is none that decodes text."""
+    label = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+    label = label.strip().strip("\"'").lower()
+    if not label or len(label) > 64:
+        return None
+    try:
+        found = codecs.lookup({"ks_c_5601-1987": "cp949", "iso-8859-8-i": "iso-8859-8", "x-sjis": "cp932"}.get(label, label))
+    except (LookupError, ValueError, UnicodeError):
+        return None
+    usable = getattr(found, "_is_text_encoding", True) and found.name.replace("-", "_") not in _REFUSED
+    return found.name if usable else None
+
+
+def decode(data: bytes, label: bytes | str | None) -> str:
+    """Octets as text: the labelled charset, else UTF-8, else Latin-1's view of each octet."""
+    name = charset(label) if label else None
+    if name in (None, "ascii"):
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("windows-1252", "replace")
+    try:
+        return data.decode(name or "utf-8", "replace")
+    except (UnicodeError, ValueError, LookupError):
+        return data.decode("latin-1")
+
+
+def decode_words(value: bytes) -> str:
+    """An unstructured value with its encoded words decoded; white space between two of them is dropped."""
+    value = value[:MAX_TEXT]
+    if b"=?" not in value:
+        return decode(value, None)
+    joined = _BETWEEN.sub(rb"\1", value)
+    out: list[str] = []
+    done = 0
+    pending: tuple[str, bytes] | None = None  # neighbouring words of one charset may share a character
+    for match in _WORD.finditer(joined):
+        name, octets = charset(match[1]), _octets(match)
+        if name is None or octets is None:
+            continue
+        if match.start() > done:
+            pending = _flush(pending, out)
+            out.append(decode(joined[done : match.start()], None))
+        if pending is not None and pending[0] == name:
+            pending = (name, pending[1] + octets)
+        else:
+            _flush(pending, out)
+            pending = (name, octets)
+        done = match.end()
+    _flush(pending, out)
+    out.append(decode(joined[done:], None))
+    return "".join(out)
+
+
+def _flush(pending: tuple[str, bytes] | None, out: list[str]) -> None:
+    if pending is not None:
+        out.append(decode(pending[1], pending[0]))
+
+
+def _octets(match: re.Match[bytes]) -> bytes | None:
+    text = match[3]
+    if match[2] in b"Qq":
+        return _HEX.sub(lambda m: bytes((int(m[1], 16),)), text.replace(b"_", b" "))
+    try:
+        return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return None

@@ -1,0 +1,65 @@
+"""Header blocks: fields by name, unfolded values, and the selections of BODY[HEADER.FIELDS]."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+# A field is a line and the lines after it that begin with white space (RFC 5322 section 2.2.3).
+_FIELD = re.compile(rb"([^\r\n:]*?)[ \t]*:((?:[^\n]*\n?)(?:[ \t][^\n]*\n?)*)|[^\n]*\n?")
+_FOLD = re.compile(rb"\r?\n")
+_EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
+
+
+class Header:
+    """The fields of one header block, parsed once; `raw` is the block with its empty line."""
+
+    __slots__ = ("_fields", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._fields: list[tuple[bytes, bytes]] | None = None
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """(lower-case name, value as it stands) in order; lines that are no field are left out."""
+        if self._fields is None:
+            self._fields = [
+                (match[1].lower(), match[2]) for match in _FIELD.finditer(self.raw) if match[1] is not None and match[1]
+            ]
+        return self._fields
+
+    def first(self, name: bytes) -> bytes | None:
+        """The unfolded, trimmed value of the first field of that (lower-case) name."""
+        for field, value in self.fields:
+            if field == name:
+                return unfold(value)
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The unfolded values of every field of that name."""
+        return [unfold(value) for field, value in self.fields if field == name]
+
+
+def unfold(value: bytes) -> bytes:
+    """Without line ends and outer white space (RFC 5322 section 2.2.3)."""
+    return _FOLD.sub(b"", value).replace(b"\r", b" ").strip(b" \t\0")
+
+
+def select_fields(raw: bytes, names: Collection[bytes], *, inverted: bool) -> bytes:
+    """The fields with one of these lower-case names (or without), as they stand, then an empty line.
+
+    RFC 9051 section 6.4.5.1: the delimiting blank line is always part of the answer, except where
+    the header itself has none.
+    """
+    end = _EMPTY_LINE.search(raw)
+    block = raw[: end.start() + 1] if end and end.start() else b"" if end else raw
+    out = [
+        match[0]
+        for match in _FIELD.finditer(block)
+        if match[0] and match[1] is not None and (match[1].lower() in names) != inverted
+    ]
+    if out and not out[-1].endswith(b"\n"):
+        out.append(b"\r\n")
+    out.append(b"\r\n")
+    return b"".join(out)

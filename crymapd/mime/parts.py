@@ -1,0 +1,271 @@
+"""The parts of a message by offset, found in one pass over octets that come in pieces.
+
+`Parser.feed` takes the message in any pieces; `close` gives the tree.  Memory is bounded by the
+header blocks kept, not by the message.  A boundary is looked for only where a line begins with
+`--`, so a base64 attachment costs one search.
+
+Rules where mail is broken: a missing end boundary ends with its parent; nothing is nested deeper
+than 100 or counted beyond 10,000 parts (the rest belongs to the last part); a multipart without a
+boundary has no parts; a header block over 1 MiB is cut.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from crymapd.mime import content
+from crymapd.mime.header import Header
+
+MAX_DEPTH = 100
+MAX_PARTS = 10_000
+MAX_HEADER = 1 << 20
+MAX_ALL_HEADERS = 8 << 20
+MAX_BOUNDARY = 1024
+_LINE_START = re.compile(rb"(?:\A|\n)(?=--|\r?\n)")
+_DASHES = re.compile(rb"(?:\A|\n)(?=--)")
+
+
+@dataclass(slots=True)
+class Part:
+    """One part: offsets in the message, and what its header says.
+
+    `start` is where its header block begins, `body` where its content does, `end` after its last
+    octet (the line end before a boundary belongs to the boundary, RFC 2046 section 5.1.1).
+    """
+
+    start: int
+    default: tuple[bytes, bytes] = (b"text", b"plain")
+    body: int = 0
+    end: int = 0
+    lines: int = 0
+    header: Header = field(default_factory=lambda: Header(b""))
+    type: bytes = b"text"
+    subtype: bytes = b"plain"
+    content: content.Valued | None = None
+    children: list[Part] = field(default_factory=list)
+
+    @property
+    def is_multipart(self) -> bool:
+        return self.type.lower() == b"multipart"
+
+    @property
+    def is_message(self) -> bool:
+        """message/rfc822 or message/global, with the embedded message as the only child."""
+        return self.type.lower() == b"message" and self.subtype.lower() in (b"rfc822", b"global")
+
+    @property
+    def encoding(self) -> bytes:
+        """The transfer encoding as written, `7bit` when there is none."""
+        return content.token_of(self.header.first(b"content-transfer-encoding")) or b"7bit"
+
+    def read_header(self, raw: bytes) -> None:
+        self.header = Header(raw)
+        self.content = content.valued(self.header.first(b"content-type"))
+        self.type, self.subtype = content.media_type(self.content, self.default)
+        if (self.type, self.subtype) == self.default and self.content is not None and b"/" not in self.content.value:
+            self.content = None
+
+
+class Parser:
+    """A message in pieces in; the root `Part` out."""
+
+    def __init__(self) -> None:
+        self.root = Part(0)
+        self._open: list[Part] = [self.root]
+        self._boundaries: dict[bytes, int] = {}  # boundary -> index in _open of its multipart
+        self._parts = 1
+        self._headers_kept = 0
+        self._buffer = bytearray()
+        self._base = 0  # offset of the buffer's first octet
+        self._position = 0  # offset up to which everything is understood
+        self._lines = 0  # line ends before _counted
+        self._counted = 0
+        self._in_header = True
+        self._header_start = 0
+        self._header_kept = bytearray()
+        self._last = b""  # the octet before the buffer
+
+    @property
+    def size(self) -> int:
+        return self._base + len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+        self._scan(final=False)
+
+    def close(self) -> Part:
+        """The tree. The parser is done."""
+        self._scan(final=True)
+        end = self.size
+        self._end_headers(end)
+        self._close_down_to(0, end)
+        return self.root
+
+    # Scanning: from line to line that may matter
+
+    def _scan(self, *, final: bool) -> None:
+        while True:
+            pattern = _LINE_START if self._in_header else _DASHES
+            at = self._position - self._base
+            found = self._find(pattern, at)
+            if found is None:
+                self._discard(final)
+                return
+            newline = self._buffer.find(b"\n", found)
+            if newline < 0 and not final and len(self._buffer) - found < MAX_BOUNDARY * 2:
+                self._discard(final, keep=found)
+                return
+            stop = len(self._buffer) if newline < 0 else newline + 1
+            line = bytes(self._buffer[found : min(stop, found + MAX_BOUNDARY * 2)])
+            self._line(line, self._base + found, self._base + stop)
+
+    def _find(self, pattern: re.Pattern[bytes], at: int) -> int | None:
+        """Index in the buffer of the next line at or after `at` that the pattern admits."""
+        at_line_start = (self._base + at == 0) or (self._buffer[at - 1 : at] if at else self._last) == b"\n"
+        if at_line_start:
+            if self._buffer.startswith(b"--", at):
+                return at
+            if self._in_header and (self._buffer.startswith(b"\n", at) or self._buffer.startswith(b"\r\n", at)):
+                return at
+        found = pattern.search(self._buffer, at)
+        while found is not None and found.end() == found.start():  # \A of the buffer is not of a line
+            found = pattern.search(self._buffer, found.end() + 1) if found.end() < len(self._buffer) else None
+        return None if found is None else found.end()
+
+    def _line(self, line: bytes, start: int, stop: int) -> None:
+        """A line that may be a boundary or end a header."""
+        if line.startswith(b"--"):
+            hit = self._boundary_of(line)
+            if hit is not None:
+                self._boundary(hit[0], hit[1], start, stop)
+                return
+            self._advance(stop)
+            return
+        self._keep_header(stop)
+        self._advance(stop)
+        self._end_header(stop)
+
+    def _boundary_of(self, line: bytes) -> tuple[int, bool] | None:
+        """(index of the multipart, whether it is the end) for a boundary line of an open multipart."""
+        if not self._boundaries:
+            return None
+        text = line[2:].rstrip(b" \t\r\n")
+        if text in self._boundaries:
+            return self._boundaries[text], False
+        if text.endswith(b"--") and text[:-2] in self._boundaries:
+            return self._boundaries[text[:-2]], True
+        return None
+
+    def _boundary(self, index: int, is_end: bool, start: int, stop: int) -> None:
+        self._end_headers(start)
+        before = self._before_line_end(start)
+        self._close_down_to(index + 1, before)
+        multipart = self._open[index]
+        del self._open[index + 1 :]
+        self._advance(stop)
+        if is_end:
+            self._forget_boundary(index)
+        elif self._parts < MAX_PARTS:
+            digest = multipart.subtype.lower() == b"digest"
+            self._begin(multipart, Part(stop, (b"message", b"rfc822") if digest else (b"text", b"plain")))
+
+    def _before_line_end(self, start: int) -> int:
+        """The offset before the line end that precedes a boundary line."""
+        part = self._open[-1]
+        at = start - self._base
+        if at >= 1 and self._buffer[at - 1 : at] == b"\n":
+            start -= 1
+            if at >= 2 and self._buffer[at - 2 : at - 1] == b"\r":
+                start -= 1
+        return max(start, part.body)
+
+    # The tree
+
+    def _begin(self, parent: Part, part: Part) -> None:
+        parent.children.append(part)
+        self._open.append(part)
+        self._parts += 1
+        self._in_header = True
+        self._header_start = part.start
+
+    def _keep_header(self, upto: int) -> None:
+        room = min(MAX_HEADER, MAX_ALL_HEADERS - self._headers_kept) - len(self._header_kept)
+        at = self._header_start + len(self._header_kept) - self._base
+        if room > 0 and at >= 0:
+            self._header_kept += self._buffer[at : min(upto - self._base, at + room)]
+
+    def _end_headers(self, at: int) -> None:
+        """A header that ends without an empty line, and that of the message which it may contain."""
+        while self._in_header:
+            self._keep_header(at)
+            self._end_header(at)
+
+    def _end_header(self, body: int) -> None:
+        part = self._open[-1]
+        part.read_header(bytes(self._header_kept))
+        self._headers_kept += len(self._header_kept)
+        self._header_kept.clear()
+        part.body = part.end = body
+        part.lines = -self._count_to(body)
+        self._in_header = False
+        depth = len(self._open)
+        boundary = part.content.parameter(b"boundary") if part.is_multipart and part.content else None
+        if boundary and depth < MAX_DEPTH and len(boundary) <= MAX_BOUNDARY:
+            self._boundaries.setdefault(boundary.rstrip(b" \t"), depth - 1)
+        elif part.is_message and depth < MAX_DEPTH and self._parts < MAX_PARTS:
+            self._begin(part, Part(body))
+
+    def _close_down_to(self, count: int, end: int) -> None:
+        """End the innermost parts until `count` are open."""
+        for index in range(len(self._open) - 1, count - 1, -1):
+            self._forget_boundary(index)
+            self._end(self._open[index], end)
+
+    def _end(self, part: Part, end: int) -> None:
+        part.end = max(end, part.body)
+        part.lines += self._count_to(part.end)
+
+    def _forget_boundary(self, index: int) -> None:
+        part = self._open[index]
+        boundary = part.content.parameter(b"boundary") if part.content else None
+        if boundary is not None:
+            name = boundary.rstrip(b" \t")
+            if self._boundaries.get(name) == index:
+                del self._boundaries[name]
+
+    # The buffer
+
+    def _advance(self, upto: int) -> None:
+        self._position = upto
+
+    def _count_to(self, offset: int) -> int:
+        """Line ends before an offset; offsets may go back a little (the line end before a boundary)."""
+        if offset < self._counted:
+            return self._lines - self._buffer.count(b"\n", offset - self._base, self._counted - self._base)
+        self._lines += self._buffer.count(b"\n", self._counted - self._base, offset - self._base)
+        self._counted = offset
+        return self._lines
+
+    def _discard(self, final: bool, keep: int | None = None) -> None:
+        """Forget what can matter no more; keep a few octets before an undecided line."""
+        if final:
+            return
+        limit = len(self._buffer) if keep is None else keep
+        cut = max(limit - 4, 0)
+        if cut < 4096 or self._base + cut < self._position:
+            return
+        if self._in_header:
+            self._keep_header(self._base + cut)
+        self._count_to(max(self._counted, self._base + cut))
+        self._last = bytes(self._buffer[cut - 1 : cut])
+        del self._buffer[:cut]
+        self._base += cut
+        self._position = max(self._position, self._base)
+
+
+def parse(message: bytes) -> Part:
+    """The tree of a whole message."""
+    parser = Parser()
+    parser.feed(message)
+    return parser.close()

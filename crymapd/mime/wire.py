@@ -1,0 +1,56 @@
+"""Strings of IMAP's grammar (RFC 9051 section 9), for the parsed values that are kept ready for the wire.
+
+Eight-bit octets in a quoted string would be ungrammatical for a client that did not enable UTF-8, so
+text that holds them is written as encoded words, and whatever cannot be quoted becomes a literal.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from crymapd.mime.encoded_words import decode
+
+_UNQUOTABLE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_MAX_QUOTED = 1000
+_WORD_OCTETS = 42
+
+
+def nstring(value: bytes | None) -> bytes:
+    """NIL, a quoted string, or a literal; control characters and stray octets are replaced."""
+    if value is None:
+        return b"NIL"
+    if len(value) <= _MAX_QUOTED and not _UNQUOTABLE.search(value):
+        return b'"' + value + b'"'
+    clean = _CONTROL.sub(b" ", value)
+    if not clean.isascii():
+        clean = bytes(octet if octet < 0x80 else 0x3F for octet in clean)
+    if len(clean) <= _MAX_QUOTED:
+        return b'"' + clean.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    return b"{%d}\r\n%b" % (len(clean), clean)
+
+
+def text(value: bytes | None) -> bytes:
+    """Like `nstring` for text: eight-bit text becomes encoded words (RFC 2047), losing nothing."""
+    if value is None or value.isascii():
+        return nstring(value)
+    return nstring(encoded_words(decode(value, None)))
+
+
+def encoded_words(value: str) -> bytes:
+    """UTF-8 base64 encoded words of at most 75 characters."""
+    words: list[bytes] = []
+    chunk = b""
+    for character in value:
+        octets = character.encode("utf-8", "replace")
+        if len(chunk) + len(octets) > _WORD_OCTETS:
+            words.append(chunk)
+            chunk = b""
+        chunk += octets
+    words.append(chunk)
+    return b" ".join(b"=?utf-8?B?" + base64.b64encode(word) + b"?=" for word in words)
+
+
+def parenthesized(items: list[bytes]) -> bytes:
+    return b"(" + b" ".join(items) + b")"
