@@ -6,6 +6,7 @@ derived from the master key.
 
 from __future__ import annotations
 
+import cryptography.hazmat.backends.openssl.backend  # noqa: F401  # loaded late otherwise, when we are confined
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import (

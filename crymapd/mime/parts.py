@@ -22,8 +22,7 @@ MAX_PARTS = 10_000
 MAX_HEADER = 1 << 20
 MAX_ALL_HEADERS = 8 << 20
 MAX_BOUNDARY = 1024
-_LINE_START = re.compile(rb"(?:\A|\n)(?=--|\r?\n)")
-_DASHES = re.compile(rb"(?:\A|\n)(?=--)")
+_HEADER_END = re.compile(rb"\n(?:--|\r?\n)")
 
 
 @dataclass(slots=True)
@@ -106,9 +105,7 @@ class Parser:
 
     def _scan(self, *, final: bool) -> None:
         while True:
-            pattern = _LINE_START if self._in_header else _DASHES
-            at = self._position - self._base
-            found = self._find(pattern, at)
+            found = self._find(self._position - self._base)
             if found is None:
                 self._discard(final)
                 return
@@ -120,18 +117,18 @@ class Parser:
             line = bytes(self._buffer[found : min(stop, found + MAX_BOUNDARY * 2)])
             self._line(line, self._base + found, self._base + stop)
 
-    def _find(self, pattern: re.Pattern[bytes], at: int) -> int | None:
-        """Index in the buffer of the next line at or after `at` that the pattern admits."""
-        at_line_start = (self._base + at == 0) or (self._buffer[at - 1 : at] if at else self._last) == b"\n"
-        if at_line_start:
+    def _find(self, at: int) -> int | None:
+        """Index in the buffer of the next line at or after `at` that may be a boundary or end a header."""
+        if (self._base + at == 0) or (self._buffer[at - 1 : at] if at else self._last) == b"\n":
             if self._buffer.startswith(b"--", at):
                 return at
-            if self._in_header and (self._buffer.startswith(b"\n", at) or self._buffer.startswith(b"\r\n", at)):
+            if self._in_header and self._buffer.startswith((b"\n", b"\r\n"), at):
                 return at
-        found = pattern.search(self._buffer, at)
-        while found is not None and found.end() == found.start():  # \A of the buffer is not of a line
-            found = pattern.search(self._buffer, found.end() + 1) if found.end() < len(self._buffer) else None
-        return None if found is None else found.end()
+        if not self._in_header:
+            found = self._buffer.find(b"\n--", at)
+            return None if found < 0 else found + 1
+        match = _HEADER_END.search(self._buffer, at)
+        return None if match is None else match.start() + 1
 
     def _line(self, line: bytes, start: int, stop: int) -> None:
         """A line that may be a boundary or end a header."""

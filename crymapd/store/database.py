@@ -5,6 +5,7 @@ SQLite3 Multiple Ciphers, ChaCha20-Poly1305 per page under a raw key, write-ahea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -21,7 +22,15 @@ _BUSY_MS = 20_000
 _CACHE_KIB = 1024
 CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
-Row = tuple[Any, ...]
+
+def _scripts(schema: str) -> tuple[str, ...]:
+    folder = resources.files("crymapd.store.schema")
+    names = sorted(item.name for item in folder.iterdir() if item.name.startswith(schema + "-"))
+    return tuple((folder / name).read_text() for name in names)
+
+
+# Read at import: a confined worker cannot reach the program's own files.
+_SCRIPTS = {schema: _scripts(schema) for schema in ("meta", "index")}
 
 
 class Database:
@@ -36,6 +45,8 @@ class Database:
             StoreBusy: another process holds it.
         """
         self.path = path
+        # SQLite would create it as the umask says; its log and shared memory take the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE))
         with translated(path.name):
             self._connection = apsw.Connection(str(path))
             try:
@@ -60,7 +71,7 @@ class Database:
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
     def _migrate(self, schema: str) -> None:
-        scripts = _scripts(schema)
+        scripts = _SCRIPTS[schema]
         if self._version() == len(scripts):
             return
         with self.write():
@@ -139,12 +150,6 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _scripts(schema: str) -> list[str]:
-    folder = resources.files("crymapd.store.schema")
-    names = sorted(item.name for item in folder.iterdir() if item.name.startswith(schema + "-"))
-    return [(folder / name).read_text() for name in names]
 
 
 @contextmanager

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+if sys.platform == "linux":  # at import: a confined worker cannot reach the program's own files
+    from inotify_simple import INotify, flags
+
 
 class Watcher(Protocol):
     """Signals that something was written under the watched directory."""
@@ -35,8 +38,6 @@ class Inotify:
     interval = None
 
     def __init__(self, directory: Path, arrivals: Path) -> None:
-        from inotify_simple import INotify, flags
-
         self._inotify = INotify(nonblocking=True)
         written = flags.MODIFY | flags.MOVED_TO | flags.CREATE
         self._home = self._inotify.add_watch(directory, written)

@@ -1,0 +1,1 @@
+"""The programs: `crymapd`, `crymap`, `crymap-deliver`, one module per subcommand."""

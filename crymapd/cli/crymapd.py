@@ -1,0 +1,62 @@
+"""`crymapd`: the server and its administration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crymapd import __version__
+from crymapd.cli.failure import reported
+
+PROGRAM = "crymapd"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=PROGRAM)
+@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="The directory with crymap.toml.")
+@click.pass_context
+def main(context: click.Context, root: Path | None) -> None:
+    """An IMAP server whose mail at rest only its owner can read; see crymapd(8)."""
+    context.obj = root
+
+
+@main.group()
+def user() -> None:
+    """Accounts."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.argument("data_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@click.option("--prompt-password", is_flag=True, help="Ask for the password on the terminal.")
+@click.pass_obj
+def user_add(root: Path | None, name: str, data_dir: Path | None, password_stdin: bool, prompt_password: bool) -> None:
+    """Create an account; without a password option one is generated and printed."""
+    from crymapd.cli import user_add as command
+
+    with reported(PROGRAM):
+        command.run(root, name, data_dir, stdin=password_stdin, prompt=prompt_password)
+
+
+@main.command()
+@click.option("--detach", is_flag=True, help="Leave the terminal and run in the background (for rc.d).")
+@click.option("--pid-file", type=click.Path(path_type=Path), help="Where to write the process id.")
+@click.pass_obj
+def listen(root: Path | None, detach: bool, pid_file: Path | None) -> None:
+    """Hold the listening sockets and start a worker for each connection."""
+    from crymapd.daemon import listener
+
+    with reported(PROGRAM):
+        listener.run(root, detach=detach, pid_file=pid_file)
+
+
+@main.command("serve-imaps")
+@click.pass_obj
+def serve_imaps(root: Path | None) -> None:
+    """Serve the one IMAPS connection on descriptor 0 (inetd) or 3 (systemd, Accept=yes)."""
+    from crymapd.daemon import service
+
+    with reported(PROGRAM):
+        service.serve_descriptor(root)

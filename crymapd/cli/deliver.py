@@ -1,0 +1,166 @@
+"""`crymap-deliver`: the mail delivery agent for procmail, .forward and an MTA's pipe.
+
+Exit statuses are sysexits and honest: 0 only when every message is on stable storage, 67 for no such
+user, 65 for a message that can never be accepted, 75 for whatever may pass later.
+
+Uses argparse, not click: an MTA starts this once per message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from crymapd import __version__
+from crymapd.cli.failure import fail, reported
+from crymapd.config.system import load_root
+from crymapd.errors import NoSuchUser
+from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, canonical_flag
+from crymapd.model.names import canonical_user
+from crymapd.store.inbox import deliver
+from crymapd.unix import privileges, sandbox, sysexits
+
+PROGRAM = "crymap-deliver"
+_PIECE = 64 * 1024
+_MAILDIR_FLAGS = {"D": DRAFT, "F": FLAGGED, "R": ANSWERED, "S": SEEN, "T": DELETED, "P": "$Forwarded"}
+_MAILDIR_INFO = re.compile(r":2,([A-Za-z]*)\Z")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        fail(PROGRAM, f"{message} (see {PROGRAM} --help)", sysexits.USAGE)
+
+
+def main() -> None:
+    """Entry point."""
+    arguments = _arguments(sys.argv[1:])
+    with reported(PROGRAM):
+        _deliver(arguments)
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(prog=PROGRAM, description="Deliver messages, each sealed for its owner; see crymap-deliver(1).")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the directory with crymap.toml")
+    parser.add_argument("-u", "--user", metavar="NAME", help="whose mail it is (default: whoever runs this)")
+    parser.add_argument("-m", "--mailbox", metavar="NAME", default="INBOX", help="where to file it (default: INBOX)")
+    parser.add_argument("-f", "--flag", metavar="FLAG", action="append", default=[], type=_flag, help="a flag to set")
+    parser.add_argument("--maildir-flags", action="store_true", help="also flags from names that end in :2,FLAGS")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="one message each (default: standard input)")
+    return parser.parse_args(argv)
+
+
+def _flag(text: str) -> str:
+    try:
+        return canonical_flag(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _deliver(arguments: argparse.Namespace) -> None:
+    root = load_root(arguments.root)
+    name = canonical_user(arguments.user or _own_name())
+    home = _home(root.users, name)
+    if privileges.is_root():
+        privileges.become(privileges.owner_of(home))
+    sandbox.harden()
+    limit = root.system.limits.max_message_size
+    for source in arguments.files or ["-"]:
+        flags = frozenset(arguments.flag) | (_maildir_flags(source) if arguments.maildir_flags else frozenset())
+        with _opened(source) as file, deliver(home, arguments.mailbox, flags, limit) as delivery:
+            for piece in message_octets(file):
+                delivery.write(piece)
+            delivery.commit()
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        raise NoSuchUser(f"no user name for uid {os.getuid()}; use --user NAME") from None
+
+
+def _home(users: Path, name: str) -> Path:
+    """The user directory, with the symlink to it resolved; a stat that fails for want of rights is temporary."""
+    try:
+        home = (users / name).resolve(strict=True)
+        if home.is_dir():
+            return home
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _Temporary(f"{users / name}: {error.strerror}") from None
+    raise NoSuchUser(f"no user {name} in {users}")
+
+
+class _Temporary(OSError):
+    """A reason that may pass."""
+
+
+def _opened(source: str) -> BinaryIO:
+    if source == "-":
+        return os.fdopen(os.dup(0), "rb", buffering=0)
+    try:
+        return open(source, "rb")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        fail(PROGRAM, f"{source}: {error.strerror}", sysexits.NOINPUT)
+
+
+def _maildir_flags(source: str) -> frozenset[str]:
+    info = _MAILDIR_INFO.search(source)
+    return frozenset(_MAILDIR_FLAGS[letter] for letter in info[1] if letter in _MAILDIR_FLAGS) if info else frozenset()
+
+
+def message_octets(file: BinaryIO) -> Iterator[bytes]:
+    """A message as it is kept: without an mbox `From ` line, with CRLF line ends if it came with bare LF.
+
+    The first line end decides: after CRLF everything stays as it is, binary parts included; after a
+    bare LF every bare LF becomes CRLF.
+    """
+    pieces = _without_from_line(iter(lambda: file.read(_PIECE), b""))
+    head = b""
+    for piece in pieces:
+        head += piece
+        if b"\n" in head:
+            break
+    newline = head.find(b"\n")
+    if newline < 0 or head[newline - 1 : newline] == b"\r":
+        yield head
+        yield from pieces
+        return
+    last = b""
+    for piece in _chain(head, pieces):
+        text = last + piece
+        yield re.sub(rb"(?<!\r)\n", b"\r\n", text)[len(last) :]
+        last = piece[-1:] if piece[-1:] == b"\r" else b""
+
+
+def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _without_from_line(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    head = b""
+    for piece in pieces:
+        head += piece
+        if not b"From ".startswith(head[:5]) and not head.startswith(b"From "):
+            break
+        if b"\n" in head:
+            break
+    if head.startswith(b"From ") and b"\n" in head:
+        head = head.partition(b"\n")[2]
+    if head:
+        yield head
+    yield from pieces
+
+
+if __name__ == "__main__":
+    main()
+

@@ -1,0 +1,160 @@
+"""Filing: sealed files in `new/` get their rows, then their place under `messages/`."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+
+from crymapd.crypto.secret import Secret
+from crymapd.crypto.stream import read_head
+from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MessageGone, NoSuchMailbox
+from crymapd.mime.summary import Summarizer, Summary
+from crymapd.model.flags import canonical_flags
+from crymapd.model.names import INBOX, canonical_mailbox
+from crymapd.store import events, notes
+from crymapd.store.entries import Entries, NewMessage
+from crymapd.store.index import Index
+from crymapd.store.keys import KeyStore
+from crymapd.store.layout import Layout
+from crymapd.store.mailboxes import Mailboxes
+from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, open_file, place
+from crymapd.unix import files
+
+_FILE = re.compile(r"[0-9a-f]{64}")
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A sealed file that was read through, or why it could not be."""
+
+    message: NewMessage
+    mailbox: str
+    summary: Summary | None
+
+
+class Filing:
+    """What files arrivals, recovers orphans and finishes what a crash left."""
+
+    def __init__(
+        self, layout: Layout, keys: KeyStore, account_id: bytes, mailboxes: Mailboxes, entries: Entries, index: Index
+    ) -> None:
+        self._layout = layout
+        self._keys = keys
+        self._account_id = account_id
+        self._mailboxes = mailboxes
+        self._entries = entries
+        self._index = index
+        self._ignored: set[str] = set()
+
+    def file_arrivals(self) -> int:
+        """Give every delivered message its row; the number filed. Cheap when there is nothing."""
+        arrived = self._arrived()
+        if not arrived:
+            return 0
+        with files.locked(self._layout.tmp / "filing.lock"):
+            arrived = self._arrived()
+            for at in range(0, len(arrived), _BATCH):
+                self._file([bytes.fromhex(name) for name in arrived[at : at + _BATCH]])
+        return len(arrived)
+
+    def _arrived(self) -> list[str]:
+        """Names in `new/`, oldest first."""
+        found = []
+        with os.scandir(self._layout.new) as entries:
+            for entry in entries:
+                if entry.name in self._ignored:
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                if _FILE.fullmatch(entry.name) and stat.S_ISREG(status.st_mode):
+                    found.append((status.st_mtime_ns, entry.name))
+                else:
+                    self._ignored.add(entry.name)
+                    events.not_a_message(entry.name)
+        return [name for _moment, name in sorted(found)]
+
+    def _file(self, arrived: list[bytes]) -> None:
+        examined = []
+        for file in arrived:
+            if self._entries.message_id(file) is None:  # else: a crash came between row and move
+                try:
+                    examined.append(self.examine(file))
+                except MessageGone:
+                    continue  # a sibling filed it
+        self.add(examined)
+        for file in arrived:
+            self._finish(file)
+        files.fsync_dir(self._layout.new)
+
+    def add(self, examined: list[Examined]) -> None:
+        """Rows for examined files, by target mailbox; a mailbox that does not exist means INBOX."""
+        targets: dict[int, list[Examined]] = {}
+        for item in examined:
+            targets.setdefault(self._target(item.mailbox), []).append(item)
+        for mailbox, items in targets.items():
+            self._entries.append(mailbox, [item.message for item in items])
+        summaries = []
+        for item in examined:
+            number = self._entries.message_id(item.message.file)
+            if number is not None and item.summary is not None:
+                summaries.append((number, item.summary))
+        if summaries:
+            self._index.put(summaries)
+
+    def _target(self, name: str) -> int:
+        try:
+            return self._mailboxes.get(canonical_mailbox(name)).id
+        except (NoSuchMailbox, BadMailboxName):
+            return self._mailboxes.get(INBOX).id
+
+    def _finish(self, file: bytes) -> None:
+        number = self._entries.message_id(file)
+        if number is not None and place(self._layout, file):
+            self._entries.placed([number])
+
+    def finish_interrupted(self) -> None:
+        """Move the files of rows whose move a crash prevented."""
+        for number, file in self._entries.unplaced():
+            if place(self._layout, file):
+                self._entries.placed([number])
+        self._entries.flush_placed()
+
+    def examine(self, file: bytes) -> Examined:
+        """Read a sealed file through. One that does not open still becomes a message: a note about it.
+
+        Raises:
+            MessageGone: it is gone. OSError: try again later.
+        """
+        try:
+            return self._read(file)
+        except (Damaged, KeyMissing) as error:
+            reason = str(error)
+        events.delivery_unreadable(file.hex(), reason)
+        moment = int(time.time())
+        size = len(notes.note(file, reason))
+        message = NewMessage(file, secrets.token_bytes(16), UNKNOWN_KEY, size, moment, 0, frozenset(), reason)
+        return Examined(message, INBOX, None)
+
+    def _read(self, file: bytes) -> Examined:
+        handle = open_file(self._layout, file)
+        try:
+            head = read_head(handle)
+            metadata = head.open(self._keys.opening(head.key_name), self._account_id)
+            handle.seek(0)
+            summarizer = Summarizer()
+            for piece in Opened(handle, Secret(metadata.body_key), UNLIMITED).pieces():
+                summarizer.feed(piece)
+        finally:
+            handle.close()
+        try:
+            flags = canonical_flags(metadata.flags)
+        except ValueError:
+            flags = frozenset()
+        message = NewMessage(
+            file, metadata.email_id, metadata.body_key, summarizer.size, metadata.received, metadata.zone, flags
+        )
+        return Examined(message, metadata.mailbox, summarizer.finish())

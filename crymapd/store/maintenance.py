@@ -1,0 +1,161 @@
+"""Daily maintenance: a list of steps, each harmless to repeat, run in a child under a lock.
+
+The day is stamped only when every step has succeeded, so a failed run is tried again at the next
+login.  Nothing here is ever done in front of a client.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from crymapd.errors import CrymapError, MessageGone
+from crymapd.model.names import INBOX
+from crymapd.store import events
+from crymapd.store.filing import Examined
+from crymapd.store.meta import backups
+from crymapd.store.store import Store
+from crymapd.unix import files
+
+DAY = 24 * 3600
+GRACE = DAY
+"""How long an expunged message's file stays for sessions that have not been told."""
+_KEPT_BACKUPS = 7
+_SAMPLE = 20
+_BATCH = 64
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+def is_due(store: Store, now: float) -> bool:
+    """Whether the last complete run was more than a day ago (or, after a clock jump, in the future)."""
+    return not 0 <= now - store.meta.setting("daily") < DAY
+
+
+def run(store: Store, now: float, *, force: bool = False) -> bool:
+    """Every step; True when all succeeded. False also when a sibling is at it."""
+    with files.locked(store.layout.tmp / "maintenance.lock", wait=False) as mine:
+        if not mine or not (force or is_due(store, now)):
+            return False
+        done = all([_attempt(name, step, store, now) for name, step in STEPS])
+        if done:
+            with store.meta.change():
+                store.meta.set_setting("daily", int(now))
+        return done
+
+
+def _attempt(name: str, step: Callable[[Store, float], None], store: Store, now: float) -> bool:
+    try:
+        step(store, now)
+    except (CrymapError, OSError) as error:
+        events.maintenance_failed(name, str(error))
+        return False
+    return True
+
+
+def finish_moves(store: Store, _now: float) -> None:
+    """Files whose rows were committed but which a crash left in `new/` or `tmp/`."""
+    store.filing.finish_interrupted()
+    store.file_arrivals()
+
+
+def recover_orphans(store: Store, now: float) -> None:
+    """Files under `messages/` without a row mean an older database: they go to INBOX.
+
+    A row is always committed before its file comes to `messages/`, so an orphan is no leftover of a
+    crash; the UIDs that clients know may be about to be given again, hence a new UIDVALIDITY.
+    """
+    known = set(store.entries.files())
+    orphans = [file for file in message_files(store) if file not in known]
+    if not orphans:
+        return
+    store.meta.renumber()
+    for at in range(0, len(orphans), _BATCH):
+        found = []
+        for file in orphans[at : at + _BATCH]:
+            try:
+                item = store.filing.examine(file)
+            except MessageGone:
+                continue
+            found.append(Examined(item.message, INBOX, item.summary))
+        store.filing.add(found)
+    store.filing.finish_interrupted()
+    events.orphans_filed(len(orphans))
+
+
+def message_files(store: Store) -> list[bytes]:
+    """The names of all files under `messages/`, oldest first."""
+    found = []
+    for directory in store.layout.messages.iterdir():
+        if not _HEX.fullmatch(directory.name) or len(directory.name) != 2 or directory.is_symlink():
+            continue
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if len(entry.name) == 62 and _HEX.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    found.append((status.st_mtime_ns, bytes.fromhex(directory.name + entry.name)))
+    return [file for _moment, file in sorted(found)]
+
+
+def purge_expunged(store: Store, now: float) -> None:
+    """Remove files that no mailbox has referred to for a day; row first, so no row loses its file."""
+    released = dict(store.entries.released_before(int(now) - GRACE))
+    removed = store.entries.forget(released)
+    for number in removed:
+        for path in store.layout.places(bytes(released[number]).hex()):
+            files.remove(path)
+    store.index.forget(removed)
+    store.entries.prune_expunges()
+
+
+def back_up(store: Store, now: float) -> None:
+    """Today's copy of meta.db, complete and openable where it lies."""
+    target = store.layout.backup / time.strftime("meta.db.%Y-%m-%d", time.gmtime(now))
+    if not target.exists():
+        with files.Staged(store.layout.tmp) as staged:
+            staged.file.close()
+            store.meta.copy_to(staged.path)
+            staged.file = open(staged.path, "r+b")
+            staged.publish(target, replace=True)
+    for old in backups(store.layout)[_KEPT_BACKUPS:]:
+        files.remove(old)
+
+
+def sweep(store: Store, now: float) -> None:
+    """Staging files of processes that died, a day old; a file that a row refers to is kept."""
+    with os.scandir(store.layout.tmp) as entries:
+        for entry in entries:
+            if entry.name.endswith(".lock") or not entry.is_file(follow_symlinks=False):
+                continue
+            if now - entry.stat(follow_symlinks=False).st_mtime > DAY and not _referred(store, entry.name):
+                files.remove(Path(entry.path))
+
+
+def _referred(store: Store, name: str) -> bool:
+    return len(name) == 64 and bool(_HEX.fullmatch(name)) and store.entries.message_id(bytes.fromhex(name)) is not None
+
+
+def check_sample(store: Store, _now: float) -> None:
+    """Read a few messages through, so that bad disks are heard of before they are needed."""
+    names = message_files(store)
+    for file in random.sample(names, min(_SAMPLE, len(names))):  # noqa: S311  # no secret hangs on the choice
+        number = store.entries.message_id(file)
+        if number is not None:
+            with store.read(number) as message:
+                for _piece in message.pieces():
+                    pass
+    if not store.meta.db.intact():
+        store.meta.mark_damaged()
+
+
+STEPS: tuple[tuple[str, Callable[[Store, float], None]], ...] = (
+    ("finishing moves", finish_moves),
+    ("recovering files without rows", recover_orphans),
+    ("removing expunged messages", purge_expunged),
+    ("backing up meta.db", back_up),
+    ("sweeping tmp", sweep),
+    ("checking a sample", check_sample),
+)

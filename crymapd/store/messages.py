@@ -1,0 +1,107 @@
+"""Message files: sealed while they arrive, read back in pieces, replaced by a note when damaged.
+
+A file is staged in `tmp/`, takes its hash as its name there (APPEND) or in `new/` (delivery), gets
+its rows, and only then moves to `messages/`.  Whoever finds a row whose file has not moved yet,
+moves it; so a crash at any step loses nothing and shows nothing half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from crymapd.crypto.secret import Secret
+from crymapd.crypto.stream import Head, Metadata, Recipient, SealedWriter, read_body, read_head
+from crymapd.errors import Damaged, MessageGone, TooBig
+from crymapd.store.layout import Layout
+from crymapd.unix import files
+
+UNKNOWN_KEY = bytes(32)
+"""In a row: the sealed head could not be opened at filing."""
+UNLIMITED = 1 << 62
+
+
+class Sealing:
+    """One message being sealed into `tmp/`; a context manager that removes what was not published."""
+
+    def __init__(self, layout: Layout, recipient: Recipient, metadata: Metadata, limit: int) -> None:
+        self._layout = layout
+        self._limit = limit
+        self.metadata = metadata
+        self._staged = files.Staged(layout.tmp)
+        self._writer = SealedWriter(self._staged.write, recipient, metadata)
+
+    def write(self, data: bytes) -> None:
+        """Raises TooBig beyond the limit."""
+        if self._writer.clear_length + len(data) > self._limit:
+            raise TooBig(self._limit)
+        self._writer.write(data)
+
+    @property
+    def size(self) -> int:
+        return self._writer.clear_length
+
+    def publish(self, directory: Path) -> bytes:
+        """Put the complete file into `directory` under its hash, durably; returns its 32-octet name."""
+        self._writer.finish()
+        self._staged.publish(directory / self._writer.name, replace=True)
+        return bytes.fromhex(self._writer.name)
+
+    def __enter__(self) -> Sealing:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._staged.__exit__(*exc)
+
+
+def place(layout: Layout, file: bytes) -> bool:
+    """Move a file with a committed row to its final place; False when it is nowhere."""
+    name = file.hex()
+    final, *earlier = layout.places(name)
+    return any(files.move(path, final) for path in reversed(earlier) if path.exists()) or final.exists()
+
+
+def open_file(layout: Layout, file: bytes) -> BinaryIO:
+    """Open a sealed file wherever it is by now.
+
+    Raises:
+        MessageGone: it is in none of its places.
+    """
+    # It may move from one place to the next between two looks, so look at the final place again.
+    final, new, staged = layout.places(file.hex())
+    for path in (final, staged, new, final):
+        try:
+            return open(files.open_regular(path), "rb")
+        except FileNotFoundError:
+            continue
+    raise MessageGone(f"no file for message {file.hex()[:16]}")
+
+
+class Opened:
+    """A sealed message open for reading, from its beginning, as often as asked."""
+
+    def __init__(self, file: BinaryIO, body_key: Secret, limit: int) -> None:
+        """Raises Damaged."""
+        self._file = file
+        self._body_key = body_key
+        self._limit = limit
+        self._head: Head = read_head(file)
+        self._stream_at = file.tell()
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The octets from `start` to `end`; reads no further than it needs. Raises Damaged."""
+        self._file.seek(self._stream_at)
+        position = 0
+        for piece in read_body(self._file, self._head, self._body_key, self._limit):
+            after = position + len(piece)
+            if after > start or end is None:
+                wanted = piece[max(start - position, 0) : None if end is None else max(end - position, 0)]
+                if wanted:
+                    yield wanted
+            position = after
+            if end is not None and position >= end:
+                return
+
+    def close(self) -> None:
+        self._file.close()

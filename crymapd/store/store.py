@@ -1,0 +1,266 @@
+"""The opened store of one user: everything a session needs, put together."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import BinaryIO
+
+from crymapd.crypto.secret import Secret
+from crymapd.crypto.stream import new_metadata, read_head
+from crymapd.errors import Damaged, KeyMissing, MessageGone
+from crymapd.mime.parts import Parser, Part
+from crymapd.mime.summary import Summarizer, Summary, summarize
+from crymapd.model.flags import SYSTEM_FLAGS
+from crymapd.store import events, notes
+from crymapd.store.account import Unlocked
+from crymapd.store.entries import Entries, NewMessage
+from crymapd.store.filing import Filing
+from crymapd.store.index import Index
+from crymapd.store.keys import KeyStore
+from crymapd.store.mailboxes import Mailboxes
+from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, Sealing, open_file, place
+from crymapd.store.meta import Meta
+from crymapd.store.view import View
+
+_SMALL = 1 << 20
+
+
+class Incoming:
+    """A message that a session brings: sealed as it arrives, then appended with others in one step."""
+
+    def __init__(self, sealing: Sealing, flags: frozenset[str]) -> None:
+        self._sealing = sealing
+        self._flags = flags
+        self._summarizer = Summarizer()
+
+    def write(self, data: bytes) -> None:
+        """Raises TooBig."""
+        self._sealing.write(data)
+        self._summarizer.feed(data)
+
+    @property
+    def size(self) -> int:
+        return self._sealing.size
+
+    def finish(self, store: Store) -> tuple[NewMessage, Summary]:
+        """Durable under its name in `tmp/`; not yet visible."""
+        metadata = self._sealing.metadata
+        file = self._sealing.publish(store.layout.tmp)
+        message = NewMessage(
+            file,
+            metadata.email_id,
+            metadata.body_key,
+            self._sealing.size,
+            metadata.received,
+            metadata.zone,
+            self._flags,
+        )
+        return message, self._summarizer.finish()
+
+
+class Store:
+    """One user's mail, unlocked."""
+
+    def __init__(self, account: Unlocked, max_message_size: int) -> None:
+        """Open the databases, rotate keys, finish what a crash left.
+
+        Raises:
+            NewerStore, StoreBusy, OSError.
+        """
+        self.layout = account.layout
+        self.layout.make()
+        self.max_message_size = max_message_size
+        self._account_id = account.user.account_id
+        self.keys = KeyStore(self.layout, account.master, self._account_id)
+        self.keys.rotate(account.user.keys, time.time())
+        self.meta = Meta(self.layout, account.master)
+        self.mailboxes = Mailboxes(self.meta)
+        self.entries = Entries(self.meta)
+        self.index = Index(self.layout, account.master)
+        self.mailboxes.provide_defaults()
+        self.filing = Filing(self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.index)
+        self.filing.finish_interrupted()
+
+    def file_arrivals(self) -> int:
+        """Let delivered mail appear."""
+        return self.filing.file_arrivals()
+
+    def flag_names(self) -> list[str]:
+        """Every flag a client may meet in this account."""
+        return [*SYSTEM_FLAGS, *self.meta.keywords()]
+
+    def select(self, name: str, *, read_only: bool) -> View:
+        """A view of a mailbox, after filing what has arrived. Raises NoSuchMailbox."""
+        self.file_arrivals()
+        mailbox = self.mailboxes.get(name)
+        recent = mailbox.recent_uid if read_only else self.mailboxes.claim_recent(mailbox)
+        return View(self.entries, mailbox, recent, read_only=read_only)
+
+    # Bringing mail in
+
+    def begin_append(self, mailbox: str, flags: frozenset[str], received: datetime | None) -> tuple[Sealing, Incoming]:
+        """Begin a message; the Sealing is a context manager that cleans up."""
+        moment = int(time.time()) if received is None else int(received.timestamp())
+        offset = received.utcoffset() if received is not None else None
+        zone = int(offset.total_seconds()) // 60 if offset is not None else 0
+        metadata = new_metadata(moment, zone, mailbox, tuple(sorted(flags)))
+        sealing = Sealing(self.layout, self.keys.own_recipient(), metadata, self.max_message_size)
+        return sealing, Incoming(sealing, flags)
+
+    def append(self, mailbox: str, messages: list[tuple[NewMessage, Summary]]) -> tuple[int, list[int]]:
+        """Add finished messages in one transaction: UIDVALIDITY and UIDs.
+
+        Raises:
+            NoSuchMailbox, MailboxFull.
+        """
+        done = self.entries.append(self.mailboxes.get(mailbox).id, [message for message, _summary in messages])
+        summaries = []
+        for message, summary in messages:
+            number = self.entries.message_id(message.file)
+            if number is not None:
+                summaries.append((number, summary))
+                if place(self.layout, message.file):
+                    self.entries.placed([number])
+        self.index.put(summaries)
+        return done
+
+    # Reading mail
+
+    def summaries(self, numbers: list[int]) -> dict[int, Summary]:
+        """Summaries of messages, from the index or made now."""
+        found = self.index.get(numbers)
+        made = []
+        for number in numbers:
+            if number not in found:
+                with contextlib.suppress(MessageGone):
+                    with self.read(number) as message:
+                        found[number] = message.summary()
+                    if not message.is_note:
+                        made.append((number, found[number]))
+        if made:
+            self.index.put(made)
+        return found
+
+    @contextlib.contextmanager
+    def read(self, number: int) -> Iterator[Message]:
+        """A message's octets by its id.
+
+        A missing or damaged file is reported once and read as a note about it; a file that has come
+        back is read again.
+
+        Raises:
+            MessageGone: it was expunged and purged.
+        """
+        row = self.entries.file_of(number)
+        if row is None:
+            raise MessageGone(f"message {number} was expunged")
+        file, _email_id, body_key, size, damaged = row
+        handle = None
+        try:
+            try:
+                handle = open_file(self.layout, file)
+                opened = self._opened(handle, body_key)
+                message = Message(self, number, file, opened.pieces, size)
+                if damaged is not None or size <= _SMALL:
+                    message.load()
+                if damaged is not None:
+                    self.entries.set_condition(number, message.size, None)
+            except MessageGone:
+                events.message_missing(file.hex())
+                message = self._note(number, file, "the file is missing", damaged)
+            except (Damaged, KeyMissing) as error:
+                events.message_damaged(file.hex(), str(error))
+                message = self._note(number, file, str(error), damaged)
+            yield message
+        finally:
+            if handle is not None:
+                handle.close()
+
+    def _opened(self, file: BinaryIO, body_key: bytes) -> Opened:
+        """With the key of the row; one that could not be had at filing is in the sealed head."""
+        if body_key == UNKNOWN_KEY:
+            head = read_head(file)
+            body_key = head.open(self.keys.opening(head.key_name), self._account_id).body_key
+            file.seek(0)
+        return Opened(file, Secret(body_key), UNLIMITED)
+
+    def _note(self, number: int, file: bytes, reason: str, known: str | None) -> Message:
+        text = notes.note(file, reason)
+        if known != reason:
+            self.entries.set_condition(number, len(text), reason)
+            self.index.forget([number])
+
+        def pieces(start: int = 0, end: int | None = None) -> Iterator[bytes]:
+            yield text[start:end]
+
+        return Message(self, number, file, pieces, len(text), is_note=True)
+
+    def condemn(self, number: int, file: bytes, reason: str) -> None:
+        """A large message turned out damaged while it was being sent: remember it."""
+        events.message_damaged(file.hex(), reason)
+        self._note(number, file, reason, None)
+
+    def close(self) -> None:
+        """Note what is in place, close the databases."""
+        with contextlib.suppress(Exception):
+            self.entries.flush_placed()
+        self.index.close()
+        self.meta.close()
+
+
+Pieces = Callable[[int, "int | None"], Iterator[bytes]]
+
+
+class Message:
+    """A message being read: whole when small, in pieces when large; its parts when asked for."""
+
+    def __init__(
+        self, store: Store, number: int, file: bytes, pieces: Pieces, size: int, *, is_note: bool = False
+    ) -> None:
+        self._store = store
+        self._number = number
+        self._file = file
+        self._pieces = pieces
+        self._whole: bytes | None = None
+        self._root: Part | None = None
+        self.size = size
+        self.is_note = is_note
+
+    def load(self) -> None:
+        """Read all of it now, so that damage shows before anything is sent."""
+        self._whole = b"".join(self._pieces(0, None))
+        self.size = len(self._whole)
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Octets from `start` to `end`. Raises Damaged, after having remembered it."""
+        if self._whole is not None:
+            yield self._whole[start:end]
+            return
+        try:
+            yield from self._pieces(start, end)
+        except Damaged as error:
+            self._store.condemn(self._number, self._file, str(error))
+            raise
+
+    def octets(self, start: int = 0, end: int | None = None) -> bytes:
+        return b"".join(self.pieces(start, end))
+
+    @property
+    def root(self) -> Part:
+        if self._root is None:
+            parser = Parser()
+            for piece in self.pieces():
+                parser.feed(piece)
+            self._root = parser.close()
+        return self._root
+
+    def summary(self) -> Summary:
+        if self._whole is not None:
+            return summarize(self._whole)
+        summarizer = Summarizer()
+        for piece in self.pieces():
+            summarizer.feed(piece)
+        return summarizer.finish()

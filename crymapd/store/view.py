@@ -1,0 +1,105 @@
+"""A session's view of its mailbox: which messages it counts, up to what it has been told.
+
+100,000 messages are one array of 400 kB, and not even that until a sequence number is used.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from crymapd.model.numbers import SeqNum, Uid
+from crymapd.model.sequence import Range, merge
+from crymapd.store.entries import Entries
+from crymapd.store.mailboxes import Mailbox
+
+
+@dataclass(slots=True)
+class Told:
+    """How far this session has been told: the modseq of flags and arrivals, that of expunges, and UIDs."""
+
+    modseq: int
+    expunged: int
+    next_uid: int
+
+
+class View:
+    """Sequence numbers of one selected mailbox."""
+
+    def __init__(self, entries: Entries, mailbox: Mailbox, recent_uid: int, *, read_only: bool) -> None:
+        self.mailbox = mailbox
+        self.read_only = read_only
+        self.recent_uid = recent_uid
+        self.told = Told(mailbox.modseq, mailbox.modseq, mailbox.next_uid)
+        self.exists = mailbox.messages
+        self._entries = entries
+        self._uids: array[int] | None = None
+
+    @property
+    def uids(self) -> array[int]:
+        """Ascending UIDs; the sequence number is the position plus one."""
+        if self._uids is None:
+            found = self._entries.uids(self.mailbox.id, self.told.next_uid, self.told.expunged)
+            self._uids = array("I", found)
+            self.exists = len(self._uids)
+        return self._uids
+
+    @property
+    def last_uid(self) -> int:
+        """The largest UID, 0 in an empty mailbox."""
+        return self.uids[-1] if self.exists and self.uids else 0
+
+    def seq(self, uid: int) -> SeqNum | None:
+        """The sequence number of a UID this session counts."""
+        at = bisect_left(self.uids, uid)
+        return SeqNum(at + 1) if at < len(self.uids) and self.uids[at] == uid else None
+
+    def is_recent(self, uid: int) -> bool:
+        return uid >= self.recent_uid
+
+    @property
+    def recent(self) -> int:
+        """How many messages are \\Recent here."""
+        if self.recent_uid >= self.told.next_uid:
+            return 0
+        return len(self.uids) - bisect_left(self.uids, self.recent_uid)
+
+    def uid_ranges(self, seq_ranges: Iterable[Range]) -> list[Range]:
+        """UID ranges that hold exactly the messages with these sequence numbers (and unknown gaps)."""
+        uids = self.uids
+        found = []
+        for low, high in seq_ranges:
+            if low <= len(uids):
+                found.append((uids[low - 1], uids[min(high, len(uids)) - 1]))
+        return merge(found)
+
+    def known(self, uid_ranges: Iterable[Range]) -> list[int]:
+        """The UIDs of these ranges that this session counts."""
+        uids = self.uids
+        found: list[int] = []
+        for low, high in uid_ranges:
+            found.extend(uids[bisect_left(uids, low) : bisect_right(uids, high)])
+        return found
+
+    # Being told
+
+    def add(self, uids: Sequence[Uid], next_uid: int) -> None:
+        """New messages are announced."""
+        if self._uids is not None:
+            self._uids.extend(uids)
+        self.exists += len(uids)
+        self.told.next_uid = next_uid
+
+    def remove(self, uids: Sequence[Uid]) -> list[SeqNum]:
+        """Expunges are announced: their sequence numbers, highest first, so that each is right when sent."""
+        numbers = []
+        own = self.uids
+        for uid in reversed(uids):
+            at = bisect_left(own, uid)
+            if at < len(own) and own[at] == uid:
+                del own[at]
+                numbers.append(SeqNum(at + 1))
+        self.exists = len(own)
+        return numbers
