@@ -163,4 +163,3 @@ def _without_from_line(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 if __name__ == "__main__":
     main()
-

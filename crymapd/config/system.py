@@ -89,9 +89,7 @@ class Root(msgspec.Struct, frozen=True):
         found = []
         for service, entries in self.system.listen.items():
             if service not in SERVICES:
-                raise ConfigError(
-                    f"{self.config_file}: key `listen.{service}`: no such service; expected one of {', '.join(SERVICES)}"
-                )
+                raise ConfigError(f"{self.config_file}: key `listen.{service}`: expected one of {', '.join(SERVICES)}")
             for entry in entries:
                 host, colon, port = entry.rpartition(":")
                 if not colon or not port.isdecimal() or not 0 < int(port) < 65536 or not host:
@@ -112,7 +110,7 @@ def load_root(directory: Path | None) -> Root:
     if directory is None:
         directory = next((root for root in DEFAULT_ROOTS if (root / FILE).is_file()), None)
         if directory is None:
-            raise ConfigError(f"no {FILE} in {' or '.join(map(str, DEFAULT_ROOTS))}; name the directory with --root DIR")
+            raise ConfigError(f"no {FILE} in {' or '.join(map(str, DEFAULT_ROOTS))}; use --root DIR")
     directory = directory.absolute()
     path = directory / FILE
     try:

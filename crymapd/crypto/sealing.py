@@ -76,6 +76,4 @@ class OpeningKey:
 
 def generate() -> Secret:
     """A fresh private half in its raw form."""
-    return Secret(
-        MLKEM768PrivateKey.generate().private_bytes_raw() + X25519PrivateKey.generate().private_bytes_raw()
-    )
+    return Secret(MLKEM768PrivateKey.generate().private_bytes_raw() + X25519PrivateKey.generate().private_bytes_raw())

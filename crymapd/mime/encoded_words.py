@@ -9,6 +9,7 @@ import re
 _WORD = re.compile(rb"=\?([!-<>@-~]{1,64}?)(?:\*[A-Za-z0-9-]*)?\?([QqBb])\?([!->@-~ ]*?)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t]+(?==\?)")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
+_OTHER_NAMES = {"ks_c_5601-1987": "cp949", "iso-8859-8-i": "iso-8859-8", "x-sjis": "cp932"}
 MAX_TEXT = 1 << 20
 # Codecs that are no charsets of mail, or whose decoders are unsafe on a stranger's octets.
 _REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
@@ -21,7 +22,7 @@ def charset(name: bytes | str) -> str | None:
     if not label or len(label) > 64:
         return None
     try:
-        found = codecs.lookup({"ks_c_5601-1987": "cp949", "iso-8859-8-i": "iso-8859-8", "x-sjis": "cp932"}.get(label, label))
+        found = codecs.lookup(_OTHER_NAMES.get(label, label))
     except (LookupError, ValueError, UnicodeError):
         return None
     usable = getattr(found, "_is_text_encoding", True) and found.name.replace("-", "_") not in _REFUSED
@@ -56,7 +57,8 @@ def decode_words(value: bytes) -> str:
         if name is None or octets is None:
             continue
         if match.start() > done:
-            pending = _flush(pending, out)
+            _flush(pending, out)
+            pending = None
             out.append(decode(joined[done : match.start()], None))
         if pending is not None and pending[0] == name:
             pending = (name, pending[1] + octets)

@@ -38,7 +38,7 @@ def canonical_flag(text: str) -> str:
         except KeyError:
             raise ValueError(f"{text} cannot be set") from None
     if not text or len(text) > MAX_KEYWORD or any(c in _ATOM_SPECIALS or not " " < c < "\x7f" for c in text):
-        raise ValueError("a keyword is 1 to 255 printable ASCII characters without ( ) { % * \" \\ ]")
+        raise ValueError('a keyword is 1 to 255 printable ASCII characters without ( ) { % * " \\ ]')
     return text
 
 

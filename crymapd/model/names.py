@@ -62,8 +62,11 @@ def mailbox_pattern(reference: str, pattern: str) -> re.Pattern[str]:
     `*` is any run, `%` any run within one level (RFC 9051 section 6.3.9); a first level that
     spells INBOX matches it in any case.
     """
-    text = reference + pattern if not reference or reference.endswith(DELIMITER) or pattern.startswith(
-        DELIMITER) else reference + DELIMITER + pattern
+    text = (
+        reference + pattern
+        if not reference or reference.endswith(DELIMITER) or pattern.startswith(DELIMITER)
+        else reference + DELIMITER + pattern
+    )
     text = re.sub("/+", "/", unicodedata.normalize("NFC", text)).lstrip(DELIMITER)
     if len(text) > 1:
         text = text.rstrip(DELIMITER)
@@ -102,7 +105,9 @@ def canonical_user(name: str) -> str:
         and len(_scripts(folded)) <= 1
     )
     if not safe:
-        raise UnsafeName("a user name has letters and digits of one script and . _ + @ = -, begins with a letter or digit")
+        raise UnsafeName(
+            "a user name begins with a letter or digit and has letters and digits of one script and . _ + @ = -"
+        )
     return folded
 
 

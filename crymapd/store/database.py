@@ -6,7 +6,7 @@ SQLite3 Multiple Ciphers, ChaCha20-Poly1305 per page under a raw key, write-ahea
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -55,8 +55,9 @@ class Database:
             except BaseException:
                 self._connection.close()
                 raise
-        self.execute = self._connection.execute
-        self.executemany = self._connection.executemany
+        # Rows are what the query says: typed where they are read.
+        self.execute: Callable[..., Any] = self._connection.execute
+        self.executemany: Callable[..., Any] = self._connection.executemany
 
     def _prepare(self, key: Secret, durable: bool) -> None:
         connection = self._connection
@@ -77,7 +78,7 @@ class Database:
         with self.write():
             version = self._version()
             if version > len(scripts):
-                raise NewerStore(f"{self.path} has format {version}, this program knows {len(scripts)}: upgrade crymapd")
+                raise NewerStore(f"{self.path} has format {version}, not {len(scripts)}: upgrade crymapd")
             for script in scripts[version:]:
                 self._connection.execute(script)
             self._connection.execute(f"PRAGMA user_version = {len(scripts)}")

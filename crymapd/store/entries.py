@@ -13,11 +13,12 @@ from crymapd.errors import MailboxFull, NoSuchMailbox
 from crymapd.model.changes import Changes, FlagsChanged
 from crymapd.model.flags import DELETED, SEEN, StoreMode
 from crymapd.model.numbers import MAX_UID, ModSeq, Uid
-from crymapd.model.sequence import Range, numbers_in, ranges_of
+from crymapd.model.sequence import Range, ranges_of
 from crymapd.store.meta import Meta
 
 MAX_KEYWORDS = 10_000
 _REMEMBERED_EXPUNGES = 20_000
+_PAGE = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,26 @@ class NewMessage:
     damaged: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoreResult:
-    """What STORE did. `flags`: every addressed message that was not refused, changed or not."""
+    """What STORE did.
+
+    Attributes:
+        flags: every addressed message that was not refused, changed or not.
+        changed: the UIDs of those that changed, under `modseq` (0 when none did).
+        modified: those refused because of UNCHANGEDSINCE.
+    """
 
     flags: list[FlagsChanged] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
     modified: list[Uid] = field(default_factory=list)
+    modseq: int = 0
 
 
 Stored = tuple[int, int, int, int, int, int, int, int, bytes]
 """uid, flagset, modseq, saved, message id, size, received, zone, email id."""
 
+_MESSAGE_COLUMNS = ("file", "email_id", "body_key", "size", "received", "zone", "damaged")
 _STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone, m.email_id"
 
 
@@ -82,12 +91,22 @@ class Entries:
         return sorted(present + gone) if gone else present
 
     def flags(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[tuple[int, int, int]]:
-        """(uid, flagset, modseq) of present messages, from the entries alone: the fast way."""
+        """(uid, flagset, modseq) of present messages, from the entries alone: the fast way.
+
+        Read a page at a time, so that a slow client holds no read transaction.
+        """
         for low, high in ranges:
-            yield from self._db.execute(
-                "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid",
-                (mailbox, low, high),
-            )
+            page: list[tuple[int, int, int]] = []
+            while not page or len(page) == _PAGE:
+                page = self._db.execute(
+                    "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
+                    " ORDER BY uid LIMIT ?",
+                    (mailbox, low, high, _PAGE),
+                ).fetchall()
+                yield from page
+                if not page:
+                    break
+                low = page[-1][0] + 1
 
     def stored(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Stored]:
         """Full rows of present messages."""
@@ -116,9 +135,10 @@ class Entries:
         )
         return found
 
-    def count_below(self, mailbox: int, uid: int) -> int:
-        """How many messages have a smaller UID: a sequence number, without loading the others."""
-        return int(self._db.value("SELECT count(*) FROM entries WHERE mailbox = ? AND uid < ?", mailbox, uid))
+    def count(self, mailbox: int, low: int, high: int) -> int:
+        """How many messages have a UID in a range."""
+        query = "SELECT count(*) FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
+        return int(self._db.value(query, mailbox, low, high))
 
     def changes(self, mailbox: int, modseq: int, expunged_since: int) -> Changes:
         """What happened after two modseqs (for flags and arrivals, and for expunges)."""
@@ -179,12 +199,14 @@ class Entries:
 
     def _insert(self, mailbox: int, uid: int, message: NewMessage, modseq: int, saved: int) -> None:
         self._db.execute(
-            "INSERT INTO messages (file, email_id, body_key, size, received, zone, damaged) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (message.file, message.email_id, message.body_key, message.size, message.received, message.zone, message.damaged),
+            "INSERT INTO messages (file, email_id, body_key, size, received, zone, damaged)"
+            " VALUES (:file, :email_id, :body_key, :size, :received, :zone, :damaged)",
+            {name: getattr(message, name) for name in _MESSAGE_COLUMNS},
         )
         number = self._db.last_id()
         flagset = self._flagset(message.flags)
-        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (mailbox, uid, number, flagset, modseq, saved))
+        row = (mailbox, uid, number, flagset, modseq, saved)
+        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def _flagset(self, flags: frozenset[str]) -> int:
         number = self._meta.flagset(flags)
@@ -228,7 +250,8 @@ class Entries:
 
     def unplaced(self) -> list[tuple[int, bytes]]:
         """(id, file) of messages whose file may not have reached its final place."""
-        return self._db.execute("SELECT id, file FROM messages WHERE placed = 0").fetchall()
+        found: list[tuple[int, bytes]] = self._db.execute("SELECT id, file FROM messages WHERE placed = 0").fetchall()
+        return found
 
     def placed(self, numbers: Iterable[int]) -> None:
         """Remember with the next write that these files are in place; losing this costs only a look."""
@@ -293,14 +316,14 @@ class Entries:
                     groups.setdefault(flagset, []).append(uid)
                     modseqs[uid] = modseq
             after = {flagset: self._combine(flagset, mode, flags) for flagset in groups}
-            new_modseq = self._apply(mailbox, groups, after)
+            result.modseq = self._apply(mailbox, groups, after)
             for flagset, uids in groups.items():
                 moved = after[flagset] != flagset
                 if moved:
                     result.changed.update(uids)
                 told = tuple(self._meta.flags_of(after[flagset]).split())
                 result.flags.extend(
-                    FlagsChanged(Uid(uid), told, ModSeq(new_modseq if moved else modseqs[uid])) for uid in uids
+                    FlagsChanged(Uid(uid), told, ModSeq(result.modseq if moved else modseqs[uid])) for uid in uids
                 )
         result.flags.sort(key=lambda change: change.uid)
         return result
@@ -322,10 +345,7 @@ class Entries:
             self._db.executemany(
                 "UPDATE entries SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ?"
                 " AND flagset = ? AND modseq < ?",
-                (
-                    (after[flagset], modseq, mailbox, low, high, flagset, modseq)
-                    for low, high in (ranges_of(uids))
-                ),
+                ((after[flagset], modseq, mailbox, low, high, flagset, modseq) for low, high in (ranges_of(uids))),
             )
             before, now = self._meta.flags_of(flagset).split(), self._meta.flags_of(after[flagset]).split()
             self._count(
@@ -428,7 +448,9 @@ class Entries:
 
     def released_before(self, moment: int) -> list[tuple[int, bytes]]:
         """(id, file) of messages in no mailbox since before `moment`."""
-        return self._db.execute("SELECT id, file FROM messages WHERE released < ?", (moment,)).fetchall()
+        query = "SELECT id, file FROM messages WHERE released < ?"
+        found: list[tuple[int, bytes]] = self._db.execute(query, (moment,)).fetchall()
+        return found
 
     def forget(self, messages: Iterable[int]) -> list[int]:
         """Remove rows of messages that are still in no mailbox; the ids removed."""
@@ -443,5 +465,3 @@ class Entries:
         """Every file a row refers to."""
         for (file,) in self._db.execute("SELECT file FROM messages"):
             yield bytes(file)
-
-

@@ -55,6 +55,11 @@ class Layout:
         return self.home / "lock"
 
     @property
+    def maintained(self) -> Path:
+        """Empty; its time says when daily maintenance last succeeded."""
+        return self.home / "maintained"
+
+    @property
     def user_copy(self) -> Path:
         return self.backup / "user.toml"
 

@@ -16,7 +16,9 @@ from pathlib import Path
 from crymapd.errors import CrymapError, MessageGone
 from crymapd.model.names import INBOX
 from crymapd.store import events
+from crymapd.store.account import Unlocked
 from crymapd.store.filing import Examined
+from crymapd.store.layout import Layout
 from crymapd.store.meta import backups
 from crymapd.store.store import Store
 from crymapd.unix import files
@@ -30,21 +32,24 @@ _BATCH = 64
 _HEX = re.compile(r"[0-9a-f]+")
 
 
-def is_due(store: Store, now: float) -> bool:
+def is_due(layout: Layout, now: float) -> bool:
     """Whether the last complete run was more than a day ago (or, after a clock jump, in the future)."""
-    return not 0 <= now - store.meta.setting("daily") < DAY
+    try:
+        return not 0 <= now - layout.maintained.stat().st_mtime < DAY
+    except FileNotFoundError:
+        return True
 
 
 def run(store: Store, now: float, *, force: bool = False) -> bool:
-    """Every step; True when all succeeded. False also when a sibling is at it."""
+    """Every step; True when all succeeded. False also when it is not due or a sibling is at it."""
     with files.locked(store.layout.tmp / "maintenance.lock", wait=False) as mine:
-        if not mine or not (force or is_due(store, now)):
+        if not mine or not (force or is_due(store.layout, now)):
             return False
-        done = all([_attempt(name, step, store, now) for name, step in STEPS])
-        if done:
-            with store.meta.change():
-                store.meta.set_setting("daily", int(now))
-        return done
+        failed = [name for name, step in STEPS if not _attempt(name, step, store, now)]
+        if not failed:
+            files.write_atomic(store.layout.tmp, store.layout.maintained, b"", replace=True)
+            os.utime(store.layout.maintained, (now, now))
+        return not failed
 
 
 def _attempt(name: str, step: Callable[[Store, float], None], store: Store, now: float) -> bool:
@@ -86,6 +91,30 @@ def recover_orphans(store: Store, now: float) -> None:
     events.orphans_filed(len(orphans))
 
 
+def in_child(account: Unlocked, max_message_size: int) -> None:
+    """Run in a grandchild of ours when due, with databases of its own: SQLite must not cross a fork.
+
+    Call it before the caller opens its `Store`.
+    """
+    if not is_due(account.layout, time.time()):
+        return
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            os.nice(10)
+            store = Store(account, max_message_size)
+            run(store, time.time())
+            store.close()
+    except (CrymapError, OSError) as error:
+        events.maintenance_failed("start", str(error))
+    finally:
+        os._exit(0)
+
+
 def message_files(store: Store) -> list[bytes]:
     """The names of all files under `messages/`, oldest first."""
     found = []
@@ -116,9 +145,7 @@ def back_up(store: Store, now: float) -> None:
     target = store.layout.backup / time.strftime("meta.db.%Y-%m-%d", time.gmtime(now))
     if not target.exists():
         with files.Staged(store.layout.tmp) as staged:
-            staged.file.close()
             store.meta.copy_to(staged.path)
-            staged.file = open(staged.path, "r+b")
             staged.publish(target, replace=True)
     for old in backups(store.layout)[_KEPT_BACKUPS:]:
         files.remove(old)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import Head, Metadata, Recipient, SealedWriter, read_body, read_head
-from crymapd.errors import Damaged, MessageGone, TooBig
+from crymapd.errors import MessageGone, TooBig
 from crymapd.store.layout import Layout
 from crymapd.unix import files
 

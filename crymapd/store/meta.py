@@ -159,9 +159,8 @@ class Meta:
         if text not in self._numbers:
             number = self.db.value("SELECT id FROM flagsets WHERE flags = ?", text)
             if number is None:
-                self.db.execute(
-                    "INSERT INTO flagsets (flags, seen, deleted) VALUES (?, ?, ?)", (text, SEEN in flags, DELETED in flags)
-                )
+                row = (text, SEEN in flags, DELETED in flags)
+                self.db.execute("INSERT INTO flagsets (flags, seen, deleted) VALUES (?, ?, ?)", row)
                 number = self.db.last_id()
             self._numbers[text] = number
         return self._numbers[text]

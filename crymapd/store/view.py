@@ -31,7 +31,7 @@ class View:
     def __init__(self, entries: Entries, mailbox: Mailbox, recent_uid: int, *, read_only: bool) -> None:
         self.mailbox = mailbox
         self.read_only = read_only
-        self.recent_uid = recent_uid
+        self._recent: list[Range] = [(recent_uid, mailbox.next_uid - 1)] if recent_uid < mailbox.next_uid else []
         self.told = Told(mailbox.modseq, mailbox.modseq, mailbox.next_uid)
         self.exists = mailbox.messages
         self._entries = entries
@@ -56,15 +56,20 @@ class View:
         at = bisect_left(self.uids, uid)
         return SeqNum(at + 1) if at < len(self.uids) and self.uids[at] == uid else None
 
+    def claim(self, first: int, next_uid: int) -> None:
+        """UIDs from `first` on were shown to nobody before us (RFC 3501 section 2.3.2)."""
+        if first < next_uid:
+            self._recent = merge([*self._recent, (first, next_uid - 1)])
+
     def is_recent(self, uid: int) -> bool:
-        return uid >= self.recent_uid
+        return any(low <= uid <= high for low, high in self._recent)
 
     @property
     def recent(self) -> int:
-        """How many messages are \\Recent here."""
-        if self.recent_uid >= self.told.next_uid:
-            return 0
-        return len(self.uids) - bisect_left(self.uids, self.recent_uid)
+        """How many messages are \\Recent here; without loading all UIDs to say so."""
+        if self._uids is None:
+            return sum(self._entries.count(self.mailbox.id, low, high) for low, high in self._recent)
+        return sum(bisect_right(self._uids, high) - bisect_left(self._uids, low) for low, high in self._recent)
 
     def uid_ranges(self, seq_ranges: Iterable[Range]) -> list[Range]:
         """UID ranges that hold exactly the messages with these sequence numbers (and unknown gaps)."""
@@ -85,12 +90,11 @@ class View:
 
     # Being told
 
-    def add(self, uids: Sequence[Uid], next_uid: int) -> None:
+    def add(self, uids: Sequence[Uid]) -> None:
         """New messages are announced."""
         if self._uids is not None:
             self._uids.extend(uids)
         self.exists += len(uids)
-        self.told.next_uid = next_uid
 
     def remove(self, uids: Sequence[Uid]) -> list[SeqNum]:
         """Expunges are announced: their sequence numbers, highest first, so that each is right when sent."""

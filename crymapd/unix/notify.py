@@ -35,7 +35,7 @@ DATABASE_PREFIX = "meta.db"
 class Inotify:
     """Linux: one descriptor, two watches, no wake-up without a change."""
 
-    interval = None
+    interval: float | None = None
 
     def __init__(self, directory: Path, arrivals: Path) -> None:
         self._inotify = INotify(nonblocking=True)
@@ -44,7 +44,7 @@ class Inotify:
         self._inotify.add_watch(arrivals, flags.MOVED_TO | flags.CREATE)
 
     def fileno(self) -> int:
-        return self._inotify.fileno()
+        return int(self._inotify.fileno())
 
     def drain(self) -> bool:
         events = self._inotify.read(timeout=0)

@@ -62,7 +62,7 @@ def confine(directory: Path) -> bool:
         rule = _PathBeneath(rights & ~_EXECUTE, beneath)
         added = libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        return added == 0 and libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0
+        return bool(added == 0 and libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
     finally:
         os.close(beneath)
         os.close(ruleset)

@@ -1,1 +1,1 @@
-"""What tests share: a strict IMAP client, a transcript runner and a corpus of mail. Tested in `test_testlib.py`."""
+"""What tests share, with tests of its own: a strict IMAP client, a transcript runner, a corpus of mail."""

@@ -1,9 +1,9 @@
 """What an IMAP server may say, as values.
 
-`grammar.parse` turns the octets of one response into one of these; `client.Client` hands them to tests. Strings of
-the protocol are `str` (UTF-8, with surrogate escapes for octets that are not); contents of messages are `bytes`.
-Names that the protocol compares without regard to case (FETCH items, response codes, STATUS items, media types are
-not among them) are in capitals.
+`grammar.parse` turns the octets of one response into one of these; `client.Client` hands them to tests.
+Strings of the protocol are `str` (UTF-8, with surrogate escapes for octets that are not); contents of
+messages are `bytes`. Names that the protocol compares without regard to case (FETCH items, response codes,
+STATUS items) are in capitals; flags, media types and mailbox names are as they were sent.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ class QuotaRoot:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """ACL (pairs of identifier and rights), LISTRIGHTS (identifier, sets) or MYRIGHTS (rights), told by `command`."""
+    """By `command`: ACL (identifiers and rights), LISTRIGHTS (identifier, sets), MYRIGHTS (rights)."""
 
     command: str
     mailbox: str
@@ -343,7 +343,25 @@ class Metadata:
 
 
 Response = (
-    Status | Capability | Enabled | Flags | Mailbox | MailboxStatus | Search | Thread | Esearch | Exists | Recent
-    | Expunge | Vanished | Fetch | Namespaces | Id | Quota | QuotaRoot | Rights | Metadata
+    Status
+    | Capability
+    | Enabled
+    | Flags
+    | Mailbox
+    | MailboxStatus
+    | Search
+    | Thread
+    | Esearch
+    | Exists
+    | Recent
+    | Expunge
+    | Vanished
+    | Fetch
+    | Namespaces
+    | Id
+    | Quota
+    | QuotaRoot
+    | Rights
+    | Metadata
 )
 Answer = Response | Tagged | Continuation

@@ -1,7 +1,8 @@
 """The terminals of the grammar: RFC 9051 section 9 and RFC 3501 section 9, as methods that consume or fail.
 
-A `Scanner` stands somewhere in the octets of one response. A method named as a production consumes exactly that
-production or raises `Ungrammatical`; `accept` and the `try_` methods may find nothing and have then consumed nothing.
+A `Scanner` stands somewhere in the octets of one response. A method named as a production consumes exactly
+that production or raises `Ungrammatical`; `accept` and the `try_` methods may find nothing, and have then
+consumed nothing.
 """
 
 from __future__ import annotations

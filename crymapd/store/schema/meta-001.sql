@@ -4,12 +4,11 @@
 --   changes       counts committed writes; the file `epoch` remembers how far clients have seen
 --   uidvalidity   the last UIDVALIDITY given out
 --   is_copy       1 in a backup copy: opening it as meta.db means it was restored
---   daily         when daily maintenance last succeeded (seconds)
 CREATE TABLE settings (
   name TEXT PRIMARY KEY,
   value INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
-INSERT INTO settings VALUES ('changes', 0), ('uidvalidity', 0), ('is_copy', 0), ('daily', 0);
+INSERT INTO settings VALUES ('changes', 0), ('uidvalidity', 0), ('is_copy', 0);
 
 CREATE TABLE mailboxes (
   id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused

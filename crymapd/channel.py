@@ -1,0 +1,140 @@
+"""A channel of octets with deadlines; TLS (and later deflate) are inside, protocols never look.
+
+Nothing here threads or loops in the background: a read or a flush waits in `poll` until it is done
+or its time is over.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+
+from OpenSSL import SSL
+
+WRITE_BUFFER = 64 * 1024
+WRITE_TIMEOUT = 60.0
+_READ = 64 * 1024
+
+
+class Disconnected(Exception):
+    """The peer is gone, or sent something that is no TLS."""
+
+
+class TimedOut(Exception):
+    """The peer did not send, or take, anything in time."""
+
+
+class Channel:
+    """Octets in and out of a connected socket, through TLS when `start_tls` was called."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._tls: SSL.Connection | None = None
+        self._out = bytearray()
+        self.octets_in = self.octets_out = 0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def start_tls(self, context: SSL.Context, timeout: float) -> str:
+        """The server's side of the handshake; returns version, cipher and group for the log.
+
+        Raises:
+            Disconnected, TimedOut.
+        """
+        self._tls = SSL.Connection(context, self._socket)
+        self._tls.set_accept_state()
+        deadline = time.monotonic() + timeout
+        tls = self._tls
+        while True:
+            try:
+                tls.do_handshake()
+            except SSL.WantReadError:
+                self._wait(select.POLLIN, deadline)
+            except SSL.WantWriteError:
+                self._wait(select.POLLOUT, deadline)
+            except (SSL.Error, OSError) as error:
+                raise Disconnected("TLS handshake failed") from error
+            else:
+                return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether octets are decrypted and waiting, of which `poll` on the socket knows nothing."""
+        return self._tls is not None and self._tls.pending() > 0
+
+    def read(self, timeout: float) -> bytes:
+        """Some octets as soon as there are any; empty when the peer has closed.
+
+        Raises:
+            TimedOut, Disconnected.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                data = self._tls.recv(_READ) if self._tls is not None else self._socket.recv(_READ)
+            except (SSL.WantReadError, BlockingIOError):
+                self._wait(select.POLLIN, deadline)
+            except SSL.WantWriteError:
+                self._wait(select.POLLOUT, deadline)
+            except SSL.ZeroReturnError:
+                return b""
+            except (SSL.Error, OSError) as error:
+                raise Disconnected("connection lost") from error
+            else:
+                self.octets_in += len(data)
+                return data
+
+    def write(self, data: bytes) -> None:
+        """Queue octets; a full buffer is sent before more is taken, so memory is bounded."""
+        self._out += data
+        if len(self._out) >= WRITE_BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send everything queued. Raises TimedOut when the peer takes nothing for a minute."""
+        view = memoryview(self._out)
+        sent = 0
+        deadline = time.monotonic() + WRITE_TIMEOUT
+        try:
+            while sent < len(view):
+                count = self._send(view[sent : sent + WRITE_BUFFER], deadline)
+                if count:
+                    deadline = time.monotonic() + WRITE_TIMEOUT
+                sent += count
+        finally:
+            view.release()
+            self._out.clear()
+            self.octets_out += sent
+
+    def _send(self, data: memoryview, deadline: float) -> int:
+        try:
+            return self._tls.send(data) if self._tls is not None else self._socket.send(data)
+        except (SSL.WantWriteError, BlockingIOError):
+            self._wait(select.POLLOUT, deadline)
+        except SSL.WantReadError:
+            self._wait(select.POLLIN, deadline)
+        except (SSL.Error, OSError) as error:
+            raise Disconnected("connection lost") from error
+        return 0
+
+    def _wait(self, event: int, deadline: float) -> None:
+        poller = select.poll()
+        poller.register(self._socket, event)
+        left = deadline - time.monotonic()
+        if left <= 0 or not poller.poll(left * 1000):
+            raise TimedOut("the client took too long")
+
+    def close(self) -> None:
+        """Send what is left, say goodbye in TLS, close. Never raises."""
+        try:
+            self.flush()
+            if self._tls is not None:
+                self._tls.shutdown()
+        except (Disconnected, TimedOut, SSL.Error, OSError):
+            pass  # the peer went first
+        self._socket.close()

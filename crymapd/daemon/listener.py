@@ -1,0 +1,220 @@
+"""`crymapd listen`: hold the sockets, fork a worker for each connection.
+
+The listener reads nothing from clients.  It never dies of a full descriptor or process table: it
+says so and waits a moment.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections import Counter
+from pathlib import Path
+
+from OpenSSL import SSL
+
+from crymapd.config.system import Root, load_root
+from crymapd.daemon import log, service, tls
+from crymapd.errors import ConfigError
+from crymapd.unix import activation
+
+BACKLOG = 512
+PAUSE_MS = 200
+
+
+def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
+    """Listen until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError, and OSError when an address cannot be bound.
+    """
+    os.umask(0o077)
+    root = load_root(root_dir)
+    listeners = _listeners(root)
+    context = tls.context(root, service.PROTOCOL)
+    log.open_log(root.system.diagnostic.log, root.directory)
+    if detach:
+        _detach([sock.fileno() for sock in listeners], pid_file)
+    elif pid_file is not None:
+        pid_file.write_text(f"{os.getpid()}\n")
+    watched = root.tls_files()
+    users = service.assume_system(root)
+    service.settle_memory()
+    Listener(root, listeners, context, watched, users).run()
+
+
+def _listeners(root: Root) -> list[socket.socket]:
+    """systemd's sockets if there are any, else those of `[listen]`."""
+    passed = [sock for name, sock in activation.passed_sockets(os.environ) if name in ("imaps", "unknown")]
+    if passed:
+        return passed
+    addresses = root.addresses()
+    if not addresses:
+        raise ConfigError(
+            f'{root.config_file}: nothing to listen on; expected a table [listen] with imaps = ["ADDRESS:993"],'
+            " or sockets from systemd"
+        )
+    found = []
+    for name, host, port in addresses:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"cannot listen for {name} on {host} port {port}: {error.strerror}") from None
+        sock.listen(BACKLOG)
+        log.listening(name, host, port)
+        found.append(sock)
+    return found
+
+
+def _detach(kept: list[int], pid_file: Path | None) -> None:
+    """Into the background, the standard way."""
+    import daemon
+    from daemon.pidfile import PIDLockFile
+
+    lock = PIDLockFile(str(pid_file.absolute())) if pid_file is not None else None
+    daemon.DaemonContext(files_preserve=kept, pidfile=lock, umask=0o077, detach_process=True).open()
+
+
+class Listener:
+    """The accepting loop."""
+
+    def __init__(
+        self,
+        root: Root,
+        sockets: list[socket.socket],
+        context: SSL.Context,
+        certificate: tuple[Path, Path],
+        users: Path,
+    ) -> None:
+        self._root = root
+        self._sockets = {sock.fileno(): sock for sock in sockets}
+        self._context = context
+        self._certificate = certificate
+        self._certificate_times = tls.changed(certificate, ()) or ()
+        self._users = users
+        self._workers: dict[int, str] = {}
+        self._per_address: Counter[str] = Counter()
+        self._stop = False
+
+    def run(self) -> None:
+        waker, wake = socket.socketpair()
+        wake.setblocking(False)
+        waker.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        poller = select.poll()
+        poller.register(waker, select.POLLIN)
+        for fd, sock in self._sockets.items():
+            sock.setblocking(False)
+            poller.register(fd, select.POLLIN)
+        self._inherited = (waker, wake)
+        while not self._stop:
+            for fd, _event in poller.poll():
+                if fd in self._sockets:
+                    self._accept(self._sockets[fd])
+                else:
+                    waker.recv(4096)
+            self._reap()
+        self._end_workers()
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self._stop = True
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            sock, _address = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._pause(str(error.strerror))
+            return
+        with sock:
+            address = service.peer_address(sock)
+            reason = self._why_not(address)
+            if reason:
+                log.worker_refused(address, reason)
+                return
+            self._reload_certificate()
+            self._fork(sock, address)
+
+    def _why_not(self, address: str) -> str:
+        limits = self._root.system.limits
+        if len(self._workers) >= limits.max_workers:
+            return f"[limits] max_workers = {limits.max_workers}"
+        if self._per_address[address] >= limits.max_workers_per_address:
+            return f"[limits] max_workers_per_address = {limits.max_workers_per_address}"
+        return ""
+
+    def _fork(self, sock: socket.socket, address: str) -> None:
+        try:
+            child = os.fork()
+        except OSError as error:
+            self._pause(str(error.strerror))
+            return
+        if child:
+            self._workers[child] = address
+            self._per_address[address] += 1
+            return
+        status = 1
+        try:
+            self._become_worker()
+            service.serve(sock, self._root, self._context, self._users)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _become_worker(self) -> None:
+        """Forget what is the listener's."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        for sock in (*self._sockets.values(), *self._inherited):
+            sock.close()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                child, _status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not child:
+                return
+            address = self._workers.pop(child, None)
+            if address is not None:
+                self._per_address[address] -= 1
+                if not self._per_address[address]:
+                    del self._per_address[address]
+
+    def _pause(self, reason: str) -> None:
+        """Out of descriptors or processes: wait for some to come free, do not spin."""
+        log.resources_short(reason)
+        select.poll().poll(PAUSE_MS)
+
+    def _reload_certificate(self) -> None:
+        times = tls.changed(self._certificate, self._certificate_times)
+        if times is None:
+            return
+        self._certificate_times = times
+        try:
+            self._context = tls.context(self._root, service.PROTOCOL)
+        except ConfigError as error:
+            log.certificate_bad(str(error))
+        else:
+            log.certificate_reloaded()
+
+    def _end_workers(self) -> None:
+        log.stopping(len(self._workers))
+        for child in self._workers:
+            os.kill(child, signal.SIGTERM)
+        while self._workers:
+            child, _status = os.waitpid(-1, 0)
+            self._workers.pop(child, None)

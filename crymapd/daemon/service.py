@@ -1,0 +1,115 @@
+"""One connection's worker: descriptor, configuration, TLS, conversation. Login does the rest.
+
+Everything a worker ever needs is imported by the time this module is: after login it is confined
+and cannot read the program's own files.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pwd
+import socket
+import traceback
+from pathlib import Path
+
+from OpenSSL import SSL
+
+from crymapd.channel import Channel, Disconnected, TimedOut
+from crymapd.config.system import Root, load_root
+from crymapd.daemon import log, tls
+from crymapd.daemon.login import Login
+from crymapd.errors import ConfigError
+from crymapd.imap.server import Server
+from crymapd.imap.session import Session
+from crymapd.unix import activation, privileges
+from crymapd.unix.lockpool import LockPool
+
+HANDSHAKE_SECONDS = 30.0
+PROTOCOL = b"imap"
+
+
+def serve_descriptor(root_dir: Path | None) -> None:
+    """`crymapd serve-imaps`: the connection is a descriptor we were started with."""
+    os.umask(0o077)
+    root = load_root(root_dir)
+    context = tls.context(root, PROTOCOL)
+    try:
+        sock = activation.connected_socket()
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from None
+    log.open_log(root.system.diagnostic.log, root.directory)
+    serve(sock, root, context, assume_system(root))
+
+
+def assume_system(root: Root) -> Path:
+    """Become `security.system_user` before anything is read from the network; where the users are then.
+
+    Raises:
+        ConfigError: there is no such user, it is root, or we may not become it.
+    """
+    security = root.system.security
+    users = root.users.resolve()
+    if not security.system_user:
+        return users
+    try:
+        entry = pwd.getpwnam(security.system_user)
+    except KeyError:
+        raise ConfigError(f"{root.config_file}: key `security.system_user`: no such user") from None
+    if entry.pw_uid == 0:
+        raise ConfigError(f"{root.config_file}: key `security.system_user`: expected a user other than root")
+    if not privileges.is_root():
+        if os.geteuid() != entry.pw_uid:
+            raise ConfigError(f"{root.config_file}: key `security.system_user`: start as root or as that user")
+        return users
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    if security.chroot_system:
+        privileges.confine_root(users)
+        users = Path("/")
+    privileges.become(privileges.Owner(entry.pw_uid, entry.pw_gid, groups))
+    return users
+
+
+def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) -> None:
+    """Talk to one client until it is gone. Never raises: there is nobody above to tell."""
+    address = peer_address(sock)
+    peer = f"imaps from={address}"
+    log.prefix(peer + " ")
+    channel = Channel(sock)
+    try:
+        log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))
+        pool = LockPool(root.directory / "state", root.system.limits.concurrent_logins)
+        login = Login(users, root.system.limits.max_message_size, pool, peer, address)
+        identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
+        session = Session(channel.write, login, identification)
+        session.on_client_id = lambda fields: log.line(f"client {fields.get('name', '?')} {fields.get('version', '')}")
+        try:
+            Server(channel, session, log.line).run()
+        finally:
+            if session.store_or_none is not None:
+                session.store_or_none.close()
+    except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
+        log.handshake_failed(str(error))
+    except Exception:
+        log.crashed(traceback.format_exc())
+        channel.write(b"* BYE [SERVERBUG] internal error; the server's log has it\r\n")
+    finally:
+        channel.close()
+        log.disconnected(channel.octets_in, channel.octets_out)
+
+
+def peer_address(sock: socket.socket) -> str:
+    """The client's address without port; IPv4 in its own form."""
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return "unknown"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return "local"
+    return str(name[0]).removeprefix("::ffff:")
+
+
+def settle_memory() -> None:
+    """After the imports: what is loaded stays shared between forks."""
+    gc.collect()
+    gc.freeze()

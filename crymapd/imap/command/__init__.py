@@ -1,0 +1,1 @@
+"""What the client asks: frozen values and the functions that read them, one module per family."""

@@ -1,0 +1,105 @@
+"""Commands about the connection itself (RFC 9051 sections 6.1 to 6.3.1, RFC 2971, RFC 5161)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crymapd.imap.wire.reader import BadSyntax, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """NOOP and CHECK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logout:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    user: bytes
+    password: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """`initial` is the base64 text of an initial response (RFC 4959), or None."""
+
+    mechanism: bytes
+    initial: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enable:
+    names: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """What the client says of itself, for the log."""
+
+    fields: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Never possible here: the connection is TLS from its first octet."""
+
+
+def login(reader: Reader) -> Login:
+    reader.space()
+    user = reader.astring()
+    reader.space()
+    return Login(user, reader.astring())
+
+
+def authenticate(reader: Reader) -> Authenticate:
+    reader.space()
+    mechanism = reader.keyword()
+    initial = None
+    if reader.try_text(b" "):
+        initial = reader.rest()
+    return Authenticate(mechanism, initial)
+
+
+def enable(reader: Reader) -> Enable:
+    names = []
+    while reader.try_text(b" "):
+        names.append(reader.keyword())
+    if not names:
+        raise BadSyntax("ENABLE expects the names of capabilities")
+    return Enable(tuple(names))
+
+
+def identification(reader: Reader) -> Id:
+    reader.space()
+    if reader.try_text(b"NIL"):
+        return Id(())
+    reader.text(b"(")
+    fields: list[tuple[bytes, bytes]] = []
+    while not reader.try_text(b")"):
+        name = reader.string()
+        reader.space()
+        fields.append((name, reader.nstring() or b""))
+        if len(fields) > 30:
+            raise BadSyntax("ID expects at most 30 fields")
+        if reader.peek() != b")":
+            reader.space()
+    return Id(tuple(fields))

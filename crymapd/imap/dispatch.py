@@ -1,0 +1,116 @@
+"""From fragments to the tagged answer: read by the row of COMMANDS, done by the handler of its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from crymapd.errors import CrymapError
+from crymapd.imap import failure, update
+from crymapd.imap.command import fetch, mailbox, message, search, session
+from crymapd.imap.handler import fetch as fetch_handler
+from crymapd.imap.handler import mailbox as mailbox_handler
+from crymapd.imap.handler import message as message_handler
+from crymapd.imap.handler import search as search_handler
+from crymapd.imap.handler import session as session_handler
+from crymapd.imap.response import Done, Refusal
+from crymapd.imap.session import Session
+from crymapd.imap.state import COMMANDS, Row, State, Tell
+from crymapd.imap.wire.reader import BadSyntax, Reader
+
+HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
+    session.Capability: session_handler.handle_capability,
+    session.Noop: session_handler.handle_noop,
+    session.Logout: session_handler.handle_logout,
+    session.StartTls: session_handler.handle_starttls,
+    session.Login: session_handler.handle_login,
+    session.Enable: session_handler.handle_enable,
+    session.Id: session_handler.handle_id,
+    session.Namespace: session_handler.handle_namespace,
+    mailbox.Select: mailbox_handler.handle_select,
+    mailbox.Create: mailbox_handler.handle_create,
+    mailbox.Delete: mailbox_handler.handle_delete,
+    mailbox.Rename: mailbox_handler.handle_rename,
+    mailbox.Subscribe: mailbox_handler.handle_subscribe,
+    mailbox.Unsubscribe: mailbox_handler.handle_unsubscribe,
+    mailbox.List: mailbox_handler.handle_list,
+    mailbox.Status: mailbox_handler.handle_status,
+    mailbox.Close: mailbox_handler.handle_close,
+    message.Store: message_handler.handle_store,
+    message.Copy: message_handler.handle_copy,
+    message.Expunge: message_handler.handle_expunge,
+    fetch.Fetch: fetch_handler.handle_fetch,
+    search.Search: search_handler.handle_search,
+}
+"""AUTHENTICATE, IDLE and APPEND are conversations of their own: `server` leads them."""
+
+
+class Parsed:
+    """A command that was understood: its tag, its row and its value."""
+
+    __slots__ = ("command", "row", "tag")
+
+    def __init__(self, tag: bytes, row: Row, command: Any) -> None:
+        self.tag = tag
+        self.row = row
+        self.command = command
+
+
+class Malformed(Exception):
+    """A command that was not understood, with the answer to it."""
+
+    def __init__(self, tag: bytes, done: Done) -> None:
+        super().__init__(done.text)
+        self.tag = tag
+        self.done = done
+
+
+def parse(fragments: list[bytes], state: State) -> Parsed:
+    """Read a command and check that it is allowed now. Raises Malformed."""
+    reader = Reader(fragments)
+    tag = b"*"
+    try:
+        tag = reader.tag()
+        reader.space()
+        name = reader.keyword()
+        if name == b"UID":
+            reader.space()
+            name = b"UID " + reader.keyword()
+        row = COMMANDS.get(name)
+        if row is None:
+            raise BadSyntax(f"there is no command {name[:40].decode('ascii', 'replace')}")
+        if not row.states & state:
+            raise Malformed(tag, Done("BAD", _wrong_state(name, row, state)))
+        command = row.parse(reader)
+        reader.end()
+    except BadSyntax as error:
+        raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
+    except search.BadCharset as error:
+        raise Malformed(tag, Done("NO", f"unknown charset {error}", "BADCHARSET (UTF-8 US-ASCII)")) from None
+    return Parsed(tag, row, command)
+
+
+def _wrong_state(name: bytes, row: Row, state: State) -> str:
+    word = name.decode("ascii")
+    if state is State.NOT_AUTHENTICATED:
+        return f"{word} comes after login"
+    if state is State.AUTHENTICATED and row.states is State.SELECTED:
+        return f"{word} needs a selected mailbox"
+    return f"{word} is not possible now"
+
+
+def perform(current: Session, parsed: Parsed) -> Done:
+    """Do it, then tell what else happened, as far as the command allows it.
+
+    Raises:
+        Goodbye, Broken: the connection ends.
+    """
+    try:
+        done = HANDLERS[type(parsed.command)](current, parsed.command)
+    except Refusal as refusal:
+        done = refusal.done
+    except CrymapError as error:
+        done = failure.answer(error)
+    if parsed.row.tell is not Tell.NOTHING:
+        update.tell(current, expunges=parsed.row.tell is Tell.ALL)
+    return done

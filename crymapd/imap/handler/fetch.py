@@ -1,0 +1,269 @@
+"""FETCH (RFC 9051 section 6.4.5): rows become octets directly, with no object for an attribute.
+
+Flags, sizes and dates come from the rows; ENVELOPE, BODYSTRUCTURE and top-level header fields from
+the index, where they lie ready for the wire; only the rest opens the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from crymapd.errors import Damaged, MessageGone
+from crymapd.imap import update
+from crymapd.imap.command.fetch import Fetch, SectionItem
+from crymapd.imap.response import Broken, Done, ok
+from crymapd.imap.session import Session
+from crymapd.imap.wire import writer
+from crymapd.mime.header import select_fields
+from crymapd.mime.parts import MAX_HEADER
+from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, locate
+from crymapd.mime.summary import Summary
+from crymapd.model.flags import SEEN, StoreMode
+from crymapd.model.sequence import Range, ranges_of
+from crymapd.store.entries import Stored
+from crymapd.store.store import Message, Store
+from crymapd.store.view import View
+
+_BATCH = 100
+_LARGE = 256 * 1024
+_FROM_SUMMARY = frozenset((b"ENVELOPE", b"BODY", b"BODYSTRUCTURE"))
+_FROM_ENTRY = frozenset((b"FLAGS", b"UID", b"MODSEQ"))
+
+
+def handle_fetch(session: Session, asked: Fetch) -> Done:
+    view = session.view
+    items = list(asked.items)
+    if asked.uid and b"UID" not in items:
+        items.insert(0, b"UID")
+    if asked.changed_since is not None and b"MODSEQ" not in items:
+        items.append(b"MODSEQ")
+    if b"MODSEQ" in items:
+        session.enable_condstore()
+    if b"FLAGS" in items:
+        update.keywords(session)
+    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    seen = _mark_seen(session, view, items, ranges)
+    if seen and b"FLAGS" not in items:
+        items.append(b"FLAGS")  # RFC 9051 section 6.4.5: a change of flags is part of the answer
+    if all(item in _FROM_ENTRY for item in items):
+        _from_entries(session, view, ranges, items, asked.changed_since)
+        return ok()
+    gone = _from_messages(session, view, ranges, items, asked.changed_since)
+    return Done("NO", "some messages are gone", "EXPUNGEISSUED") if gone else ok()
+
+
+def _mark_seen(session: Session, view: View, items: list[bytes | SectionItem], ranges: list[Range]) -> bool:
+    """Reading a body without PEEK sets \\Seen, in one step for all messages."""
+    if view.read_only or not any(isinstance(item, SectionItem) and not item.peek for item in items):
+        return False
+    result = session.store.entries.store(view.mailbox.id, ranges, StoreMode.ADD, frozenset((SEEN,)))
+    if result.modseq:
+        session.own_modseqs.add(result.modseq)
+    return bool(result.changed)
+
+
+# Flags alone: the entries have everything
+
+
+def _from_entries(
+    session: Session, view: View, ranges: list[Range], items: list[bytes | SectionItem], since: int | None
+) -> None:
+    wire = _FlagWire(session, view)
+    send = session.send
+    parts = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
+    template = b"* %(number)d FETCH (" + b" ".join(parts[item] for item in items if isinstance(item, bytes)) + b")\r\n"
+    for number, uid, flagset, modseq in _numbered(view, session.store.entries.flags(view.mailbox.id, ranges)):
+        if since is None or modseq > since:
+            send(template % {b"number": number, b"uid": uid, b"modseq": modseq, b"flags": wire.flags(uid, flagset)})
+
+
+def _numbered(view: View, rows: Iterator[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Rows with their sequence numbers; both come ascending, so one walk finds them all."""
+    uids = view.uids
+    at, count = 0, len(uids)
+    for uid, flagset, modseq in rows:
+        if at < count and uids[at] != uid:
+            number = view.seq(uid)
+            if number is None:
+                continue
+            at = number - 1
+        elif at >= count:
+            return
+        yield at + 1, uid, flagset, modseq
+        at += 1
+
+
+class _FlagWire:
+    """Flag sets as they go over the wire, each put together once."""
+
+    def __init__(self, session: Session, view: View) -> None:
+        self._meta = session.store.meta
+        self._view = view
+        self._known: dict[int, bytes] = {}
+
+    def flags(self, uid: int, flagset: int) -> bytes:
+        text = self._known.get(flagset)
+        if text is None:
+            text = self._known[flagset] = self._meta.flags_of(flagset).encode("ascii")
+        if self._view.is_recent(uid):
+            return b"\\Recent " + text if text else b"\\Recent"
+        return text
+
+
+# Everything else
+
+
+class _Context:
+    """One message being answered: its row, and what is loaded of it when first asked for."""
+
+    def __init__(self, store: Store, row: Stored, summary: Summary | None, wire: _FlagWire) -> None:
+        self.row = row
+        self.wire = wire
+        self._store = store
+        self._summary = summary
+        self._stack = ExitStack()
+        self._message: Message | None = None
+
+    @property
+    def summary(self) -> Summary:
+        if self._summary is None:
+            raise MessageGone("the message was purged")
+        return self._summary
+
+    @property
+    def message(self) -> Message:
+        if self._message is None:
+            self._message = self._stack.enter_context(self._store.read(self.row[4]))
+        return self._message
+
+    def header(self) -> bytes:
+        """The top-level header block; one that was too long to be kept is read again."""
+        header = self.summary.header
+        return header if len(header) < MAX_HEADER else self.message.octets(0, self.message.root.body)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+_SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
+    b"UID": lambda c: b"UID %d" % c.row[0],
+    b"FLAGS": lambda c: b"FLAGS (" + c.wire.flags(c.row[0], c.row[1]) + b")",
+    b"MODSEQ": lambda c: b"MODSEQ (%d)" % c.row[2],
+    b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.row[5],
+    b"INTERNALDATE": lambda c: b"INTERNALDATE " + writer.date_time(c.row[6], c.row[7]),
+    b"ENVELOPE": lambda c: b"ENVELOPE " + c.summary.envelope,
+    b"BODY": lambda c: b"BODY " + c.summary.body,
+    b"BODYSTRUCTURE": lambda c: b"BODYSTRUCTURE " + c.summary.structure,
+}
+
+
+def _from_messages(
+    session: Session, view: View, ranges: list[Range], items: list[bytes | SectionItem], since: int | None
+) -> bool:
+    """Answer from full rows; True when messages turned out to be gone for good."""
+    store = session.store
+    wants_summary = any(item in _FROM_SUMMARY if isinstance(item, bytes) else _of_header(item) for item in items)
+    wire = _FlagWire(session, view)
+    gone = False
+    for rows in _batches(store, view, ranges):
+        wanted = [row for row in rows if since is None or row[2] > since]
+        summaries = store.summaries([row[4] for row in wanted]) if wants_summary else {}
+        for row in wanted:
+            context = _Context(store, row, summaries.get(row[4]), wire)
+            try:
+                _answer(session, view, context, items)
+            except MessageGone:
+                gone = True
+            finally:
+                context.close()
+    return gone
+
+
+def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Stored]]:
+    """Rows of the messages this session counts, including expunged ones it has not been told of.
+
+    Each batch is read before any of it is sent: a slow client must not hold a read transaction.
+    """
+    entries, mailbox = store.entries, view.mailbox.id
+    known = view.known(ranges)
+    for at in range(0, len(known), _BATCH):
+        uids = known[at : at + _BATCH]
+        found = {row[0]: row for row in entries.stored(mailbox, ranges_of(uids))}
+        rows = (found.get(uid) or entries.expunged(mailbox, uid) for uid in uids)
+        yield [row for row in rows if row is not None]
+
+
+def _answer(session: Session, view: View, context: _Context, items: list[bytes | SectionItem]) -> None:
+    """One FETCH response. Raises MessageGone before anything of it is sent."""
+    number = view.seq(context.row[0])
+    if number is None:
+        return
+    parts = [_SIMPLE[item](context) if isinstance(item, bytes) else _section(context, item) for item in items]
+    if all(isinstance(part, bytes) for part in parts):
+        session.send(b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)))  # type: ignore[arg-type]
+        return
+    session.send(b"* %d FETCH (" % number)
+    for at, part in enumerate(parts):
+        if at:
+            session.send(b" ")
+        if isinstance(part, bytes):
+            session.send(part)
+        else:
+            _stream(session, *part)
+    session.send(b")\r\n")
+
+
+_Large = tuple[bytes, Message, int, int]
+
+
+def _section(context: _Context, item: SectionItem) -> bytes | _Large:
+    """A section with its literal; a large one as (label, message, start, end), to be sent in pieces."""
+    if _of_header(item):
+        return item.label + b" " + writer.literal(_cut(_header_part(item.section, context.header()), item.partial))
+    message = context.message
+    if item.section == Section():
+        start, end = 0, message.size
+    else:
+        located = locate(message.root, item.section)
+        if located is None:
+            return item.label + b" NIL"
+        start, end = located.start, located.end
+        if item.section.what in (FIELDS, FIELDS_NOT):
+            selected = _header_part(item.section, message.octets(start, end))
+            return item.label + b" " + writer.literal(_cut(selected, item.partial))
+    if item.partial is not None:
+        start = min(start + item.partial[0], end)
+        end = min(start + item.partial[1], end)
+    if end - start > _LARGE:
+        return item.label, message, start, end
+    return item.label + b" " + writer.literal(message.octets(start, end))
+
+
+def _stream(session: Session, label: bytes, message: Message, start: int, end: int) -> None:
+    """A literal in pieces. Damage found in the middle cannot be told any more: the connection breaks."""
+    session.send(b"%b {%d}\r\n" % (label, end - start))
+    sent = 0
+    try:
+        for piece in message.pieces(start, end):
+            sent += len(piece)
+            session.send(piece)
+    except Damaged as error:
+        raise Broken(str(error)) from error
+    if sent != end - start:
+        raise Broken("the message has another length than its row says")
+
+
+def _of_header(item: SectionItem) -> bool:
+    """Whether the top-level header block answers it."""
+    return not item.section.path and item.section.what in (HEADER, FIELDS, FIELDS_NOT)
+
+
+def _header_part(section: Section, header: bytes) -> bytes:
+    if section.what in (FIELDS, FIELDS_NOT):
+        return select_fields(header, section.names, inverted=section.what == FIELDS_NOT)
+    return header
+
+
+def _cut(octets: bytes, partial: tuple[int, int] | None) -> bytes:
+    return octets if partial is None else octets[partial[0] : partial[0] + partial[1]]

@@ -1,0 +1,79 @@
+"""Messages: STORE, COPY, MOVE, EXPUNGE."""
+
+from __future__ import annotations
+
+from crymapd.errors import NoSuchMailbox
+from crymapd.imap import update
+from crymapd.imap.command import message as command
+from crymapd.imap.handler.mailbox import EVERYTHING, existing
+from crymapd.imap.response import Done, Refusal, ok
+from crymapd.imap.session import Session
+from crymapd.model.changes import FlagsChanged
+from crymapd.model.sequence import Range, format_set
+from crymapd.store.mailboxes import Mailbox
+from crymapd.store.view import View
+
+
+def handle_store(session: Session, asked: command.Store) -> Done:
+    """RFC 9051 section 6.4.6, RFC 7162 section 3.1.3."""
+    view = session.writable_view
+    if asked.unchanged_since is not None:
+        session.enable_condstore()
+    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    result = session.store.entries.store(view.mailbox.id, ranges, asked.mode, asked.flags, asked.unchanged_since)
+    if result.modseq:
+        session.own_modseqs.add(result.modseq)
+    told = result.flags
+    if asked.silent:
+        # RFC 7162 section 3.1.3: even then the client is told the new modseqs.
+        told = [change for change in told if change.uid in result.changed] if session.condstore else []
+    if told:
+        _answers(session, view, told, uid=asked.uid, silent=asked.silent)
+    if not result.modified:
+        return ok()
+    numbers = [view.seq(uid) or 0 for uid in result.modified] if not asked.uid else [int(u) for u in result.modified]
+    return ok("some messages had changed", f"MODIFIED {format_set(sorted(filter(None, numbers)))}")
+
+
+def _answers(session: Session, view: View, told: list[FlagsChanged], *, uid: bool, silent: bool) -> None:
+    if not silent:
+        update.flag_fetches(session, view, told, uid=uid)
+        return
+    for change in told:
+        number = view.seq(change.uid)
+        if number is not None:
+            session.line(b"%d FETCH (UID %d MODSEQ (%d))" % (number, change.uid, change.modseq))
+
+
+def handle_copy(session: Session, asked: command.Copy) -> Done:
+    """COPY and MOVE, with COPYUID (RFC 4315, RFC 6851). Nothing to copy is no failure."""
+    view = session.writable_view if asked.move else session.view
+    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    target = _target(session, asked.target)
+    act = session.store.entries.move if asked.move else session.store.entries.copy
+    uidvalidity, sources, copies = act(view.mailbox.id, ranges, target.id)
+    if not sources:
+        return ok("there was nothing to do")
+    code = f"COPYUID {uidvalidity} {format_set(sources)} {format_set(copies)}"
+    if not asked.move:
+        return ok(code=code)
+    # RFC 6851 section 4.3: for MOVE it comes before the EXPUNGEs, untagged.
+    session.line(b"OK [", code.encode(), b"] moved")
+    return ok()
+
+
+def _target(session: Session, name: str) -> Mailbox:
+    try:
+        return session.store.mailboxes.get(existing(name))
+    except NoSuchMailbox as error:
+        raise Refusal("NO", str(error), "TRYCREATE") from None
+
+
+def handle_expunge(session: Session, asked: command.Expunge) -> Done:
+    """EXPUNGE and UID EXPUNGE; the numbers are told by the update that follows."""
+    view = session.writable_view
+    ranges: list[Range] = list(EVERYTHING)
+    if asked.numbers is not None:
+        ranges = session.uid_ranges(asked.numbers, uid=True)
+    session.store.entries.expunge(view.mailbox.id, ranges)
+    return ok()

@@ -1,0 +1,126 @@
+"""The connection itself: capabilities, login, ENABLE, ID, NAMESPACE."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import unicodedata
+
+from crymapd import __version__
+from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
+from crymapd.imap import capability
+from crymapd.imap.command import session as command
+from crymapd.imap.response import Done, Goodbye, Refusal, ok
+from crymapd.imap.session import Session
+from crymapd.imap.wire import writer
+
+MAX_FAILURES = 3
+
+
+def handle_capability(session: Session, _command: command.Capability) -> Done:
+    known = session.store_or_none is not None
+    session.line(b"CAPABILITY ", capability.text(authenticated=known).encode())
+    return ok()
+
+
+def handle_noop(_session: Session, _command: command.Noop) -> Done:
+    return ok()
+
+
+def handle_logout(session: Session, _command: command.Logout) -> Done:
+    session.line(b"BYE goodbye")
+    return ok()
+
+
+def handle_starttls(_session: Session, _command: command.StartTls) -> Done:
+    raise Refusal("BAD", "the connection is encrypted already")
+
+
+def handle_login(session: Session, asked: command.Login) -> Done:
+    return log_in(session, _text(asked.user), _text(asked.password))
+
+
+def log_in(session: Session, user: str, password: str) -> Done:
+    """RFC 5530: AUTHENTICATIONFAILED for bad credentials, and never a hint which part was bad."""
+    try:
+        session.store_or_none = session.authenticate(user, password)
+    except (BadCredentials, UnsafeName):
+        session.failures += 1
+        if session.failures >= MAX_FAILURES:
+            raise Goodbye("too many failed logins", "AUTHENTICATIONFAILED") from None
+        raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None
+    except AccountUnusable:
+        raise Goodbye("the account cannot be served; the server's log says why", "CONTACTADMIN") from None
+    return ok("logged in", "CAPABILITY " + capability.text(authenticated=True))
+
+
+def _text(octets: bytes) -> str:
+    """Credentials as text; octets that are no UTF-8 stay what they are."""
+    return unicodedata.normalize("NFC", octets.decode("utf-8", "surrogateescape"))
+
+
+# SASL: a mechanism is a list of prompts and what to do with the answers
+
+PLAIN, LOGIN = b"PLAIN", b"LOGIN"
+PROMPTS = {PLAIN: (b"",), LOGIN: (b"Username:", b"Password:")}
+"""RFC 4616; draft-murchison-sasl-login-00, whose prompts some clients insist on."""
+
+
+def prompt(mechanism: bytes, answers: int) -> bytes | None:
+    """The next challenge line without its end, or None when every answer is there."""
+    prompts = PROMPTS.get(mechanism)
+    if prompts is None:
+        raise Refusal("NO", "the mechanisms are PLAIN and LOGIN", "CANNOT")
+    if answers >= len(prompts):
+        return None
+    return b"+ " + base64.b64encode(prompts[answers])
+
+
+def decode_answer(line: bytes) -> bytes:
+    """A client's base64 line; `*` cancels, `=` is an empty initial response (RFC 4959)."""
+    if line == b"*":
+        raise Refusal("BAD", "cancelled")
+    if line == b"=":
+        return b""
+    try:
+        return binascii.a2b_base64(line, strict_mode=True)
+    except binascii.Error:
+        raise Refusal("BAD", "expected base64", "PARSE") from None
+
+
+def finish_sasl(session: Session, mechanism: bytes, answers: list[bytes]) -> Done:
+    if mechanism == LOGIN:
+        return log_in(session, _text(answers[0]), _text(answers[1]))
+    pieces = answers[0].split(b"\0")
+    if len(pieces) != 3:
+        raise Refusal("BAD", "expected authzid NUL authcid NUL password", "PARSE")
+    authzid, authcid, password = map(_text, pieces)
+    if authzid not in ("", authcid):
+        raise Refusal("NO", "one user cannot log in as another", "AUTHORIZATIONFAILED")
+    return log_in(session, authcid, password)
+
+
+def handle_enable(session: Session, asked: command.Enable) -> Done:
+    enabled = [name for name in asked.names if name in capability.ENABLEABLE]
+    session.line(b" ".join([b"ENABLED", *dict.fromkeys(enabled)]))
+    if b"CONDSTORE" in enabled:
+        session.enable_condstore()
+    return ok()
+
+
+def handle_id(session: Session, asked: command.Id) -> Done:
+    """RFC 2971; a client's words are for the log, without anything that could forge a line."""
+    session.on_client_id({_printable(name): _printable(value) for name, value in asked.fields})
+    fields = (("name", "crymapd"), ("version", __version__), *session.identification)
+    pairs = b" ".join(writer.quoted(item.encode("ascii", "replace")) for pair in fields for item in pair)
+    session.line(b"ID (", pairs, b")")
+    return ok()
+
+
+def _printable(octets: bytes) -> str:
+    return "".join(c if c.isprintable() else "?" for c in octets.decode("utf-8", "replace"))[:64]
+
+
+def handle_namespace(session: Session, _command: command.Namespace) -> Done:
+    session.line(b'NAMESPACE (("" "/")) NIL NIL')
+    return ok()

@@ -1,0 +1,274 @@
+"""The loop around the protocol: octets from the channel to events, answers back, time watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from crymapd.channel import Channel, Disconnected, TimedOut
+from crymapd.errors import CrymapError
+from crymapd.imap import capability, connection, dispatch, failure, update
+from crymapd.imap.command import session as command
+from crymapd.imap.connection import Connection
+from crymapd.imap.handler import session as session_handler
+from crymapd.imap.handler.append import Append
+from crymapd.imap.response import Broken, Done, Goodbye, Refusal
+from crymapd.imap.session import Session
+from crymapd.imap.state import State
+from crymapd.imap.wire.reader import BadSyntax
+from crymapd.store.watch import StoreWatch
+
+BEFORE_LOGIN_SECONDS = 180.0
+AFTER_LOGIN_SECONDS = 31 * 60.0
+IDLE_KEEPALIVE_SECONDS = 14 * 60.0
+BAD_BEFORE_LOGIN = 3
+BAD_AFTER_LOGIN = 20
+
+
+class Server:
+    """One connection, from greeting to the end."""
+
+    def __init__(self, channel: Channel, session: Session, log: Callable[[str], None]) -> None:
+        self._channel = channel
+        self._session = session
+        self._log = log
+        self._connection = Connection()
+        self._started = time.monotonic()
+        self._bad = 0
+        self._ended = False
+        self._append: Append | None = None
+        self._watch: StoreWatch | None = None
+
+    def run(self) -> None:
+        """Serve until one side ends it. Raises nothing that a client can cause."""
+        try:
+            self._send(b"* OK [CAPABILITY %b] crymapd ready\r\n" % capability.text(authenticated=False).encode())
+            while not self._ended:
+                self._handle(self._next_event())
+        except Goodbye as goodbye:
+            self._channel.write(goodbye.line)
+        except TimedOut:
+            self._channel.write(b"* BYE idle for too long\r\n")
+        except Disconnected:
+            pass
+        except Broken as broken:
+            self._log(f"connection broken off: {broken}")
+        finally:
+            self._end_append()
+            if self._watch is not None:
+                self._watch.close()
+
+    # Events
+
+    def _next_event(self) -> connection.Event:
+        """The next event; what was answered so far is sent before waiting for the client."""
+        while True:
+            event = self._connection.next_event()
+            if event is not None:
+                return event
+            self._channel.flush()
+            data = self._channel.read(self._patience())
+            if not data:
+                raise Disconnected("the client closed the connection")
+            self._connection.receive_data(data)
+
+    def _patience(self) -> float:
+        if self._logged_in:
+            return AFTER_LOGIN_SECONDS
+        left = BEFORE_LOGIN_SECONDS - (time.monotonic() - self._started)
+        if left <= 0:
+            raise TimedOut("login took too long")
+        return left
+
+    @property
+    def _logged_in(self) -> bool:
+        return self._session.state is not State.NOT_AUTHENTICATED
+
+    def _handle(self, event: connection.Event) -> None:
+        match event:
+            case connection.Command(fragments):
+                self._command(fragments)
+            case connection.ContinueNeeded():
+                self._send(b"+ go on\r\n")
+            case connection.MessageLiteral(fragments, size, first):
+                self._message_announced(fragments, size, first=first)
+            case connection.MessageData(data, last):
+                self._message_data(data, last=last)
+            case connection.Refused(tag, reason):
+                self._refused(tag, reason)
+            case connection.Continuation():
+                raise Goodbye("an unexpected line")
+
+    def _send(self, data: bytes) -> None:
+        self._channel.write(data)
+
+    def _answer(self, tag: bytes, done: Done) -> None:
+        self._send(done.line(tag))
+        if done.status == "BAD":
+            self._count_bad()
+
+    def _count_bad(self) -> None:
+        self._bad += 1
+        if self._bad >= (BAD_AFTER_LOGIN if self._logged_in else BAD_BEFORE_LOGIN):
+            raise Goodbye("too many bad commands")
+
+    def _refused(self, tag: bytes | None, reason: str) -> None:
+        done = self._refusal or Done("BAD", reason, "TOOBIG")
+        self._refusal = None
+        self._end_append()
+        self._answer(tag or b"*", done)
+        if tag is None and not self._logged_in:
+            raise Goodbye("not an IMAP client", "PARSE")
+
+    _refusal: Done | None = None
+
+    # Commands
+
+    def _command(self, fragments: list[bytes]) -> None:
+        if self._append is not None:
+            self._finish_append(fragments)
+            return
+        try:
+            parsed = dispatch.parse(fragments, self._session.state)
+        except dispatch.Malformed as malformed:
+            self._answer(malformed.tag, malformed.done)
+            return
+        match parsed.command:
+            case command.Authenticate():
+                done = self._authenticate(parsed.command)
+            case command.Idle():
+                done = self._idle()
+            case _:
+                done = dispatch.perform(self._session, parsed)
+        if self._logged_in:
+            self._connection.limits = connection.AFTER_LOGIN
+        self._answer(parsed.tag, done)
+        self._ended = isinstance(parsed.command, command.Logout)
+
+    def _ask(self, line: bytes) -> bytes:
+        """Send a continuation request and wait for the line that answers it."""
+        self._send(line + b"\r\n")
+        self._connection.expect_continuation()
+        event = self._next_event()
+        if not isinstance(event, connection.Continuation):
+            raise Goodbye("the line is too long", "TOOBIG")
+        return event.line
+
+    def _authenticate(self, asked: command.Authenticate) -> Done:
+        """RFC 9051 section 6.2.2, RFC 4959."""
+        try:
+            answers: list[bytes] = []
+            if asked.initial is not None:
+                session_handler.prompt(asked.mechanism, 0)
+                answers.append(session_handler.decode_answer(asked.initial))
+            while (prompt := session_handler.prompt(asked.mechanism, len(answers))) is not None:
+                answers.append(session_handler.decode_answer(self._ask(prompt)))
+            return session_handler.finish_sasl(self._session, asked.mechanism, answers)
+        except Refusal as refusal:
+            return refusal.done
+        except CrymapError as error:
+            return failure.answer(error)
+
+    # IDLE (RFC 2177)
+
+    def _idle(self) -> Done:
+        session = self._session
+        if self._watch is None:
+            self._watch = StoreWatch(session.store)
+        self._send(b"+ idling\r\n")
+        update.tell(session, expunges=True)
+        self._connection.expect_continuation()
+        deadline = time.monotonic() + AFTER_LOGIN_SECONDS
+        keepalive = time.monotonic() + IDLE_KEEPALIVE_SECONDS
+        while True:
+            self._channel.flush()
+            event = self._connection.next_event()
+            if event is not None:
+                return _idle_end(event)
+            now = time.monotonic()
+            if now >= deadline:
+                raise TimedOut("idle for too long")
+            if now >= keepalive:
+                # Without any traffic, address translators forget the connection.
+                self._send(b"* OK still here\r\n")
+                keepalive = now + IDLE_KEEPALIVE_SECONDS
+                continue
+            self._wait_idle(min(deadline, keepalive) - now)
+
+    def _wait_idle(self, seconds: float) -> None:
+        watch = self._watch
+        if watch is None:
+            raise RuntimeError("idle without a watch")
+        sent, changed = (True, False) if self._channel.has_buffered else watch.wait(self._channel.fileno(), seconds)
+        if changed:
+            update.tell(self._session, expunges=True)
+            self._channel.flush()
+        if sent:
+            data = self._channel.read(AFTER_LOGIN_SECONDS)
+            if not data:
+                raise Disconnected("the client closed the connection")
+            self._connection.receive_data(data)
+
+    # APPEND
+
+    def _message_announced(self, fragments: list[bytes], size: int, *, first: bool) -> None:
+        if first:
+            self._append = Append(self._session)
+        try:
+            if self._append is None:
+                raise BadSyntax("a message without APPEND")
+            self._append.begin(fragments, size, first=first)
+        except BadSyntax as error:
+            self._refuse(Done("BAD", str(error), "PARSE"))
+        except Refusal as refusal:
+            self._refuse(refusal.done)
+        except CrymapError as error:
+            self._refuse(failure.answer(error))
+        else:
+            if self._connection.accept_literal():
+                self._send(b"+ go on\r\n")
+
+    def _refuse(self, done: Done) -> None:
+        self._refusal = done
+        refused = self._connection.refuse_literal(done.text)
+        if refused is not None:
+            self._refused(refused.tag, refused.reason)
+
+    def _message_data(self, data: bytes, *, last: bool) -> None:
+        if self._append is None:
+            raise RuntimeError("message data without APPEND")
+        try:
+            self._append.data(data, last=last)
+        except (CrymapError, OSError) as error:
+            reason = error if isinstance(error, CrymapError) else CrymapError(str(error))
+            self._log(f"APPEND failed: {error}")
+            self._refusal = failure.answer(reason)
+            self._connection.abandon_command(self._refusal.text)
+
+    def _finish_append(self, fragments: list[bytes]) -> None:
+        append = self._append
+        if append is None:
+            raise RuntimeError("no APPEND to finish")
+        try:
+            done = append.commit(fragments)
+        except BadSyntax as error:
+            done = Done("BAD", str(error), "PARSE")
+        except Refusal as refusal:
+            done = refusal.done
+        except CrymapError as error:
+            done = failure.answer(error)
+        tag = append.tag
+        self._end_append()
+        update.tell(self._session, expunges=True)
+        self._answer(tag, done)
+
+    def _end_append(self) -> None:
+        if self._append is not None:
+            self._append.close()
+            self._append = None
+
+
+def _idle_end(event: connection.Event) -> Done:
+    if isinstance(event, connection.Continuation) and event.line.strip().upper() == b"DONE":
+        return Done("OK", "done")
+    return Done("BAD", "expected DONE", "CLIENTBUG")

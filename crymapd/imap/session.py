@@ -1,0 +1,101 @@
+"""One client's conversation: who it is, what it has selected, how to answer it.
+
+The session reaches no socket: octets go out through `send`, logins through `authenticate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from crymapd.imap.response import Goodbye, Refusal
+from crymapd.imap.state import State
+from crymapd.model.sequence import Range, SequenceSet
+from crymapd.store.store import Store
+from crymapd.store.view import View
+
+Authenticate = Callable[[str, str], Store]
+"""User name and password to an opened store; raises BadCredentials, AccountUnusable and others."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What is remembered between commands."""
+
+    send: Callable[[bytes], None]
+    authenticate: Authenticate
+    identification: tuple[tuple[str, str], ...] = ()
+    on_client_id: Callable[[dict[str, str]], None] = lambda _fields: None
+    store_or_none: Store | None = None
+    view_or_none: View | None = None
+    condstore: bool = False
+    own_modseqs: set[int] = field(default_factory=set)
+    """Modseqs of flag changes of ours that the client knows of."""
+    told_keywords: int = 0
+    failures: int = 0
+
+    @property
+    def state(self) -> State:
+        if self.store_or_none is None:
+            return State.NOT_AUTHENTICATED
+        return State.AUTHENTICATED if self.view_or_none is None else State.SELECTED
+
+    @property
+    def store(self) -> Store:
+        if self.store_or_none is None:
+            raise Refusal("BAD", "log in first")
+        return self.store_or_none
+
+    @property
+    def view(self) -> View:
+        if self.view_or_none is None:
+            raise Refusal("BAD", "select a mailbox first")
+        return self.view_or_none
+
+    @property
+    def writable_view(self) -> View:
+        if self.view.read_only:
+            raise Refusal("NO", "the mailbox was opened with EXAMINE", "CANNOT")
+        return self.view
+
+    def deselect(self) -> None:
+        self.view_or_none = None
+        self.own_modseqs.clear()
+
+    def line(self, *pieces: bytes) -> None:
+        """One untagged response."""
+        self.send(b"* " + b"".join(pieces) + b"\r\n")
+
+    def enable_condstore(self) -> None:
+        """The first CONDSTORE-enabling command tells the modseq (RFC 7162 section 3.1.2)."""
+        if not self.condstore:
+            self.condstore = True
+            if self.view_or_none is not None:
+                self.line(b"OK [HIGHESTMODSEQ %d] conditional store enabled" % self.view.told.modseq)
+
+    # Numbers of messages
+
+    def uid_ranges(self, numbers: SequenceSet, *, uid: bool) -> list[Range]:
+        """The UID ranges a command addresses.
+
+        Raises:
+            Refusal: a sequence number beyond the mailbox (RFC 9051 section 9, seq-number), or `$`.
+        """
+        view = self.view
+        if numbers.saved:
+            raise Refusal("BAD", "no search result is saved", "CLIENTBUG")
+        if uid:
+            return numbers.resolve(view.last_uid if _has_star(numbers.ranges) else 0)
+        view.uids  # noqa: B018  # makes `exists` exact
+        if numbers.highest_named() > view.exists:
+            raise Refusal("BAD", f"there are only {view.exists} messages", "CLIENTBUG")
+        return view.uid_ranges(numbers.resolve(view.exists))
+
+
+def _has_star(ranges: Sequence[Range]) -> bool:
+    return any(0 in pair for pair in ranges)
+
+
+def goodbye_deleted() -> Goodbye:
+    """RFC 2180 section 3.3: a server may disconnect who has a deleted mailbox selected."""
+    return Goodbye("the selected mailbox was deleted")

@@ -1,0 +1,88 @@
+"""Commands and states as tables one can see whole. An absent key is the refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, Flag, auto
+from typing import Any
+
+from crymapd.imap.command import fetch, mailbox, message, search, session
+from crymapd.imap.wire.reader import Reader
+
+
+class State(Flag):
+    """RFC 9051 section 3."""
+
+    NOT_AUTHENTICATED = auto()
+    AUTHENTICATED = auto()
+    SELECTED = auto()
+
+
+ANY = State.NOT_AUTHENTICATED | State.AUTHENTICATED | State.SELECTED
+LOGGED_IN = State.AUTHENTICATED | State.SELECTED
+
+
+class Tell(Enum):
+    """What may be told before the tagged answer (RFC 9051 section 7.5.1)."""
+
+    NOTHING = auto()
+    NO_EXPUNGE = auto()  # the command uses sequence numbers: they must not change under it
+    ALL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How a command is read, where it is allowed, and what may be told with its answer."""
+
+    parse: Callable[[Reader], Any]
+    states: State
+    tell: Tell
+
+
+def _bare(kind: Callable[[], Any]) -> Callable[[Reader], Any]:
+    return lambda _reader: kind()
+
+
+def _with_uid(parse: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
+    return lambda reader: replace(parse(reader), uid=True)
+
+
+COMMANDS: dict[bytes, Row] = {
+    b"CAPABILITY": Row(_bare(session.Capability), ANY, Tell.ALL),
+    b"NOOP": Row(_bare(session.Noop), ANY, Tell.ALL),
+    b"LOGOUT": Row(_bare(session.Logout), ANY, Tell.NOTHING),
+    b"ID": Row(session.identification, ANY, Tell.ALL),
+    b"STARTTLS": Row(_bare(session.StartTls), ANY, Tell.NOTHING),
+    b"LOGIN": Row(session.login, State.NOT_AUTHENTICATED, Tell.NOTHING),
+    b"AUTHENTICATE": Row(session.authenticate, State.NOT_AUTHENTICATED, Tell.NOTHING),
+    b"ENABLE": Row(session.enable, LOGGED_IN, Tell.ALL),
+    b"NAMESPACE": Row(_bare(session.Namespace), LOGGED_IN, Tell.ALL),
+    b"SELECT": Row(mailbox.select, LOGGED_IN, Tell.NOTHING),
+    b"EXAMINE": Row(mailbox.examine, LOGGED_IN, Tell.NOTHING),
+    b"CREATE": Row(mailbox.create, LOGGED_IN, Tell.ALL),
+    b"DELETE": Row(mailbox.delete, LOGGED_IN, Tell.ALL),
+    b"RENAME": Row(mailbox.rename, LOGGED_IN, Tell.ALL),
+    b"SUBSCRIBE": Row(mailbox.subscribe, LOGGED_IN, Tell.ALL),
+    b"UNSUBSCRIBE": Row(mailbox.unsubscribe, LOGGED_IN, Tell.ALL),
+    b"LIST": Row(mailbox.list_, LOGGED_IN, Tell.ALL),
+    b"LSUB": Row(mailbox.lsub, LOGGED_IN, Tell.ALL),
+    b"STATUS": Row(mailbox.status, LOGGED_IN, Tell.ALL),
+    b"IDLE": Row(_bare(session.Idle), LOGGED_IN, Tell.ALL),
+    b"CHECK": Row(_bare(session.Noop), State.SELECTED, Tell.ALL),
+    b"CLOSE": Row(_bare(lambda: mailbox.Close(expunge=True)), State.SELECTED, Tell.NOTHING),
+    b"UNSELECT": Row(_bare(lambda: mailbox.Close(expunge=False)), State.SELECTED, Tell.NOTHING),
+    b"EXPUNGE": Row(message.expunge, State.SELECTED, Tell.ALL),
+    b"FETCH": Row(fetch.fetch, State.SELECTED, Tell.NO_EXPUNGE),
+    b"STORE": Row(message.store, State.SELECTED, Tell.NO_EXPUNGE),
+    b"SEARCH": Row(search.search, State.SELECTED, Tell.NO_EXPUNGE),
+    b"COPY": Row(message.copy, State.SELECTED, Tell.ALL),
+    b"MOVE": Row(message.move, State.SELECTED, Tell.ALL),
+    b"UID FETCH": Row(_with_uid(fetch.fetch), State.SELECTED, Tell.ALL),
+    b"UID STORE": Row(_with_uid(message.store), State.SELECTED, Tell.ALL),
+    b"UID SEARCH": Row(_with_uid(search.search), State.SELECTED, Tell.ALL),
+    b"UID COPY": Row(_with_uid(message.copy), State.SELECTED, Tell.ALL),
+    b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.ALL),
+    b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.ALL),
+}
+"""APPEND is not here: its messages are taken while they arrive (`handler/append.py`)."""

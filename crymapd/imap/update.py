@@ -1,0 +1,76 @@
+"""What other sessions did, told when it may be (RFC 9051 sections 5.2 and 7.5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crymapd.imap.session import Session, goodbye_deleted
+from crymapd.model.changes import FlagsChanged
+from crymapd.model.flags import RECENT
+from crymapd.model.numbers import Uid
+from crymapd.store.view import View
+
+
+def tell(session: Session, *, expunges: bool) -> bool:
+    """Tell every change since the last time; whether there was any.
+
+    Raises:
+        Goodbye: the selected mailbox is gone.
+    """
+    view = session.view_or_none
+    if view is None:
+        return False
+    session.store.file_arrivals()
+    changes = session.store.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
+    if changes.gone:
+        session.deselect()
+        raise goodbye_deleted()
+    news = bool(changes.flags or (changes.expunged and expunges))
+    if expunges:
+        for number in view.remove(changes.expunged) if changes.expunged else ():
+            session.line(b"%d EXPUNGE" % number)
+        view.told.expunged = changes.modseq
+    known = view.told.next_uid
+    _arrivals(session, view, [c.uid for c in changes.flags if c.uid >= known], changes.next_uid)
+    changed = [c for c in changes.flags if c.uid < known and c.modseq not in session.own_modseqs]
+    if changed:
+        flag_fetches(session, view, changed)
+    view.told.modseq = changes.modseq
+    session.own_modseqs.clear()
+    return news
+
+
+def _arrivals(session: Session, view: View, new: list[Uid], next_uid: int) -> None:
+    view.told.next_uid = max(view.told.next_uid, next_uid)
+    if not new:
+        return
+    view.add(new)
+    session.line(b"%d EXISTS" % view.exists)
+    current = None if view.read_only else session.store.mailboxes.by_id(view.mailbox.id)
+    if current is not None:
+        view.claim(session.store.mailboxes.claim_recent(current), next_uid)
+    session.line(b"%d RECENT" % view.recent)
+
+
+def keywords(session: Session) -> None:
+    """FLAGS again when the account has learnt a keyword that this client has not seen."""
+    names = session.store.flag_names()
+    if len(names) != session.told_keywords:
+        session.told_keywords = len(names)
+        session.line(b"FLAGS (", " ".join(names).encode("ascii"), b")")
+
+
+def flag_fetches(session: Session, view: View, changes: Iterable[FlagsChanged], *, uid: bool = True) -> None:
+    """One FETCH a message, with its flags as they are now; UID and MODSEQ where they serve."""
+    keywords(session)
+    for change in changes:
+        number = view.seq(change.uid)
+        if number is None:
+            continue
+        flags = (RECENT, *change.flags) if view.is_recent(change.uid) else change.flags
+        items = b"FLAGS (%b)" % " ".join(flags).encode("ascii")
+        if uid or session.condstore:
+            items = b"UID %d " % change.uid + items
+        if session.condstore:
+            items += b" MODSEQ (%d)" % change.modseq
+        session.line(b"%d FETCH (" % number, items, b")")

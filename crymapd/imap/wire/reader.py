@@ -1,0 +1,285 @@
+"""Reading a command's arguments: one method per production of RFC 9051 section 9.
+
+A command comes as fragments: line, literal, line, literal, ..., line.  A production whose name must
+succeed raises `BadSyntax`; `try_` ones answer None and have then consumed nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta, timezone
+
+from crymapd.imap.wire import mutf7
+from crymapd.model.flags import canonical_flag
+from crymapd.model.numbers import MAX_MODSEQ
+from crymapd.model.sequence import STAR, Range, SequenceSet
+
+_ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
+_LIST_CHARS = re.compile(rb'[^\x00-\x20\x7f(){"\\]+')
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}')
+_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]|\\["\\])*)"')
+_LITERAL = re.compile(rb"~?\{(\d{1,20})(\+?)\}\Z")
+_SPACES = re.compile(rb" *")
+_FETCH_NAME = re.compile(rb"[A-Za-z0-9.]+")
+_USE = re.compile(rb"\\[A-Za-z]+")
+_NUMBER = re.compile(rb"\d{1,20}")
+_FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_SEQUENCE = re.compile(rb"[0-9*:,]+|\$")
+_DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
+_DATE_TIME = re.compile(rb"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
+    )
+}
+_U32 = 2**32 - 1
+MAX_RANGES = 20_000
+
+
+class BadSyntax(Exception):
+    """The command is not of the grammar; the text says what was expected."""
+
+
+class Reader:
+    """A position in the fragments of one command."""
+
+    def __init__(self, fragments: list[bytes]) -> None:
+        self._fragments = fragments
+        self._index = 0
+        self._at = 0
+
+    @property
+    def _line(self) -> bytes:
+        return self._fragments[self._index]
+
+    # Small things
+
+    def _match(self, pattern: re.Pattern[bytes]) -> bytes | None:
+        match = pattern.match(self._line, self._at)
+        if match is None:
+            return None
+        self._at = match.end()
+        return match[0]
+
+    def _expected(self, what: str) -> BadSyntax:
+        return BadSyntax(f"expected {what} at octet {self._at + 1}")
+
+    def at_end(self) -> bool:
+        return self._at >= len(self._line) and self._index == len(self._fragments) - 1
+
+    def end(self) -> None:
+        """Nothing may follow; a space is forgiven (many clients leave one)."""
+        self._match(_SPACES)
+        if not self.at_end():
+            raise self._expected("the end of the command")
+
+    def try_text(self, text: bytes) -> bool:
+        """The very octets, whatever the case."""
+        if self._line[self._at : self._at + len(text)].upper() == text:
+            self._at += len(text)
+            return True
+        return False
+
+    def text(self, text: bytes) -> None:
+        if not self.try_text(text):
+            raise self._expected(f'"{text.decode()}"')
+
+    def space(self) -> None:
+        self.text(b" ")
+
+    def rest(self) -> bytes:
+        """What is left of the line."""
+        found, self._at = self._line[self._at :], len(self._line)
+        return found
+
+    def peek(self) -> bytes:
+        """The next octet, empty at the end of the line."""
+        return self._line[self._at : self._at + 1]
+
+    # Words
+
+    def tag(self) -> bytes:
+        found = self._match(_TAG)
+        if found is None:
+            raise self._expected("a tag")
+        return found
+
+    def atom(self) -> bytes:
+        found = self._match(_ATOM)
+        if found is None:
+            raise self._expected("an atom")
+        return found
+
+    def keyword(self) -> bytes:
+        """An atom in capitals: a command, an option."""
+        return self.atom().upper()
+
+    def fetch_name(self) -> bytes:
+        """A fetch item up to its section, in capitals."""
+        found = self._match(_FETCH_NAME)
+        if found is None:
+            raise self._expected("a fetch item")
+        return found.upper()
+
+    def use_attribute(self) -> bytes:
+        """`\\Sent` and the like (RFC 6154)."""
+        found = self._match(_USE)
+        if found is None:
+            raise self._expected("a special-use attribute")
+        return found
+
+    def try_string(self) -> bytes | None:
+        """A quoted string or a literal."""
+        if self.peek() == b'"':
+            match = _QUOTED.match(self._line, self._at)
+            if match is None:
+                raise self._expected("a quoted string with its end")
+            self._at = match.end()
+            return re.sub(rb"\\(.)", rb"\1", match[1])
+        if self.peek() in (b"{", b"~") and _LITERAL.match(self._line, self._at):
+            if self._index + 2 >= len(self._fragments):
+                raise self._expected("a literal")
+            found = self._fragments[self._index + 1]
+            self._index += 2
+            self._at = 0
+            return found
+        return None
+
+    def string(self) -> bytes:
+        found = self.try_string()
+        if found is None:
+            raise self._expected("a string")
+        return found
+
+    def astring(self) -> bytes:
+        found = self.try_string()
+        if found is None:
+            found = self._match(_ASTRING)
+        if found is None:
+            raise self._expected("an atom or a string")
+        return found
+
+    def nstring(self) -> bytes | None:
+        return None if self.try_text(b"NIL") else self.string()
+
+    def mailbox(self) -> str:
+        return mutf7.decode(self.astring())
+
+    def list_pattern(self) -> str:
+        found = self.try_string()
+        if found is None:
+            found = self._match(_LIST_CHARS)
+        if found is None:
+            raise self._expected("a mailbox pattern")
+        return mutf7.decode(found)
+
+    # Numbers
+
+    def number(self, largest: int = _U32) -> int:
+        found = self._match(_NUMBER)
+        if found is None or int(found) > largest:
+            raise self._expected(f"a number of at most {largest}")
+        return int(found)
+
+    def modseq(self) -> int:
+        return self.number(MAX_MODSEQ)
+
+    def sequence_set(self) -> SequenceSet:
+        found = self.try_sequence_set()
+        if found is None:
+            raise self._expected("a sequence set")
+        return found
+
+    def try_sequence_set(self) -> SequenceSet | None:
+        start = self._at
+        found = self._match(_SEQUENCE)
+        if found is None:
+            return None
+        if found == b"$":
+            return SequenceSet((), saved=True)
+        pieces = found.split(b",")
+        if len(pieces) > MAX_RANGES:
+            raise BadSyntax(f"a sequence set has at most {MAX_RANGES} ranges")
+        try:
+            return SequenceSet(tuple(_range(piece) for piece in pieces))
+        except ValueError:
+            self._at = start
+            raise self._expected("a sequence set") from None
+
+    # Flags and dates
+
+    def flag(self) -> str:
+        found = self._match(_FLAG)
+        if found is None:
+            raise self._expected("a flag")
+        try:
+            return canonical_flag(found.decode("ascii"))
+        except ValueError as error:
+            raise BadSyntax(str(error)) from None
+
+    def flag_list(self) -> frozenset[str]:
+        """`(\\Seen foo)`; \\Recent in it is ignored, as clients echo it back."""
+        self.text(b"(")
+        found: dict[str, str] = {}
+        while not self.try_text(b")"):
+            if not self.try_text(b"\\RECENT"):
+                flag = self.flag()
+                found[flag.lower()] = flag
+            if self.peek() != b")":
+                self.space()
+        return frozenset(found.values())
+
+    def bare_flags(self) -> frozenset[str]:
+        """STORE's flags without parentheses."""
+        found = {}
+        while True:
+            flag = self.flag()
+            found[flag.lower()] = flag
+            if not self.try_text(b" "):
+                return frozenset(found.values())
+
+    def date(self) -> date:
+        quoted = self.try_text(b'"')
+        match = _DATE.match(self._line, self._at)
+        try:
+            if match is None:
+                raise ValueError
+            day = date(int(match[3]), _MONTHS[match[2].lower()], int(match[1]))
+        except (ValueError, KeyError):
+            raise self._expected("a date such as 1-Feb-2026") from None
+        self._at = match.end()
+        if quoted:
+            self.text(b'"')
+        return day
+
+    def date_time(self) -> datetime:
+        text = self.string()
+        match = _DATE_TIME.fullmatch(text)
+        try:
+            if match is None:
+                raise ValueError
+            offset = timedelta(hours=int(match[8]), minutes=int(match[9])) * (1 if match[7] == b"+" else -1)
+            hour, minute, second = map(int, match.group(4, 5, 6))
+            month = _MONTHS[match[2].lower()]
+            return datetime(int(match[3]), month, int(match[1]), hour, minute, second, tzinfo=timezone(offset))
+        except (ValueError, KeyError, OverflowError):
+            raise BadSyntax('expected a date and time such as " 1-Feb-2026 12:34:56 +0100"') from None
+
+
+def _range(piece: bytes) -> Range:
+    first, colon, last = piece.partition(b":")
+    low = _number(first)
+    return (low, _number(last) if colon else low)
+
+
+def _number(text: bytes) -> int:
+    if text == b"*":
+        return STAR
+    if len(text) > 10:
+        raise ValueError
+    number = int(text)
+    if not 0 < number <= _U32:
+        raise ValueError
+    return number

@@ -1,0 +1,48 @@
+"""Writing: quoting of what we send."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from crymapd.imap.wire import mutf7
+
+_SAFE = re.compile(rb"[A-Za-z0-9._/=+-]+")
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+
+
+def quoted(value: bytes) -> bytes:
+    return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def astring(value: bytes) -> bytes:
+    """An atom where that is safe, else quoted; a literal where it cannot be quoted."""
+    if _SAFE.fullmatch(value) and value.upper() != b"NIL":
+        return value
+    if re.search(rb"[\x00\r\n\x80-\xff]", value):
+        return literal(value)
+    return quoted(value)
+
+
+def mailbox(name: str) -> bytes:
+    return astring(mutf7.encode(name))
+
+
+def literal(value: bytes) -> bytes:
+    return b"{%d}\r\n%b" % (len(value), value)
+
+
+def date_time(seconds: int, zone: int) -> bytes:
+    """INTERNALDATE (RFC 9051 section 9, date-time): seconds since 1970 UTC, zone in minutes east."""
+    moment = time.gmtime(seconds + zone * 60)
+    sign, minutes = (b"-", -zone) if zone < 0 else (b"+", zone)
+    return b'"%2d-%b-%04d %02d:%02d:%02d %b%02d%02d"' % (
+        moment.tm_mday,
+        _MONTHS[moment.tm_mon - 1],
+        moment.tm_year,
+        moment.tm_hour,
+        moment.tm_min,
+        moment.tm_sec,
+        sign,
+        *divmod(minutes, 60),
+    )

@@ -1,0 +1,49 @@
+"""A pool of lock files: at most so many processes on this host do something at once.
+
+The descriptors are opened early, so the pool works after chroot and confinement; each process opens
+its own, as flock locks belong to the open file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from crymapd.unix import files
+
+
+class LockPool:
+    """`count` files in a directory; without a directory that can be written, no limit."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self._fds: list[int] = []
+        with suppress(OSError):
+            files.make_dir(directory)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            for number in range(count):
+                self._fds.append(os.open(directory / f"login-{number}.lock", flags, files.PRIVATE_FILE))
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold one of the locks, waiting for it when all are taken."""
+        fd = self._take()
+        try:
+            yield
+        finally:
+            if fd is not None:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def _take(self) -> int | None:
+        order = random.sample(self._fds, len(self._fds))
+        for fd in order:
+            with suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd
+        if not order:
+            return None
+        fcntl.flock(order[0], fcntl.LOCK_EX)
+        return order[0]
