@@ -31,13 +31,16 @@ def user() -> None:
 @click.argument("data_dir", required=False, type=click.Path(path_type=Path))
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @click.option("--prompt-password", is_flag=True, help="Ask for the password on the terminal.")
+@click.option("--uid", type=int, help="As root: whose the account is (default: the UNIX user NAME).")
 @click.pass_obj
-def user_add(root: Path | None, name: str, data_dir: Path | None, password_stdin: bool, prompt_password: bool) -> None:
+def user_add(
+    root: Path | None, name: str, data_dir: Path | None, password_stdin: bool, prompt_password: bool, uid: int | None
+) -> None:
     """Create an account; without a password option one is generated and printed."""
     from crymapd.cli import user_add as command
 
     with reported(PROGRAM):
-        command.run(root, name, data_dir, stdin=password_stdin, prompt=prompt_password)
+        command.run(root, name, data_dir, uid=uid, stdin=password_stdin, prompt=prompt_password)
 
 
 @main.command()

@@ -67,11 +67,13 @@ def _deliver(arguments: argparse.Namespace) -> None:
     root = load_root(arguments.root)
     name = canonical_user(arguments.user or _own_name())
     home = _home(root.users, name)
+    sources = [source if source == "-" else os.path.abspath(source) for source in arguments.files or ["-"]]
     if privileges.is_root():
-        privileges.become(privileges.owner_of(home))
+        home, owner = privileges.enter(home)
+        privileges.become(owner)
     sandbox.harden()
     limit = root.system.limits.max_message_size
-    for source in arguments.files or ["-"]:
+    for source in sources:
         flags = frozenset(arguments.flag) | (_maildir_flags(source) if arguments.maildir_flags else frozenset())
         with _opened(source) as file, deliver(home, arguments.mailbox, flags, limit) as delivery:
             for piece in message_octets(file):

@@ -20,7 +20,7 @@ from crymapd.store.store import Store
 from crymapd.unix import files, privileges, sysexits
 
 
-def run(root_dir: Path | None, name: str, data_dir: Path | None, *, stdin: bool, prompt: bool) -> None:
+def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | None, stdin: bool, prompt: bool) -> None:
     """Create the account, its keys and mailboxes; nothing is left behind when that fails."""
     root = load_root(root_dir)
     name = canonical_user(name)
@@ -30,7 +30,7 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, stdin: bool,
         raise AccountExists(f"{link} exists already")
     if os.path.lexists(home):
         raise AccountExists(f"{home} exists already; to use an existing account: ln -s {home} {link}")
-    owner = _owner(name) if privileges.is_root() else None
+    owner = _owner(name, uid)
     password = _password(stdin=stdin, prompt=prompt)
     home.mkdir(mode=files.PRIVATE_DIR)
     try:
@@ -48,15 +48,19 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, stdin: bool,
         print(f"Password: {password}")
 
 
-def _owner(name: str) -> privileges.Owner:
-    """Run as root, an account belongs to the UNIX user of the same name."""
+def _owner(name: str, uid: int | None) -> privileges.Owner | None:
+    """Run as root, an account belongs to the UNIX user of the same name, or to the uid that was given."""
+    if not privileges.is_root():
+        if uid is not None:
+            fail("crymapd", "--uid is for root", sysexits.NOPERM)
+        return None
     try:
-        entry = pwd.getpwnam(name)
+        entry = pwd.getpwnam(name) if uid is None else pwd.getpwuid(uid)
     except KeyError:
-        fail("crymapd", f"no UNIX user {name}; create it first, or run this as the service's own user", sysexits.NOUSER)
+        fail("crymapd", f"no UNIX user {uid or name}: create it first, or name another with --uid", sysexits.NOUSER)
     if entry.pw_uid == 0:
         raise AccountUnusable("an account cannot belong to root")
-    return privileges.Owner(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid)))
+    return privileges.Owner(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
 
 
 def _provision(home: Path, password: str, owner: privileges.Owner | None, limit: int) -> None:
@@ -68,9 +72,9 @@ def _provision(home: Path, password: str, owner: privileges.Owner | None, limit:
     if child == 0:
         status = sysexits.SOFTWARE
         try:
-            os.chdir("/")
+            os.chdir(home)
             privileges.become(owner)
-            Store(account.create(home, password), limit).close()
+            Store(account.create(Path("."), password), limit).close()
             status = 0
         except (OSError, CrymapError) as error:
             print(f"crymapd: {describe(error)}", file=sys.stderr)

@@ -32,9 +32,9 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
     """
     os.umask(0o077)
     root = load_root(root_dir)
-    listeners = _listeners(root)
-    context = tls.context(root, service.PROTOCOL)
     log.open_log(root.system.diagnostic.log, root.directory)
+    context = tls.context(root, service.PROTOCOL)
+    listeners = _listeners(root)
     if detach:
         _detach([sock.fileno() for sock in listeners], pid_file)
     elif pid_file is not None:

@@ -37,7 +37,9 @@ class Login:
         """Raises BadCredentials, AccountUnusable, and what opening a store raises."""
         try:
             name, home = self._find(user)
-            owner = privileges.owner_of(home) if privileges.is_root() else None
+            owner = None
+            if privileges.is_root():
+                home, owner = privileges.enter(home)
             unlocked = self._unlock(home, password, owner)
         except BadCredentials:
             log.login_failed(user[:64], self._address)

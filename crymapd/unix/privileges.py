@@ -14,6 +14,9 @@ from pathlib import Path
 from crymapd.errors import AccountUnusable
 
 
+_ROOT_OWNED = "{0} belongs to root; give it to the account's own UNIX user (chown -R USER {0})"
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """The UNIX user to whom a directory belongs."""
@@ -35,14 +38,25 @@ def owner_of(directory: Path) -> Owner:
     """
     status = os.stat(directory)
     if status.st_uid == 0:
-        raise AccountUnusable(
-            f"{directory} belongs to root; give it to the account's own UNIX user (chown -R USER {directory})"
-        )
+        raise AccountUnusable(_ROOT_OWNED.format(directory))
     try:
         entry = pwd.getpwuid(status.st_uid)
     except KeyError:
         return Owner(status.st_uid, status.st_gid, (status.st_gid,))
     return Owner(status.st_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
+
+
+def enter(directory: Path) -> tuple[Path, Owner]:
+    """Make a user directory the working directory, so that its owner needs no way to it; (`.`, owner).
+
+    Raises:
+        AccountUnusable: root owns it. OSError: it is not there.
+    """
+    os.chdir(directory)
+    try:
+        return Path("."), owner_of(Path("."))
+    except AccountUnusable:
+        raise AccountUnusable(_ROOT_OWNED.format(directory)) from None
 
 
 def become(owner: Owner) -> None:

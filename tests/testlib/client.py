@@ -77,9 +77,7 @@ class Client:
         self.greeting: Status = greeting
 
     @classmethod
-    def connect(
-        cls, host: str, port: int, *, tls: bool = True, timeout: float = 10.0, nul: bool = False
-    ) -> Client:
+    def connect(cls, host: str, port: int, *, tls: bool = True, timeout: float = 10.0, nul: bool = False) -> Client:
         """Connect over TLS (or without) and read the greeting."""
         sock = socket.create_connection((host, port), timeout)
         stream = Stream(sock, timeout)

@@ -112,9 +112,7 @@ def _attachments() -> Entity:
     pixels = bytes((x * 8 + y * 8) % 256 for y in range(16) for x in range(16))
     table = b"month,messages,megabytes\r\nApril,812,93\r\nMay,790,101\r\nJune,903,120\r\n"
     parts = [
-        text(
-            "Hi Alice,\n\nthe chart and the numbers behind it.\n\nBob\n", charset="us-ascii", encoding="7bit"
-        ),
+        text("Hi Alice,\n\nthe chart and the numbers behind it.\n\nBob\n", charset="us-ascii", encoding="7bit"),
         attachment("chart.png", "image/png", png(16, 16, pixels)),
         attachment("numbers.csv", "text/csv", table),
     ]
@@ -187,9 +185,7 @@ def _digest() -> Entity:
         )
         posts.append(Entity((), post.octets()))
     parts = [
-        text(
-            "Today's topics:\n\n" + "".join(f"  {t}\n" for t in topics), charset="us-ascii", encoding="7bit"
-        ),
+        text("Today's topics:\n\n" + "".join(f"  {t}\n" for t in topics), charset="us-ascii", encoding="7bit"),
         multipart("digest", posts, "=_digest_08_inner"),
     ]
     return _head(

@@ -212,9 +212,7 @@ def _part(s: Scanner, extensible: bool) -> Part:
     extension = Extension()
     if extensible and s.accept(b" "):
         extension = _extension(s, md5=s.nstring())
-    return Part(
-        kind, subtype, parameters, id_, description, encoding, octets, lines, inner_envelope, inner, extension
-    )
+    return Part(kind, subtype, parameters, id_, description, encoding, octets, lines, inner_envelope, inner, extension)
 
 
 def _fields(s: Scanner) -> tuple[Parameters, str | None, str | None, str, int]:

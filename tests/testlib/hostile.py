@@ -45,11 +45,7 @@ def _bare_lf(rng: random.Random) -> bytes:
 
 def _mixed_ends(rng: random.Random) -> bytes:
     lines = [_words(rng, 5) for _ in range(20)]
-    return (
-        _HEAD
-        + b"\r\n"
-        + b"".join(line + rng.choice((b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n")) for line in lines)
-    )
+    return _HEAD + b"\r\n" + b"".join(line + rng.choice((b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n")) for line in lines)
 
 
 def _header_ends(rng: random.Random) -> bytes:
@@ -64,9 +60,7 @@ def _nuls(rng: random.Random) -> bytes:
 
 
 def _no_boundary(rng: random.Random) -> bytes:
-    parameter = rng.choice(
-        (b"", b"; boundary", b"; boundary=", b'; boundary=""', b"; boundary=" + b"x" * 200)
-    )
+    parameter = rng.choice((b"", b"; boundary", b"; boundary=", b'; boundary=""', b"; boundary=" + b"x" * 200))
     return _HEAD + b"Content-Type: multipart/mixed" + parameter + b"\r\n\r\n" + _PART + b"--b--\r\n"
 
 
@@ -90,16 +84,12 @@ def _prefix_boundary(rng: random.Random) -> bytes:
 
 def _deep_multipart(rng: random.Random) -> bytes:
     depth = rng.choice((60, 300, 1500))
-    opened = [
-        f'Content-Type: multipart/mixed; boundary="d{i}"\r\n\r\n--d{i}\r\n'.encode() for i in range(depth)
-    ]
+    opened = [f'Content-Type: multipart/mixed; boundary="d{i}"\r\n\r\n--d{i}\r\n'.encode() for i in range(depth)]
     return _HEAD + b"".join(opened) + b"\r\nat the bottom\r\n"
 
 
 def _deep_messages(rng: random.Random) -> bytes:
-    return (_HEAD + b"Content-Type: message/rfc822\r\n\r\n") * rng.choice(
-        (60, 300, 1500)
-    ) + b"Subject: bottom\r\n\r\n"
+    return (_HEAD + b"Content-Type: message/rfc822\r\n\r\n") * rng.choice((60, 300, 1500)) + b"Subject: bottom\r\n\r\n"
 
 
 def _many_parts(rng: random.Random) -> bytes:
@@ -116,11 +106,7 @@ def _huge_header(rng: random.Random) -> bytes:
 
 
 def _no_colons(rng: random.Random) -> bytes:
-    return (
-        b"this is no header\r\n: nor this\r\n folded onto nothing\r\n"
-        + _HEAD
-        + b"\xff\xfe: eight\r\n\r\nbody\r\n"
-    )
+    return b"this is no header\r\n: nor this\r\n folded onto nothing\r\n" + _HEAD + b"\xff\xfe: eight\r\n\r\nbody\r\n"
 
 
 def _broken_addresses(rng: random.Random) -> bytes:
@@ -130,10 +116,7 @@ def _broken_addresses(rng: random.Random) -> bytes:
         b"\\", b"<a@example.net", b"=?utf-8?b?!!!!?= <a@example.net>", b'"' + b"\\" * 999, b"(" * 5_000,
         b"a:" * 3_000,
     )  # fmt: skip
-    return (
-        b"".join(b"%s: %s\r\n" % (n, rng.choice(broken)) for n in (b"From", b"To", b"Cc", b"Sender"))
-        + b"\r\n"
-    )
+    return b"".join(b"%s: %s\r\n" % (n, rng.choice(broken)) for n in (b"From", b"To", b"Cc", b"Sender")) + b"\r\n"
 
 
 def _broken_words(rng: random.Random) -> bytes:

@@ -65,7 +65,8 @@ _ENVELOPE = (
 _TEXT_PART = b'("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 3028 92)'
 _TWO_PARTS = (
     b'(("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 1152 23)("TEXT" "PLAIN" ("CHARSET" "US-ASCII"'
-    b' "NAME" "cc.diff") "<960723163407.20117h@cac.washington.edu>" "Compiler diff" "BASE64" 4554 73) "MIXED")'
+    b' "NAME" "cc.diff") "<960723163407.20117h@cac.washington.edu>" "Compiler diff" "BASE64" 4554 73)'
+    b' "MIXED")'
 )
 
 # The RFCs' own examples, long lines joined.
@@ -338,9 +339,7 @@ def test_a_fetch_becomes_values() -> None:
     line = rb"* 12 FETCH (FLAGS (\Seen $x \Recent)"
     line += b' INTERNALDATE " 7-Jul-1996 02:44:25 -0700" UID 7'
     line += b" ENVELOPE "
-    answer = parse(
-        line + _ENVELOPE + b' BODY[1.header.FIELDS (to "a b")]<5> {2}\r\nhi BINARY[2] ~{2}\r\n\0\n)\r\n'
-    )
+    answer = parse(line + _ENVELOPE + b' BODY[1.header.FIELDS (to "a b")]<5> {2}\r\nhi BINARY[2] ~{2}\r\n\0\n)\r\n')
     assert isinstance(answer, Fetch) and answer.number == 12 and answer.uid == 7
     assert answer.flags == {"\\Seen", "$x", "\\Recent"}
     assert answer.octets('BODY[1.HEADER.FIELDS (TO "A B")]<5>') == b"hi"
@@ -434,7 +433,7 @@ Play = Callable[[Peer], None]
 
 @contextmanager
 def _server(*plays: Play) -> Iterator[Callable[[], socket.socket]]:
-    """Sockets whose other ends are played by these, in the order of connecting. What fails there, fails here."""
+    """Sockets whose other ends are played by these, in turn. What fails there, fails here."""
     failures: list[BaseException] = []
     threads: list[threading.Thread] = []
     left = list(plays)

@@ -50,9 +50,7 @@ def _message(rng: random.Random, unique: str) -> bytes:
 
 def _size(rng: random.Random) -> int:
     """Octets of the body, roughly."""
-    least, most = rng.choices(((50, 800), (800, 18_000), (18_000, 60_000), (60_000, 250_000)), (8, 80, 9, 3))[
-        0
-    ]
+    least, most = rng.choices(((50, 800), (800, 18_000), (18_000, 60_000), (60_000, 250_000)), (8, 80, 9, 3))[0]
     return int(least * (most / least) ** rng.random())
 
 
@@ -95,9 +93,7 @@ def _recipients(rng: random.Random) -> bytes:
         return b"undisclosed-recipients:;"
     addresses = [_address(rng) for _ in range(rng.choice((1, 1, 1, 2, 3, 12)))]
     joined = rng.choice((b", ", b",\r\n ", b",\r\n\t")).join(addresses)
-    return (
-        b"Friends of " + rng.choice(WORDS).encode() + b": " + joined + b";" if rng.random() < 0.06 else joined
-    )
+    return b"Friends of " + rng.choice(WORDS).encode() + b": " + joined + b";" if rng.random() < 0.06 else joined
 
 
 def _subject(rng: random.Random) -> bytes:
@@ -126,8 +122,8 @@ def _date(rng: random.Random) -> bytes:
 def _received(rng: random.Random) -> list[bytes]:
     return [
         b"Received: from relay%d.example.net (relay%d.example.net [192.0.2.%d])\r\n"
-        b"\tby mx.example.org with ESMTPS id %x\r\n\tfor <alice@example.org>; Mon, 1 Jun 2026 08:00:%02d +0000"
-        % (i, i, i + 1, rng.getrandbits(40), i)
+        b"\tby mx.example.org with ESMTPS id %x\r\n"
+        b"\tfor <alice@example.org>; Mon, 1 Jun 2026 08:00:%02d +0000" % (i, i, i + 1, rng.getrandbits(40), i)
         for i in range(rng.randint(0, 4))
     ]
 
@@ -157,9 +153,7 @@ _ODD: tuple[Callable[[random.Random], bytes], ...] = (
 
 
 def _structure(rng: random.Random) -> Maker:
-    return rng.choices(
-        (_plain, _alternative, _mixed, _nested, _forwarded, _parameters), (40, 20, 20, 8, 7, 5)
-    )[0]
+    return rng.choices((_plain, _alternative, _mixed, _nested, _forwarded, _parameters), (40, 20, 20, 8, 7, 5))[0]
 
 
 def _plain(rng: random.Random, size: int) -> Entity:
@@ -209,9 +203,7 @@ def _parameters(rng: random.Random, size: int) -> Entity:
         b'CONTENT-TYPE: Text/PLAIN; CharSet="us-ascii" ; Format = flowed ;',
         b'Content-Type: application/pdf (a comment); name="quo\\"ted \\\\ name.pdf"',
     )
-    disposition = (
-        b"Content-Disposition: attachment; filename*0=part-one-; filename*1=part-two.bin; size=%d" % size
-    )
+    disposition = b"Content-Disposition: attachment; filename*0=part-one-; filename*1=part-two.bin; size=%d" % size
     part = Entity((rng.choice(odd), disposition), text(_prose(rng, size // 2), charset="us-ascii").body)
     return _bounded(rng, "mixed", [_plain(rng, size // 2), part])
 
@@ -219,17 +211,13 @@ def _parameters(rng: random.Random, size: int) -> Entity:
 def _bounded(rng: random.Random, subtype: str, parts: list[Entity]) -> Entity:
     boundary = rng.choice(("----=_Part_", "=_", "b'()+_,-./:=?", "")) + f"{rng.getrandbits(64):016x}"
     preamble = rng.choice((b"", b"", b"This is a multi-part message in MIME format.\r\n"))
-    return multipart(
-        subtype, parts, boundary, preamble=preamble, epilogue=rng.choice((b"", b"", b"\r\nbye\r\n"))
-    )
+    return multipart(subtype, parts, boundary, preamble=preamble, epilogue=rng.choice((b"", b"", b"\r\nbye\r\n")))
 
 
 def _attachment(rng: random.Random, size: int) -> Entity:
     data = rng.randbytes(max(1, size * 3 // 4))
     name = f"{rng.choice(WORDS)}-{rng.choice(WORDS)}"
-    type_, ending = rng.choice(
-        (("application/pdf", "pdf"), ("image/jpeg", "jpg"), ("application/zip", "zip"))
-    )
+    type_, ending = rng.choice((("application/pdf", "pdf"), ("image/jpeg", "jpg"), ("application/zip", "zip")))
     entity = attachment(f"{name}.{ending}", type_, data, rng.choice((76, 76, 76, 72, 64, 60, 61, 998)))
     return Entity(entity.headers, _spoiled(rng, entity.body)) if rng.random() < 0.08 else entity
 

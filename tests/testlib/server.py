@@ -1,0 +1,158 @@
+"""The real server for tests: a root directory, accounts, the listener process, delivery, clients.
+
+Started as root (as in CI) accounts belong to another UNIX user and workers change to it; started as
+anybody else it is the black-box deployment.
+"""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import re
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.testlib.certificate import write_certificate
+from tests.testlib.client import Client
+
+NOBODY = 65534
+PASSWORD = "correct horse"
+CRYMAPD = [sys.executable, "-m", "crymapd"]
+DELIVER = [sys.executable, "-m", "crymapd.cli.deliver"]
+_LISTENING = re.compile(r"listening for imaps on 127\.0\.0\.1 port (\d+)")
+
+
+@dataclass
+class Server:
+    """A root directory and, between `start` and `stop`, its listener."""
+
+    root: Path
+    config: str = ""
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Certificate and configuration."""
+        (self.root / "users").mkdir(parents=True)
+        self.root.chmod(0o755)
+        (self.root / "users").chmod(0o755)
+        write_certificate(self.root / "key.pem", self.root / "cert.pem")
+        self.port = free_port()
+        self.write_config()
+
+    def write_config(self) -> None:
+        text = (
+            '[tls]\nprivate_key = "key.pem"\ncertificate_chain = "cert.pem"\n'
+            f'[listen]\nimaps = ["127.0.0.1:{self.port}"]\n[diagnostic]\nlog = "log"\n'
+        )
+        (self.root / "crymap.toml").write_text(text + self.config)
+
+    def add_user(self, name: str = "alice", password: str = PASSWORD, uid: int = NOBODY) -> Path:
+        """Create an account; its directory."""
+        owner = ["--uid", str(uid)] if os.geteuid() == 0 else []
+        command = [*CRYMAPD, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
+        subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=60)
+        return self.root / "users" / name
+
+    def start(self) -> None:
+        """Run the listener until it says that it listens."""
+        log = self.root / "log"
+        before = len(log.read_bytes()) if log.exists() else 0
+        self.process = subprocess.Popen(
+            [*CRYMAPD, "--root", self.root, "listen"], env={**os.environ, **self.environment}
+        )
+        self.wait_for_port()
+        assert _LISTENING.search(self.log()[before:])
+
+    def wait_for_port(self) -> None:
+        """Connect until somebody accepts, at most 30 seconds."""
+        for _attempt in range(3000):
+            assert self.process is not None and self.process.poll() is None, self.log()
+            with socket.socket() as probe:
+                probe.settimeout(0.01)
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+                _pause()
+        raise AssertionError("the listener does not listen")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=30)
+            self.process = None
+
+    def log(self) -> str:
+        path = self.root / "log"
+        return path.read_text() if path.exists() else ""
+
+    def deliver(self, message: bytes, user: str = "alice", *options: str) -> None:
+        """Through the real program; it must succeed."""
+        done = self.try_deliver(message, user, *options)
+        assert done.returncode == 0, done.stderr.decode()
+
+    def try_deliver(self, message: bytes, user: str = "alice", *options: str) -> subprocess.CompletedProcess[bytes]:
+        command = [*DELIVER, "--root", self.root, "--user", user, *options]
+        return subprocess.run(command, input=message, capture_output=True, timeout=60)
+
+    def deliver_files(self, files: list[Path], user: str = "alice") -> None:
+        """Many messages with one process."""
+        subprocess.run([*DELIVER, "--root", self.root, "--user", user, *files], check=True, timeout=600)
+
+    def client(self, user: str | None = "alice", password: str = PASSWORD) -> Client:
+        """Our strict client, logged in."""
+        client = Client.connect("127.0.0.1", self.port)
+        if user is not None:
+            client.login(user, password)
+        return client
+
+    def imaplib(self, user: str = "alice", password: str = PASSWORD) -> imaplib.IMAP4_SSL:
+        client = imaplib.IMAP4_SSL("127.0.0.1", self.port, ssl_context=trusting())
+        client.login(user, password)
+        return client
+
+    def tls_socket(self) -> ssl.SSLSocket:
+        """A connected TLS socket, nothing read."""
+        return trusting().wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=20))
+
+
+def _pause() -> None:
+    """Ten milliseconds, for a process that is starting."""
+    select.select([], [], [], 0.01)
+
+
+def trusting() -> ssl.SSLContext:
+    """A context for self-signed certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(root: Path, config: str = "", users: tuple[str, ...] = ("alice",)) -> Iterator[Server]:
+    """A prepared, started server with accounts; stopped at the end."""
+    server = Server(root, config)
+    server.prepare()
+    for user in users:
+        server.add_user(user)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
