@@ -72,9 +72,9 @@ def _provision(home: Path, password: str, owner: privileges.Owner | None, limit:
     if child == 0:
         status = sysexits.SOFTWARE
         try:
-            os.chdir(home)
+            privileges.confine_root(home)
             privileges.become(owner)
-            Store(account.create(Path("."), password), limit).close()
+            Store(account.create(Path("/"), password), limit).close()
             status = 0
         except (OSError, CrymapError) as error:
             print(f"crymapd: {describe(error)}", file=sys.stderr)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from crymapd.errors import AccountUnusable
 
-
 _ROOT_OWNED = "{0} belongs to root; give it to the account's own UNIX user (chown -R USER {0})"
 
 
