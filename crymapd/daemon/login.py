@@ -14,6 +14,7 @@ from pathlib import Path
 from crymapd.crypto.slots import spend_time
 from crymapd.daemon import log
 from crymapd.errors import AccountUnusable, BadCredentials, CrymapError, UnsafeName
+from crymapd.mime.encoded_words import preload
 from crymapd.model.names import canonical_user
 from crymapd.store import account, events, maintenance
 from crymapd.store.account import Unlocked
@@ -78,6 +79,7 @@ class Login:
 
     def _settle(self, unlocked: Unlocked, owner: privileges.Owner | None) -> Unlocked:
         """Become the owner for good and see nothing but the user directory."""
+        preload()
         home = unlocked.layout.home
         if owner is not None:
             privileges.confine_root(home)

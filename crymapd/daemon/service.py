@@ -22,6 +22,7 @@ from crymapd.daemon.login import Login
 from crymapd.errors import ConfigError
 from crymapd.imap.server import Server
 from crymapd.imap.session import Session
+from crymapd.mime.encoded_words import preload
 from crymapd.unix import activation, privileges
 from crymapd.unix.lockpool import LockPool
 
@@ -111,5 +112,6 @@ def peer_address(sock: socket.socket) -> str:
 
 def settle_memory() -> None:
     """After the imports: what is loaded stays shared between forks."""
+    preload()
     gc.collect()
     gc.freeze()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
+from contextlib import suppress
+from encodings.aliases import aliases
 
 _WORD = re.compile(rb"=\?([!-<>@-~]{1,64}?)(?:\*[A-Za-z0-9-]*)?\?([QqBb])\?([!->@-~ ]*?)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t]+(?==\?)")
@@ -13,6 +15,14 @@ _OTHER_NAMES = {"ks_c_5601-1987": "cp949", "iso-8859-8-i": "iso-8859-8", "x-sjis
 MAX_TEXT = 1 << 20
 # Codecs that are no charsets of mail, or whose decoders are unsafe on a stranger's octets.
 _REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
+
+
+def preload() -> None:
+    """Load every charset now: Python reads them from its library when first used, and a confined worker cannot."""
+    for name in sorted(set(aliases.values())):
+        with suppress(LookupError, ImportError):
+            codecs.lookup(name)
+    charset("utf-16-be")
 
 
 def charset(name: bytes | str) -> str | None:

@@ -15,6 +15,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,9 +104,15 @@ class Server:
         command = [*DELIVER, "--root", self.root, "--user", user, *options]
         return subprocess.run(command, input=message, capture_output=True, timeout=60)
 
-    def deliver_files(self, files: list[Path], user: str = "alice") -> None:
-        """Many messages with one process."""
-        subprocess.run([*DELIVER, "--root", self.root, "--user", user, *files], check=True, timeout=600)
+    def deliver_files(self, messages: list[bytes], user: str = "alice") -> None:
+        """Many messages with one process, as files that the account's owner can read."""
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+            folder = Path(name)
+            folder.chmod(0o755)
+            files = [folder / f"{number:05}" for number in range(len(messages))]
+            for path, message in zip(files, messages, strict=True):
+                path.write_bytes(message)
+            subprocess.run([*DELIVER, "--root", self.root, "--user", user, *files], check=True, timeout=600)
 
     def client(self, user: str | None = "alice", password: str = PASSWORD) -> Client:
         """Our strict client, logged in."""

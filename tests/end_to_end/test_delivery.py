@@ -1,0 +1,134 @@
+"""`crymap-deliver`: what it takes, what it leaves as it is, and honest exit statuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.testlib.server import DELIVER, NOBODY, Server
+
+CASES = {
+    "lf": (b"Subject: a\n\nb\n", b"Subject: a\r\n\r\nb\r\n"),
+    "crlf": (b"Subject: a\r\n\r\nb\r\n", b"Subject: a\r\n\r\nb\r\n"),
+    "mbox": (b"From me Mon Jan  1 00:00:00 2026\nSubject: a\n\nFrom b\n", b"Subject: a\r\n\r\nFrom b\r\n"),
+    "mbox crlf": (b"From me Mon Jan  1 00:00:00 2026\r\nSubject: a\r\n\r\nb\r\n", b"Subject: a\r\n\r\nb\r\n"),
+    "binary": (b"Subject: a\r\n\r\n\x00\xff\n\r\r\n\n", b"Subject: a\r\n\r\n\x00\xff\n\r\r\n\n"),
+    "mixed after lf": (b"Subject: a\nX: y\r\n\nb\rc\n", b"Subject: a\r\nX: y\r\n\r\nb\rc\r\n"),
+    "no line end": (b"Subject: a", b"Subject: a"),
+    "from header": (b"From: a@b\n\nx\n", b"From: a@b\r\n\r\nx\r\n"),
+    "long": (b"Subject: a\n\n" + b"x" * 65523 + b"\n" + b"y\n" * 70000, None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_octets(server: Server, name: str) -> None:
+    given, expected = CASES[name]
+    if expected is None:
+        expected = given.replace(b"\n", b"\r\n")
+    user = "octets" + str(list(CASES).index(name))
+    server.add_user(user)
+    server.deliver(given, user)
+    with server.client(user) as client:
+        client.ok("SELECT INBOX")
+        answer = client.ok("FETCH 1 (BODY.PEEK[] RFC822.SIZE)") if name != "binary" else None
+    library = server.imaplib(user)
+    library.select("INBOX")
+    fetched = library.fetch("1", "(BODY.PEEK[])")[1][0]
+    library.logout()
+    assert isinstance(fetched, tuple) and fetched[1] == expected
+    assert answer is None or answer.status == "OK"
+
+
+def test_folder_and_flags(server: Server) -> None:
+    server.add_user("sorted")
+    server.deliver(b"Subject: a\n\nb\n", "sorted", "--mailbox", "Archive", "--flag", "\\Seen", "-f", "work")
+    server.deliver(b"Subject: a\n\nb\n", "sorted", "--mailbox", "No such", "--flag", "\\Flagged")
+    library = server.imaplib("sorted")
+    assert library.select("Archive") == ("OK", [b"1"])
+    assert library.fetch("1", "(FLAGS)")[1] == [b"1 (FLAGS (\\Recent \\Seen work))"]
+    assert library.select("INBOX") == ("OK", [b"1"])
+    assert library.fetch("1", "(FLAGS)")[1] == [b"1 (FLAGS (\\Recent \\Flagged))"]
+    library.logout()
+
+
+def test_maildir_names(server: Server, tmp_path: Path) -> None:
+    server.add_user("maildir")
+    folder = Path("/var/tmp") / f"maildir-{os.getpid()}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    try:
+        path = folder / "1.2.DESKTOP:2,FS"
+        path.write_bytes(b"Subject: a\n\nb\n")
+        command = [*DELIVER, "--root", server.root, "-u", "maildir", "--maildir-flags", path]
+        subprocess.run(command, check=True)
+    finally:
+        shutil.rmtree(folder)
+    library = server.imaplib("maildir")
+    library.select("INBOX")
+    assert library.fetch("1", "(FLAGS)")[1] == [b"1 (FLAGS (\\Recent \\Seen \\Flagged))"]
+    library.logout()
+
+
+def test_exit_statuses(server: Server, tmp_path: Path) -> None:
+    message = b"Subject: a\n\nb\n"
+    for user in ("nosuch", "..", "-x", "a/b", "a\nb", "", "x" * 300):
+        done = subprocess.run([*DELIVER, "--root", server.root, f"--user={user}"], input=message, capture_output=True)
+        assert done.returncode == (67 if user else 67), (user, done.stderr)
+        assert done.stderr.count(b"\n") == 1
+    assert server.try_deliver(message, "alice", "--flag", "\\Nonsense").returncode == 64
+    assert server.try_deliver(message, "alice", "/nonexistent/file").returncode == 66
+    nowhere = subprocess.run([*DELIVER, "--root", tmp_path / "none", "-u", "alice"], input=message, capture_output=True)
+    assert nowhere.returncode == 78
+
+
+def test_too_large_is_bad_data(tmp_path: Path) -> None:
+    small = Server(tmp_path / "root", "[limits]\nmax_message_size = 2000\n")
+    small.prepare()
+    home = small.add_user()
+    done = small.try_deliver(b"Subject: a\n\n" + b"x" * 3000)
+    assert done.returncode == 65 and b"max_message_size" in done.stderr
+    assert not list((home / "new").iterdir()) and not list((home / "tmp").glob("stage-*"))
+
+
+def test_what_may_pass_is_temporary(tmp_path: Path) -> None:
+    """No keys, no right to write, no room: the MTA must keep the mail and try again."""
+    server = Server(tmp_path / "root")
+    server.prepare()
+    home = server.add_user()
+    new = home / "new"
+    new.rename(home / "gone")
+    assert server.try_deliver(b"Subject: a\n\nb\n").returncode == 75
+    (home / "gone").rename(new)
+    new.chmod(0o500)
+    assert server.try_deliver(b"Subject: a\n\nb\n").returncode == 75
+    new.chmod(0o700)
+    keys = home / "keys"
+    keys.rename(home / "elsewhere")
+    (home / "backup" / "keys").rename(home / "elsewhere2")
+    assert server.try_deliver(b"Subject: a\n\nb\n").returncode == 75
+    (home / "elsewhere").rename(keys)
+    limited = ["prlimit", "--fsize=1000", *DELIVER, "--root", str(server.root), "-u", "alice"]
+    full = subprocess.run(limited, input=b"Subject: a\n\n" + os.urandom(20000), capture_output=True)
+    assert full.returncode == 75, full.stderr
+    assert server.try_deliver(b"Subject: a\n\nb\n").returncode == 0
+    assert NOBODY == 65534
+
+
+def test_procmail(server: Server, tmp_path: Path) -> None:
+    """As in a .procmailrc: a pipe whose status procmail believes."""
+    assert shutil.which("procmail"), "procmail is required (apt-get install procmail)"
+    server.add_user("procmail")
+    rc = tmp_path / "procmailrc"
+    rc.write_text(f":0 w\n| {' '.join(DELIVER)} --root {server.root} --user procmail --mailbox Archive\n")
+    message = b"From: a@example.org\nSubject: by procmail\n\nhello\n"
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    subprocess.run(["procmail", "-p", "-m", str(rc)], input=message, check=True, env=environment)
+    library = server.imaplib("procmail")
+    assert library.select("Archive") == ("OK", [b"1"])
+    fetched = library.fetch("1", "(BODY.PEEK[])")[1][0]
+    library.logout()
+    assert isinstance(fetched, tuple) and fetched[1].endswith(b"\r\n\r\nhello\r\n")

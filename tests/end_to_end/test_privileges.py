@@ -1,0 +1,165 @@
+"""As root, with two real UNIX users who try to reach each other's mail from inside a worker.
+
+The attack runs in a process that has gone the very way of a worker: the real `Login`, then the
+attacker's code where the session would be.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.testlib.corpus import sample
+from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
+
+USERS = ("crytest1", "crytest2")
+
+
+@pytest.fixture(scope="module")
+def unix_users() -> tuple[pwd.struct_passwd, ...]:
+    assert os.geteuid() == 0, "this test runs as root, as CI does"
+    for name in USERS:
+        subprocess.run(["useradd", "--create-home", name], capture_output=True)
+    return tuple(pwd.getpwnam(name) for name in USERS)
+
+
+@pytest.fixture
+def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...]) -> Server:
+    server = Server(tmp_path / "root")
+    server.prepare()
+    for entry in unix_users:
+        server.add_user(entry.pw_name, uid=entry.pw_uid)
+        server.deliver(sample("welcome"), entry.pw_name)
+    return server
+
+
+def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
+    """What `attack` returns in a child that logged in as a worker does."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            from crymapd.daemon.login import Login
+            from crymapd.unix.lockpool import LockPool
+
+            login = Login(server.root / "users", 1 << 26, LockPool(server.root / "state", 1), "test", "127.0.0.1")
+            login(user, PASSWORD)
+            os.write(write, attack().encode())
+        except BaseException as error:
+            os.write(write, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as answer:
+        found = answer.read().decode()
+    os.waitpid(child, 0)
+    return found
+
+
+def attempt(*actions: Callable[[], object]) -> str:
+    """One word for each action: how it was refused, or that it was not."""
+    words = []
+    for action in actions:
+        try:
+            action()
+            words.append("ALLOWED")
+        except OSError as error:
+            words.append(type(error).__name__)
+    return " ".join(words)
+
+
+def test_worker_has_the_owners_ids_for_good(two: Server, unix_users: tuple[pwd.struct_passwd, ...]) -> None:
+    def ids() -> str:
+        refused = attempt(lambda: os.setuid(0), lambda: os.seteuid(0), lambda: os.setgid(0), lambda: os.setgroups([0]))
+        return f"{os.getresuid()} {os.getresgid()} {0 in os.getgroups()} {refused}"
+
+    uid, gid = unix_users[0].pw_uid, unix_users[0].pw_gid
+    expected = f"{(uid,) * 3} {(gid,) * 3} False " + " ".join(["PermissionError"] * 4)
+    assert in_worker(two, USERS[0], ids) == expected
+
+
+def test_worker_sees_only_its_own_directory(two: Server) -> None:
+    other = two.root / "users" / USERS[1]
+
+    def attack() -> str:
+        return str(sorted(os.listdir("/"))) + attempt(
+            lambda: os.listdir(other),
+            lambda: open("/etc/passwd"),
+            lambda: os.listdir("/../../.."),
+            lambda: os.chroot("tmp"),
+            lambda: os.link("/user.toml", "/../out"),
+        )
+
+    found = in_worker(two, USERS[0], attack)
+    assert "'user.toml'" in found and "'etc'" not in found
+    # `/..` of a chroot is the chroot itself: listing it shows the user's own directory only.
+    assert found.endswith("FileNotFoundError FileNotFoundError ALLOWED PermissionError ALLOWED")
+
+
+def test_symlinks_do_not_lead_out(two: Server, unix_users: tuple[pwd.struct_passwd, ...]) -> None:
+    """A user who replaces files by links to another's gets nothing through a server that began as root."""
+    victim, attacker = two.root / "users" / USERS[1], two.root / "users" / USERS[0]
+    (attacker / "user.toml").unlink()
+    (attacker / "user.toml").symlink_to(victim / "user.toml")
+    (attacker / "backup" / "user.toml").unlink()
+    assert "BadCredentials" in in_worker(two, USERS[0], lambda: "in")
+    assert in_worker(two, USERS[1], lambda: "in") == "in"
+
+
+def test_as_black_box_landlock_confines(two: Server, unix_users: tuple[pwd.struct_passwd, ...]) -> None:
+    """Not root: no chroot is possible, and both accounts have one uid; Landlock alone keeps them apart."""
+    one = unix_users[0]
+    subprocess.run(["chown", "-R", f"{one.pw_uid}:{one.pw_gid}", two.root / "users" / USERS[1]], check=True)
+    for folder in (two.root, *two.root.parents):
+        if folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    other = two.root / "users" / USERS[1]
+
+    def attack() -> str:
+        return attempt(
+            lambda: open(other / "user.toml"),
+            lambda: os.listdir(other),
+            lambda: open("/etc/passwd"),
+            lambda: open(two.root / "users" / USERS[0] / "user.toml"),
+        )
+
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(one.pw_gid)
+            os.setuid(one.pw_uid)
+            os.write(write, in_worker(two, USERS[0], attack).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        assert answer.read() == "PermissionError PermissionError PermissionError ALLOWED"
+    os.waitpid(child, 0)
+
+
+def test_account_of_root_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path / "root") as server:
+        subprocess.run(["chown", "-R", "0:0", server.root / "users" / "alice"], check=True)
+        client = server.client(None)
+        client.send(f'LOGIN alice "{PASSWORD}"')
+        assert client.read_response().kind == "BYE"
+        assert "belongs to root" in server.log()
+        assert server.try_deliver(sample("welcome")).returncode == 77
+
+
+def test_user_add_as_root_wants_a_unix_user(tmp_path: Path) -> None:
+    server = Server(tmp_path / "root")
+    server.prepare()
+    for name, status in (("nosuchunixuser", 67), ("root", 77), ("../x", 67), ("-rf", 67)):
+        command = [*CRYMAPD, "--root", server.root, "user", "add", "--password-stdin", "--", name]
+        done = subprocess.run(command, input=b"pw\n", capture_output=True)
+        assert done.returncode == status, (name, done.stderr)
+        assert b"Traceback" not in done.stderr
+    assert not list((server.root / "users").iterdir())
