@@ -8,8 +8,10 @@ import click
 
 from crymapd import __version__
 from crymapd.cli.failure import reported
+from crymapd.unix import sysexits
 
 PROGRAM = "crymapd"
+click.UsageError.exit_code = sysexits.USAGE
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

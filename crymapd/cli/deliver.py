@@ -20,7 +20,7 @@ from typing import BinaryIO, NoReturn
 from crymapd import __version__
 from crymapd.cli.failure import fail, reported
 from crymapd.config.system import load_root
-from crymapd.errors import NoSuchUser
+from crymapd.errors import ConfigError, NoSuchUser
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, canonical_flag
 from crymapd.model.names import canonical_user
 from crymapd.store.inbox import deliver
@@ -28,6 +28,9 @@ from crymapd.unix import privileges, sandbox, sysexits
 
 PROGRAM = "crymap-deliver"
 _PIECE = 64 * 1024
+_FROM = b"From "
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+MAX_FLAGS = 100
 _MAILDIR_FLAGS = {"D": DRAFT, "F": FLAGGED, "R": ANSWERED, "S": SEEN, "T": DELETED, "P": "$Forwarded"}
 _MAILDIR_INFO = re.compile(r":2,([A-Za-z]*)\Z")
 
@@ -40,7 +43,8 @@ class _Parser(argparse.ArgumentParser):
 def main() -> None:
     """Entry point."""
     arguments = _arguments(sys.argv[1:])
-    with reported(PROGRAM):
+    # What is wrong with the installation may be mended: the MTA must keep the mail, not bounce it.
+    with reported(PROGRAM, {ConfigError: sysexits.TEMPFAIL, Exception: sysexits.TEMPFAIL}):
         _deliver(arguments)
 
 
@@ -74,7 +78,9 @@ def _deliver(arguments: argparse.Namespace) -> None:
     sandbox.harden()
     limit = root.system.limits.max_message_size
     for source in sources:
-        flags = frozenset(arguments.flag) | (_maildir_flags(source) if arguments.maildir_flags else frozenset())
+        flags = frozenset(arguments.flag[:MAX_FLAGS]) | (
+            _maildir_flags(source) if arguments.maildir_flags else frozenset()
+        )
         with _opened(source) as file, deliver(home, arguments.mailbox, flags, limit) as delivery:
             for piece in message_octets(file):
                 delivery.write(piece)
@@ -96,8 +102,8 @@ def _home(users: Path, name: str) -> Path:
             return home
     except FileNotFoundError:
         pass
-    except OSError as error:
-        raise _Temporary(f"{users / name}: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks
+        raise _Temporary(f"{users / name}: {error}") from None
     raise NoSuchUser(f"no user {name} in {users}")
 
 
@@ -125,38 +131,29 @@ def message_octets(file: BinaryIO) -> Iterator[bytes]:
     The first line end decides: after CRLF everything stays as it is, binary parts included; after a
     bare LF every bare LF becomes CRLF.
     """
-    pieces = _without_from_line(iter(lambda: file.read(_PIECE), b""))
-    head = b""
-    for piece in pieces:
-        head += piece
-        if b"\n" in head:
-            break
-    newline = head.find(b"\n")
-    if newline < 0 or head[newline - 1 : newline] == b"\r":
-        yield head
-        yield from pieces
-        return
-    last = b""
-    for piece in _chain(head, pieces):
-        text = last + piece
-        yield re.sub(rb"(?<!\r)\n", b"\r\n", text)[len(last) :]
-        last = piece[-1:] if piece[-1:] == b"\r" else b""
-
-
-def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from rest
+    before, bare = b"", None
+    for piece in _without_from_line(iter(lambda: file.read(_PIECE), b"")):
+        if bare is None and b"\n" in piece:
+            at = piece.index(b"\n")
+            bare = (piece[at - 1 : at] if at else before) != b"\r"
+        if not bare:
+            yield piece
+        elif before == b"\r" and piece.startswith(b"\n"):
+            yield b"\n" + _BARE_LF.sub(b"\r\n", piece[1:])
+        else:
+            yield _BARE_LF.sub(b"\r\n", piece)
+        before = piece[-1:]
 
 
 def _without_from_line(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """A first line `From ...` of up to 64 KiB goes; anything longer is no mbox separator."""
     head = b""
     for piece in pieces:
         head += piece
-        if not b"From ".startswith(head[:5]) and not head.startswith(b"From "):
+        decided = b"\n" in head or len(head) > _PIECE or not (head.startswith(_FROM) or _FROM.startswith(head))
+        if decided:
             break
-        if b"\n" in head:
-            break
-    if head.startswith(b"From ") and b"\n" in head:
+    if head.startswith(_FROM) and b"\n" in head:
         head = head.partition(b"\n")[2]
     if head:
         yield head

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -26,17 +27,23 @@ EXIT_STATUS: dict[type[BaseException], int] = {
 """The first entry that fits, most particular first."""
 
 
-def status_of(error: BaseException) -> int:
-    return next((status for kind, status in EXIT_STATUS.items() if isinstance(error, kind)), sysexits.SOFTWARE)
+Statuses = dict[type[BaseException], int]
 
 
 @contextmanager
-def reported(program: str) -> Iterator[None]:
-    """Turn a reason into its line on standard error and its exit status."""
+def reported(program: str, particular: Statuses | None = None) -> Iterator[None]:
+    """Turn a reason into its line on standard error and its exit status.
+
+    `particular` are the program's own statuses; with `Exception` among them even a bug has its status.
+    """
+    table = {**EXIT_STATUS, **(particular or {})}
     try:
         yield
-    except (errors.CrymapError, OSError) as error:
-        fail(program, describe(error), status_of(error))
+    except tuple(table) as error:
+        if not isinstance(error, (errors.CrymapError, OSError)):
+            traceback.print_exc()
+        status = next(status for kind, status in table.items() if isinstance(error, kind))
+        fail(program, describe(error), status)
 
 
 def describe(error: BaseException) -> str:

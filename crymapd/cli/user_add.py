@@ -35,7 +35,7 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
     home.mkdir(mode=files.PRIVATE_DIR)
     try:
         if owner is not None:
-            os.chown(home, owner.uid, owner.gid)
+            _give(home, owner)
         _provision(home, password, owner, root.system.limits.max_message_size)
         files.fsync_dir(home.parent)
         if home != link:
@@ -61,6 +61,17 @@ def _owner(name: str, uid: int | None) -> privileges.Owner | None:
     if entry.pw_uid == 0:
         raise AccountUnusable("an account cannot belong to root")
     return privileges.Owner(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
+
+
+def _give(home: Path, owner: privileges.Owner) -> None:
+    """chown the directory that we made, and nothing that was put in its place meanwhile."""
+    fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid != 0:
+            raise AccountUnusable(f"{home} was exchanged while the account was made")
+        os.fchown(fd, owner.uid, owner.gid)
+    finally:
+        os.close(fd)
 
 
 def _provision(home: Path, password: str, owner: privileges.Owner | None, limit: int) -> None:

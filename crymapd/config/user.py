@@ -6,6 +6,8 @@ under a key derived from the master key; it is checked as soon as a slot has ope
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import tomli_w
 
@@ -57,7 +59,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: int
     id: str
-    slot: tuple[Slot, ...]
+    slot: Annotated[tuple[Slot, ...], msgspec.Meta(min_length=1, max_length=64)]
     keys: KeyPatterns = KeyPatterns()
     mac: bytes = b""
 

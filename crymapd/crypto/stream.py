@@ -40,7 +40,7 @@ _STREAM_HEADER = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 _MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 _FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 _METADATA_BLOCK = 64
-_MAX_SEALED = 16 * 1024
+_MAX_SEALED = 2**16 - 1
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True):
@@ -138,6 +138,8 @@ def _prefix(recipient: Recipient, metadata: Metadata) -> bytes:
     name = recipient.key_name.encode()
     head = MAGIC + bytes((len(name),)) + name
     sealed = recipient.key.seal(encoded, head + recipient.account_id)
+    if len(sealed) > _MAX_SEALED:
+        raise ValueError("the metadata of a message has at most 60,000 octets")
     return head + len(sealed).to_bytes(2, "big") + sealed
 
 

@@ -32,13 +32,15 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
     """
     os.umask(0o077)
     root = load_root(root_dir)
-    log.open_log(root.system.diagnostic.log, root.directory)
     context = tls.context(root, service.PROTOCOL)
     listeners = _listeners(root)
     if detach:
         _detach([sock.fileno() for sock in listeners], pid_file)
     elif pid_file is not None:
         pid_file.write_text(f"{os.getpid()}\n")
+    log.open_log(root.system.diagnostic.log, root.directory)
+    for sock in listeners:
+        log.listening("imaps", *sock.getsockname()[:2])
     watched = root.tls_files()
     users = service.assume_system(root)
     service.settle_memory()
@@ -68,7 +70,6 @@ def _listeners(root: Root) -> list[socket.socket]:
         except OSError as error:
             raise ConfigError(f"cannot listen for {name} on {host} port {port}: {error.strerror}") from None
         sock.listen(BACKLOG)
-        log.listening(name, host, port)
         found.append(sock)
     return found
 
@@ -76,9 +77,9 @@ def _listeners(root: Root) -> list[socket.socket]:
 def _detach(kept: list[int], pid_file: Path | None) -> None:
     """Into the background, the standard way."""
     import daemon
-    from daemon.pidfile import PIDLockFile
+    from daemon.pidfile import TimeoutPIDLockFile
 
-    lock = PIDLockFile(str(pid_file.absolute())) if pid_file is not None else None
+    lock = TimeoutPIDLockFile(str(pid_file.absolute()), 0) if pid_file is not None else None
     daemon.DaemonContext(files_preserve=kept, pidfile=lock, umask=0o077, detach_process=True).open()
 
 

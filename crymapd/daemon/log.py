@@ -56,6 +56,10 @@ def listening(service: str, host: str, port: int) -> None:
     line(f"listening for {service} on {host} port {port}")
 
 
+def misconfigured(reason: str) -> None:
+    line(f"cannot serve: {reason}")
+
+
 def connected(tls: str) -> None:
     line(f"connected, {tls}")
 

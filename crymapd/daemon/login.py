@@ -27,12 +27,15 @@ from crymapd.unix.lockpool import LockPool
 class Login:
     """What `imap.session` calls to authenticate."""
 
-    def __init__(self, users: Path, max_message_size: int, pool: LockPool, peer: str, address: str) -> None:
+    def __init__(
+        self, users: Path, max_message_size: int, pool: LockPool, peer: str, address: str, client: int
+    ) -> None:
         self._users = users
         self._limit = max_message_size
         self._pool = pool
         self._peer = peer
         self._address = address
+        self._client = client
 
     def __call__(self, user: str, password: str) -> Store:
         """Raises BadCredentials, AccountUnusable, and what opening a store raises."""
@@ -53,7 +56,7 @@ class Login:
         unlocked = self._settle(unlocked, owner)
         events.sink = log.line
         try:
-            maintenance.in_child(unlocked, self._limit)
+            maintenance.in_child(unlocked, self._limit, close=(self._client,))
             return Store(unlocked, self._limit)
         except (CrymapError, OSError) as error:
             log.account_unusable(name, str(error))
@@ -66,7 +69,7 @@ class Login:
             home = (self._users / name).resolve(strict=True)
             if home.is_dir():
                 return name, home
-        except (UnsafeName, OSError):
+        except (UnsafeName, OSError, RuntimeError):  # RuntimeError: a loop of symlinks
             pass
         with self._pool.one():
             spend_time("nobody")

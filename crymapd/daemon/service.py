@@ -33,12 +33,17 @@ PROTOCOL = b"imap"
 def serve_descriptor(root_dir: Path | None) -> None:
     """`crymapd serve-imaps`: the connection is a descriptor we were started with."""
     os.umask(0o077)
-    root = load_root(root_dir)
-    context = tls.context(root, PROTOCOL)
     try:
-        sock = activation.connected_socket()
+        sock = activation.connected_socket()  # first: under inetd standard error is the client
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
+    try:
+        root = load_root(root_dir)
+        context = tls.context(root, PROTOCOL)
+    except ConfigError as error:
+        log.open_log("", Path("/"))
+        log.misconfigured(str(error))
+        raise
     log.open_log(root.system.diagnostic.log, root.directory)
     serve(sock, root, context, assume_system(root))
 
@@ -80,7 +85,7 @@ def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) ->
     try:
         log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))
         pool = LockPool(root.directory / "state", root.system.limits.concurrent_logins)
-        login = Login(users, root.system.limits.max_message_size, pool, peer, address)
+        login = Login(users, root.system.limits.max_message_size, pool, peer, address, channel.fileno())
         identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
         session = Session(channel.write, login, identification)
         session.on_client_id = lambda fields: log.line(f"client {fields.get('name', '?')} {fields.get('version', '')}")

@@ -7,6 +7,7 @@ each login repairs whichever of the two is not what was written.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,35 +59,36 @@ def unlock(home: Path, password: str) -> Unlocked:
         AccountUnusable: right password, but neither copy of user.toml is intact.
     """
     layout = Layout(home)
-    failure: Exception = BadCredentials("wrong user name or password")
-    tried_password = False
-    for path in (layout.user, layout.user_copy):
-        try:
-            user = parse_user(files.read_small(path, MAX_BYTES))
-        except (OSError, Damaged) as error:
-            failure = failure if tried_password else error
-            continue
-        tried_password = True
+    copies = _readable_copies(layout)
+    altered: Damaged | None = None
+    for path, user in copies:
         try:
             index, master = slots.open_any([s.password_slot() for s in user.slot], password, user.account_id)
             user.check(master)
-        except BadCredentials as error:
-            # A damaged slot looks like a wrong password; the copy tells them apart.
-            failure = error if not isinstance(failure, Damaged) else failure
-            if _same_bytes(layout.user, layout.user_copy):
-                raise
+        except BadCredentials:
             continue
         except Damaged as error:
-            failure = error
+            altered = error
             continue
         user = _strengthen(layout, user, index, master, password)
         _repair(layout, user, path)
         return Unlocked(layout, user, master)
-    if isinstance(failure, Damaged) and tried_password:
-        raise AccountUnusable(f"user.toml and its copy are damaged: {failure}")
-    if not tried_password:
+    if altered is not None:
+        raise AccountUnusable(f"no copy of user.toml is intact: {altered}")
+    if not copies:
         slots.spend_time(password)
-    raise BadCredentials("wrong user name or password") from failure
+    raise BadCredentials("wrong user name or password")
+
+
+def _readable_copies(layout: Layout) -> list[tuple[Path, User]]:
+    """user.toml and its copy, where they can be parsed; the copy only where it differs."""
+    found: list[tuple[Path, User]] = []
+    for path in (layout.user, layout.user_copy):
+        with suppress(OSError, Damaged):
+            user = parse_user(files.read_small(path, MAX_BYTES))
+            if not found or found[0][1] != user:
+                found.append((path, user))
+    return found
 
 
 def save(layout: Layout, user: User) -> None:

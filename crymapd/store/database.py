@@ -123,11 +123,6 @@ class Database:
     def last_id(self) -> int:
         return int(self._connection.last_insert_rowid())
 
-    def data_version(self) -> int:
-        """Differs from before when another connection has committed (no disk is touched)."""
-        with translated(self.path.name):
-            return int(self._connection.execute("PRAGMA data_version").get)
-
     def copy_to(self, target: Path, key: Secret) -> None:
         """A consistent copy under the same key, complete in itself (no write-ahead log)."""
         copy = apsw.Connection(str(target))

@@ -246,6 +246,10 @@ class Entries:
             raise NoSuchMailbox("the mailbox was deleted")
         return int(found)
 
+    def renumber(self) -> None:
+        """A new UIDVALIDITY for every mailbox."""
+        self._meta.renumber()
+
     # Where the files are
 
     def unplaced(self) -> list[tuple[int, bytes]]:

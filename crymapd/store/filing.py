@@ -7,7 +7,8 @@ import re
 import secrets
 import stat
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import read_head
@@ -24,6 +25,7 @@ from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, open_file, place
 from crymapd.unix import files
 
+_DIRECTORY = re.compile(r"[0-9a-f]{2}")
 _FILE = re.compile(r"[0-9a-f]{64}")
 _BATCH = 64
 
@@ -88,7 +90,6 @@ class Filing:
         self.add(examined)
         for file in arrived:
             self._finish(file)
-        files.fsync_dir(self._layout.new)
 
     def add(self, examined: list[Examined]) -> None:
         """Rows for examined files, by target mailbox; a mailbox that does not exist means INBOX."""
@@ -122,6 +123,42 @@ class Filing:
             if place(self._layout, file):
                 self._entries.placed([number])
         self._entries.flush_placed()
+
+    def recover_orphans(self) -> int:
+        """Files under `messages/` without a row mean an older database: they go to INBOX.
+
+        A row is always committed before its file comes to `messages/`, and removed after it, so an orphan
+        is no leftover of a crash; the UIDs that clients know may be about to be given again, hence a new
+        UIDVALIDITY.
+        """
+        present = self.message_files()  # before the rows: what is filed meanwhile must not look like an orphan
+        known = set(self._entries.files())
+        orphans = [file for file in present if file not in known]
+        if not orphans:
+            return 0
+        self._entries.renumber()
+        for at in range(0, len(orphans), _BATCH):
+            found = []
+            for file in orphans[at : at + _BATCH]:
+                with suppress(MessageGone):
+                    found.append(replace(self.examine(file), mailbox=INBOX))
+            self.add(found)
+        self.finish_interrupted()
+        events.orphans_filed(len(orphans))
+        return len(orphans)
+
+    def message_files(self) -> list[bytes]:
+        """The names of all files under `messages/`, oldest first."""
+        found = []
+        for directory in self._layout.messages.iterdir():
+            if not _DIRECTORY.fullmatch(directory.name) or directory.is_symlink() or not directory.is_dir():
+                continue
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    name = directory.name + entry.name
+                    if _FILE.fullmatch(name) and entry.is_file(follow_symlinks=False):
+                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
+        return [file for _moment, file in sorted(found)]
 
     def examine(self, file: bytes) -> Examined:
         """Read a sealed file through. One that does not open still becomes a message: a note about it.

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from crymapd.config.user import MAX_BYTES, parse_user
 from crymapd.crypto.stream import new_metadata
-from crymapd.errors import Damaged, NoDeliveryKey
+from crymapd.errors import BadMailboxName, Damaged, NoDeliveryKey
+from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store.keys import delivery_recipient
 from crymapd.store.layout import Layout
 from crymapd.store.messages import Sealing
@@ -59,6 +60,10 @@ def deliver(home: Path, mailbox: str, flags: frozenset[str], limit: int) -> Iter
     Raises:
         NoDeliveryKey: there is no key to seal for.
     """
+    try:
+        mailbox = canonical_mailbox(mailbox)
+    except BadMailboxName:
+        mailbox = INBOX  # as for any mailbox that does not exist
     layout = Layout(home)
     now = time.time()
     recipient = delivery_recipient(layout, account_id(layout), now)

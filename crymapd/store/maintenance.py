@@ -13,11 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from crymapd.errors import CrymapError, MessageGone
-from crymapd.model.names import INBOX
+from crymapd.errors import CrymapError
 from crymapd.store import events
 from crymapd.store.account import Unlocked
-from crymapd.store.filing import Examined
 from crymapd.store.layout import Layout
 from crymapd.store.meta import backups
 from crymapd.store.store import Store
@@ -28,7 +26,6 @@ GRACE = DAY
 """How long an expunged message's file stays for sessions that have not been told."""
 _KEPT_BACKUPS = 7
 _SAMPLE = 20
-_BATCH = 64
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -67,34 +64,15 @@ def finish_moves(store: Store, _now: float) -> None:
     store.file_arrivals()
 
 
-def recover_orphans(store: Store, now: float) -> None:
-    """Files under `messages/` without a row mean an older database: they go to INBOX.
-
-    A row is always committed before its file comes to `messages/`, so an orphan is no leftover of a
-    crash; the UIDs that clients know may be about to be given again, hence a new UIDVALIDITY.
-    """
-    known = set(store.entries.files())
-    orphans = [file for file in message_files(store) if file not in known]
-    if not orphans:
-        return
-    store.meta.renumber()
-    for at in range(0, len(orphans), _BATCH):
-        found = []
-        for file in orphans[at : at + _BATCH]:
-            try:
-                item = store.filing.examine(file)
-            except MessageGone:
-                continue
-            found.append(Examined(item.message, INBOX, item.summary))
-        store.filing.add(found)
-    store.filing.finish_interrupted()
-    events.orphans_filed(len(orphans))
+def recover_orphans(store: Store, _now: float) -> None:
+    """Files under `messages/` without a row."""
+    store.filing.recover_orphans()
 
 
-def in_child(account: Unlocked, max_message_size: int) -> None:
+def in_child(account: Unlocked, max_message_size: int, close: tuple[int, ...] = ()) -> None:
     """Run in a grandchild of ours when due, with databases of its own: SQLite must not cross a fork.
 
-    Call it before the caller opens its `Store`.
+    Call it before the caller opens its `Store`; `close` are descriptors that are the caller's alone.
     """
     if not is_due(account.layout, time.time()):
         return
@@ -105,6 +83,8 @@ def in_child(account: Unlocked, max_message_size: int) -> None:
     try:
         os.setsid()
         if os.fork() == 0:
+            for fd in close:
+                os.close(fd)
             os.nice(10)
             store = Store(account, max_message_size)
             run(store, time.time())
@@ -115,28 +95,13 @@ def in_child(account: Unlocked, max_message_size: int) -> None:
         os._exit(0)
 
 
-def message_files(store: Store) -> list[bytes]:
-    """The names of all files under `messages/`, oldest first."""
-    found = []
-    for directory in store.layout.messages.iterdir():
-        if not _HEX.fullmatch(directory.name) or len(directory.name) != 2 or directory.is_symlink():
-            continue
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if len(entry.name) == 62 and _HEX.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    found.append((status.st_mtime_ns, bytes.fromhex(directory.name + entry.name)))
-    return [file for _moment, file in sorted(found)]
-
-
 def purge_expunged(store: Store, now: float) -> None:
-    """Remove files that no mailbox has referred to for a day; row first, so no row loses its file."""
+    """Remove files that no mailbox has referred to for a day; file first, so that no crash leaves an orphan."""
     released = dict(store.entries.released_before(int(now) - GRACE))
-    removed = store.entries.forget(released)
-    for number in removed:
-        for path in store.layout.places(bytes(released[number]).hex()):
+    for file in released.values():
+        for path in store.layout.places(bytes(file).hex()):
             files.remove(path)
-    store.index.forget(removed)
+    store.index.forget(store.entries.forget(released))
     store.entries.prune_expunges()
 
 
@@ -167,7 +132,7 @@ def _referred(store: Store, name: str) -> bool:
 
 def check_sample(store: Store, _now: float) -> None:
     """Read a few messages through, so that bad disks are heard of before they are needed."""
-    names = message_files(store)
+    names = store.filing.message_files()
     for file in random.sample(names, min(_SAMPLE, len(names))):  # noqa: S311  # no secret hangs on the choice
         number = store.entries.message_id(file)
         if number is not None:

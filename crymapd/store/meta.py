@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 _KEY_LABEL = "meta.db"
-_EPOCH_BYTES = 8
+_EPOCH = struct.Struct(">QI")  # the count of changes, CRC-32 of its eight octets
 
 
 class Meta:
@@ -31,7 +33,8 @@ class Meta:
         """
         self.layout = layout
         self._key = derive(master, _KEY_LABEL)
-        self.created = False
+        self.reset = False
+        """The message ids are not those of before: whatever is kept by them elsewhere is void."""
         with files.locked(layout.lock):
             self.db = self._open()
         self._epoch_fd = os.open(
@@ -48,8 +51,8 @@ class Meta:
     # Opening
 
     def _open(self) -> Database:
-        if not self.layout.meta.exists():
-            self._start_over("is missing")
+        if not self.layout.meta.exists() or not self.layout.meta.stat().st_size:
+            self._start_over("is missing or empty")
         elif self._suspect.exists() and not self._usable(self.layout.meta):
             events.database_put_aside("meta.db", "its pages do not authenticate")
             self._start_over("its pages do not authenticate")
@@ -66,6 +69,7 @@ class Meta:
 
     def _start_over(self, reason: str) -> None:
         """Move what is there of the database aside and put the newest good backup in its place."""
+        self.reset = True
         stamp = str(int(time.time()))
         for suffix in ("", "-wal", "-shm", "-journal"):
             path = self.layout.home / f"meta.db{suffix}"
@@ -78,7 +82,6 @@ class Meta:
                     staged.publish(self.layout.meta, replace=True)
                 events.database_restored(f"backup/{backup.name}")
                 return
-        self.created = True
         if self.layout.epoch.exists():
             events.database_restored(f"nothing ({reason}; no usable backup)")
 
@@ -104,11 +107,21 @@ class Meta:
             self.renumber()
 
     def _epoch(self) -> int:
-        return int.from_bytes(os.pread(self._epoch_fd, _EPOCH_BYTES, 0), "big")
+        """The count of changes that clients may have seen; 0 where the file is empty or damaged."""
+        content = os.pread(self._epoch_fd, _EPOCH.size, 0)
+        if len(content) != _EPOCH.size:
+            return 0
+        count, check = _EPOCH.unpack(content)
+        return int(count) if check == zlib.crc32(content[:8]) else 0
+
+    def _note_epoch(self, count: int) -> None:
+        octets = count.to_bytes(8, "big")
+        os.pwrite(self._epoch_fd, _EPOCH.pack(count, zlib.crc32(octets)), 0)
 
     def renumber(self) -> None:
         """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages."""
         events.database_older()
+        self.reset = True
         with self.change():
             for (mailbox,) in self.db.execute("SELECT id FROM mailboxes").fetchall():
                 self.db.execute("UPDATE mailboxes SET uidvalidity = ? WHERE id = ?", (self.next_uidvalidity(), mailbox))
@@ -130,7 +143,7 @@ class Meta:
             self._numbers.clear()  # it may hold flag sets that were rolled back
             self._flagsets.clear()
             raise
-        os.pwrite(self._epoch_fd, count.to_bytes(_EPOCH_BYTES, "big"), 0)
+        self._note_epoch(count)
 
     def setting(self, name: str) -> int:
         return int(self.db.value("SELECT value FROM settings WHERE name = ?", name))

@@ -83,6 +83,9 @@ class Store:
         self.mailboxes.provide_defaults()
         self.filing = Filing(self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.index)
         self.filing.finish_interrupted()
+        if self.meta.reset:
+            self.index.clear()
+            self.filing.recover_orphans()
 
     def file_arrivals(self) -> int:
         """Let delivered mail appear."""
@@ -106,7 +109,7 @@ class Store:
         moment = int(time.time()) if received is None else int(received.timestamp())
         offset = received.utcoffset() if received is not None else None
         zone = int(offset.total_seconds()) // 60 if offset is not None else 0
-        metadata = new_metadata(moment, zone, mailbox, tuple(sorted(flags)))
+        metadata = new_metadata(moment, zone, mailbox)  # the row has the flags
         sealing = Sealing(self.layout, self.keys.own_recipient(), metadata, self.max_message_size)
         return sealing, Incoming(sealing, flags)
 

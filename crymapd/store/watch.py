@@ -1,4 +1,8 @@
-"""Knowing that something happened: the kernel's notice, then the database's word for it."""
+"""Knowing that something happened: the kernel's notice, then the database's word for it.
+
+The notice is the write to `epoch`, which follows each commit.  The write-ahead log would be too early:
+it is written before the commit is on stable storage and visible.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,7 @@ class StoreWatch:
     """Waits for a change in one user's store, or for octets from the client."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._watcher: Watcher = watch(store.layout.home, store.layout.new)
-        self._version = store.meta.db.data_version()
+        self._watcher: Watcher = watch(store.layout.epoch, store.layout.new)
 
     def wait(self, client: int, timeout: float) -> tuple[bool, bool]:
         """(the client sent something, the store may have changed); both False when time ran out."""
@@ -26,12 +28,6 @@ class StoreWatch:
         interval = self._watcher.interval
         ready = {fd for fd, _event in poller.poll(1000 * min(timeout, interval or timeout))}
         return client in ready, (own in ready or interval is not None) and self._watcher.drain()
-
-    def changed(self) -> bool:
-        """File what arrived; whether other processes or we ourselves have committed since last asked."""
-        filed = self._store.file_arrivals()
-        before, self._version = self._version, self._store.meta.db.data_version()
-        return bool(filed) or before != self._version
 
     def close(self) -> None:
         self._watcher.close()

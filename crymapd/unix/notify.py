@@ -11,7 +11,7 @@ import os
 import select
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 if sys.platform == "linux":  # at import: a confined worker cannot reach the program's own files
     from inotify_simple import INotify, flags
@@ -29,78 +29,56 @@ class Watcher(Protocol):
     def close(self) -> None: ...
 
 
-DATABASE_PREFIX = "meta.db"
-
-
 class Inotify:
     """Linux: one descriptor, two watches, no wake-up without a change."""
 
     interval: float | None = None
 
-    def __init__(self, directory: Path, arrivals: Path) -> None:
+    def __init__(self, signal: Path, arrivals: Path) -> None:
         self._inotify = INotify(nonblocking=True)
-        written = flags.MODIFY | flags.MOVED_TO | flags.CREATE
-        self._home = self._inotify.add_watch(directory, written)
+        self._inotify.add_watch(signal, flags.MODIFY)
         self._inotify.add_watch(arrivals, flags.MOVED_TO | flags.CREATE)
 
     def fileno(self) -> int:
         return int(self._inotify.fileno())
 
     def drain(self) -> bool:
-        events = self._inotify.read(timeout=0)
-        return any(e.wd != self._home or e.name.startswith(DATABASE_PREFIX) for e in events)
+        return bool(self._inotify.read(timeout=0))
 
     def close(self) -> None:
         self._inotify.close()
 
 
 class Kqueue:
-    """The BSDs: vnode events on the arrivals directory and the write-ahead log.
+    """The BSDs: vnode events on the signal file and the arrivals directory.
 
-    The log may come and go with the last connection, so its descriptor is renewed at each drain.
+    Never run on FreeBSD by us; tested with a fake kernel that follows kqueue(2).
     """
 
-    interval: float | None = 30.0
+    interval: float | None = None
 
-    def __init__(self, directory: Path, arrivals: Path, kernel: object = select) -> None:
-        self._kernel: object = kernel
-        self._kqueue = kernel.kqueue()  # type: ignore[attr-defined]  # absent on Linux
-        self._log = directory / (DATABASE_PREFIX + "-wal")
-        self._fds: dict[Path, int] = {}
-        for path in (directory, arrivals):
-            self._watch(path)
-        self._watch_log()
-
-    def _watch(self, path: Path) -> None:
-        kernel: object = self._kernel
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        event = kernel.kevent(  # type: ignore[attr-defined]
-            fd,
-            filter=kernel.KQ_FILTER_VNODE,  # type: ignore[attr-defined]
-            flags=kernel.KQ_EV_ADD | kernel.KQ_EV_CLEAR,  # type: ignore[attr-defined]
-            fflags=kernel.KQ_NOTE_WRITE | kernel.KQ_NOTE_EXTEND | kernel.KQ_NOTE_DELETE,  # type: ignore[attr-defined]
-        )
-        self._kqueue.control([event], 0, 0)
-        self._fds[path] = fd
-
-    def _watch_log(self) -> None:
-        old = self._fds.pop(self._log, None)
-        if old is not None:
-            os.close(old)
-        if self._log.exists():
-            self._watch(self._log)
+    def __init__(self, signal: Path, arrivals: Path, kernel: Any = select) -> None:
+        self._kqueue = kernel.kqueue()
+        self._fds = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in (signal, arrivals)]
+        events = [
+            kernel.kevent(
+                fd,
+                filter=kernel.KQ_FILTER_VNODE,
+                flags=kernel.KQ_EV_ADD | kernel.KQ_EV_CLEAR,
+                fflags=kernel.KQ_NOTE_WRITE | kernel.KQ_NOTE_EXTEND,
+            )
+            for fd in self._fds
+        ]
+        self._kqueue.control(events, 0, 0)
 
     def fileno(self) -> int:
         return int(self._kqueue.fileno())
 
     def drain(self) -> bool:
-        events = self._kqueue.control(None, 64, 0)
-        if events:
-            self._watch_log()
-        return bool(events)
+        return bool(self._kqueue.control(None, 64, 0))
 
     def close(self) -> None:
-        for fd in self._fds.values():
+        for fd in self._fds:
             os.close(fd)
         self._kqueue.close()
 
@@ -110,8 +88,8 @@ class Polling:
 
     interval: float | None = 1.0
 
-    def __init__(self, directory: Path, arrivals: Path) -> None:
-        self._paths = (arrivals, directory / (DATABASE_PREFIX + "-wal"), directory / DATABASE_PREFIX)
+    def __init__(self, signal: Path, arrivals: Path) -> None:
+        self._paths = (signal, arrivals)
         self._seen = self._look()
 
     def _look(self) -> list[tuple[int, int]]:
@@ -135,13 +113,16 @@ class Polling:
         """Nothing is held."""
 
 
-def watch(directory: Path, arrivals: Path) -> Watcher:
-    """The best watcher this kernel has; polling when its resources are used up."""
+def watch(signal: Path, arrivals: Path) -> Watcher:
+    """The best watcher this kernel has; polling when its resources are used up.
+
+    `signal` is a file that is written in place after each change, `arrivals` a directory.
+    """
     try:
         if sys.platform == "linux":
-            return Inotify(directory, arrivals)
+            return Inotify(signal, arrivals)
         if hasattr(select, "kqueue"):
-            return Kqueue(directory, arrivals)
+            return Kqueue(signal, arrivals)
     except OSError:
         pass  # out of watches or descriptors: slower notice is better than none
-    return Polling(directory, arrivals)
+    return Polling(signal, arrivals)

@@ -42,7 +42,7 @@ def owner_of(directory: Path) -> Owner:
         entry = pwd.getpwuid(status.st_uid)
     except KeyError:
         return Owner(status.st_uid, status.st_gid, (status.st_gid,))
-    return Owner(status.st_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
+    return Owner(status.st_uid, status.st_gid, tuple(os.getgrouplist(entry.pw_name, status.st_gid)))
 
 
 def enter(directory: Path) -> tuple[Path, Owner]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.testlib.answers import Exists, Expunge, Fetch
 from tests.testlib.server import Server
 
 MESSAGE = b"Subject: news\r\n\r\nhello\r\n"
@@ -14,8 +15,8 @@ def test_delivery_reaches_idle(server: Server) -> None:
         with client.idle() as idle:
             for count in (1, 2, 3):
                 server.deliver(MESSAGE, "idler")
-                exists = idle.wait_for("EXISTS", 5.0)
-                assert exists.number == count
+                exists = idle.wait_for(Exists, 5.0)
+                assert exists.count == count
         client.logout()
 
 
@@ -27,10 +28,10 @@ def test_two_sessions(server: Server) -> None:
         two.ok("SELECT INBOX")
         with two.idle() as idle:
             one.ok("STORE 2 +FLAGS (\\Flagged)")
-            fetch = idle.wait_for("FETCH", 5.0)
+            fetch = idle.wait_for(Fetch, 5.0)
             assert fetch.number == 2 and "\\Flagged" in fetch.flags
             one.ok("STORE 1 +FLAGS (\\Deleted)")
             one.ok("EXPUNGE")
-            assert idle.wait_for("EXPUNGE", 5.0).number == 1
+            assert idle.wait_for(Expunge, 5.0).number == 1
         one.logout()
         two.logout()

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from crymapd.daemon.login import Login
+from crymapd.unix.lockpool import LockPool
+from tests.testlib.answers import Status
 from tests.testlib.corpus import sample
 from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
 
@@ -44,10 +47,7 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            from crymapd.daemon.login import Login
-            from crymapd.unix.lockpool import LockPool
-
-            login = Login(server.root / "users", 1 << 26, LockPool(server.root / "state", 1), "test", "127.0.0.1")
+            login = Login(server.root / "users", 1 << 26, LockPool(server.root / "state", 1), "test", "127.0.0.1", read)
             login(user, PASSWORD)
             os.write(write, attack().encode())
         except BaseException as error:
@@ -147,9 +147,10 @@ def test_as_black_box_landlock_confines(two: Server, unix_users: tuple[pwd.struc
 def test_account_of_root_is_refused(tmp_path: Path) -> None:
     with running(tmp_path / "root") as server:
         subprocess.run(["chown", "-R", "0:0", server.root / "users" / "alice"], check=True)
-        client = server.client(None)
-        client.send(f'LOGIN alice "{PASSWORD}"')
-        assert client.read_response().kind == "BYE"
+        with server.client(None) as client:
+            client.send(f'LOGIN alice "{PASSWORD}"')
+            answer = client.read_response()
+        assert isinstance(answer, Status) and answer.status == "BYE"
         assert "belongs to root" in server.log()
         assert server.try_deliver(sample("welcome")).returncode == 77
 
