@@ -13,7 +13,6 @@ from crymapd.errors import ConfigError
 DEFAULT_ROOTS = (Path("/etc/crymap"), Path("/usr/local/etc/crymap"))
 FILE = "crymap.toml"
 DEFAULT_MAX_MESSAGE = 64 * 1024 * 1024
-SERVICES = ("imaps",)
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -30,6 +29,12 @@ class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     system_user: str = ""
     chroot_system: bool = False
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses by service, such as `["127.0.0.1:1993", "[::1]:1993"]`."""
+
+    imaps: tuple[str, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +58,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tls: Tls | None = None
     security: Security = Security()
-    listen: dict[str, list[str]] = {}
+    listen: Listen = Listen()
     limits: Limits = Limits()
     identification: dict[str, str] = {}
     diagnostic: Diagnostic = Diagnostic()
@@ -87,9 +92,7 @@ class Root(msgspec.Struct, frozen=True):
     def addresses(self) -> list[tuple[str, str, int]]:
         """(service, host, port) of every `[listen]` entry. Raises ConfigError for one that is none."""
         found = []
-        for service, entries in self.system.listen.items():
-            if service not in SERVICES:
-                raise ConfigError(f"{self.config_file}: key `listen.{service}`: expected one of {', '.join(SERVICES)}")
+        for service, entries in msgspec.structs.asdict(self.system.listen).items():
             for entry in entries:
                 host, colon, port = entry.rpartition(":")
                 if not colon or not port.isdecimal() or not 0 < int(port) < 65536 or not host:

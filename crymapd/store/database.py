@@ -6,7 +6,7 @@ SQLite3 Multiple Ciphers, ChaCha20-Poly1305 per page under a raw key, write-ahea
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -21,6 +21,7 @@ from crymapd.unix import files
 _BUSY_MS = 20_000
 _CACHE_KIB = 1024
 CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+Bindings = Sequence[Any] | Mapping[str, Any]
 
 
 def _scripts(schema: str) -> tuple[str, ...]:
@@ -55,9 +56,8 @@ class Database:
             except BaseException:
                 self._connection.close()
                 raise
-        # Rows are what the query says: typed where they are read.
-        self.execute: Callable[..., Any] = self._connection.execute
-        self.executemany: Callable[..., Any] = self._connection.executemany
+        self.on_damage: Callable[[], None] = _nothing
+        """Called when a page turns out not to be what was written, before Damaged is raised."""
 
     def _prepare(self, key: Secret, durable: bool) -> None:
         connection = self._connection
@@ -85,6 +85,27 @@ class Database:
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").get)
+
+    def execute(self, query: str, arguments: Bindings = ()) -> Rows:
+        """Raises Damaged, StoreBusy, OSError."""
+        try:
+            return Rows(self, self._connection.execute(query, arguments))
+        except apsw.Error as error:
+            raise self.reason(error) from error
+
+    def executemany(self, query: str, arguments: Iterable[Bindings]) -> None:
+        """Raises Damaged, StoreBusy, OSError."""
+        try:
+            self._connection.executemany(query, arguments)
+        except apsw.Error as error:
+            raise self.reason(error) from error
+
+    def reason(self, error: apsw.Error) -> Exception:
+        """One of SQLite's reasons as one of ours; damage is noted."""
+        found = _reason(error, self.path.name)
+        if isinstance(found, Damaged):
+            self.on_damage()
+        return found
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -114,7 +135,7 @@ class Database:
 
     def value(self, query: str, *arguments: object) -> Any:
         """The only column of the first row, or None."""
-        row = self._connection.execute(query, arguments).fetchone()
+        row = self.execute(query, arguments).fetchone()
         return None if row is None else row[0]
 
     def changed_rows(self) -> int:
@@ -148,14 +169,53 @@ class Database:
         self._connection.close()
 
 
+class Rows:
+    """The answer to a query: tuples as the query says, typed where they are read."""
+
+    __slots__ = ("_cursor", "_database")
+
+    def __init__(self, database: Database, cursor: apsw.Cursor) -> None:
+        self._database = database
+        self._cursor = cursor
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._cursor
+        except apsw.Error as error:
+            raise self._database.reason(error) from error
+
+    def fetchall(self) -> Any:
+        try:
+            return self._cursor.fetchall()
+        except apsw.Error as error:
+            raise self._database.reason(error) from error
+
+    def fetchone(self) -> Any:
+        try:
+            return self._cursor.fetchone()
+        except apsw.Error as error:
+            raise self._database.reason(error) from error
+
+
 @contextmanager
 def translated(name: str) -> Iterator[None]:
     """SQLite's reasons as ours."""
     try:
         yield
-    except CORRUPT as error:
-        raise Damaged(f"{name}: {error}") from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise StoreBusy(f"{name}: another process holds it") from error
-    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise OSError(f"{name}: {error}") from error
+    except apsw.Error as error:
+        raise _reason(error, name) from error
+
+
+def _reason(error: apsw.Error, name: str) -> Exception:
+    """Ours for one of SQLite's; what only a mistake in the program can bring about stays as it is."""
+    if isinstance(error, CORRUPT):
+        return Damaged(f"{name}: {error}")
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return StoreBusy(f"{name}: another process holds it")
+    if isinstance(error, (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)):
+        return OSError(f"{name}: {error}")
+    return error
+
+
+def _nothing() -> None:
+    """Before somebody wants to know of damage."""

@@ -7,7 +7,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crymapd.crypto.secret import Secret, derive
@@ -40,6 +40,7 @@ class Meta:
         self._epoch_fd = os.open(
             layout.epoch, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE
         )
+        self.db.on_damage = self.mark_damaged
         self._flagsets: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
         self._notice_older()
@@ -97,13 +98,14 @@ class Meta:
 
     def mark_damaged(self) -> None:
         """Pages turned out to be damaged in mid-session: the next process that opens it starts over."""
-        files.write_atomic(self.layout.tmp, self._suspect, b"", replace=True)
+        with suppress(OSError):
+            files.write_atomic(self.layout.tmp, self._suspect, b"", replace=True)
 
     # Has the database been put back to an earlier state?
 
     def _notice_older(self) -> None:
-        suspect = self.setting("is_copy") or self.setting("changes") < self._epoch()
-        if suspect:
+        seen = self._epoch()  # before the database: it never runs ahead of what is committed
+        if self.setting("is_copy") or self.setting("changes") < seen:
             self.renumber()
 
     def _epoch(self) -> int:
