@@ -130,7 +130,7 @@ def inetd(server: Server) -> Iterator[socket.socket]:
         near = socket.create_connection(listening.getsockname())
         far, _address = listening.accept()
     command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
-    with far, subprocess.Popen(command, stdin=far) as process, trusting().wrap_socket(near) as sock:
+    with far, subprocess.Popen(command, stdin=far.fileno()) as process, trusting().wrap_socket(near) as sock:
         yield sock
         sock.close()
         process.wait(timeout=30)

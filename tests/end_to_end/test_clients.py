@@ -57,7 +57,7 @@ def test_imaplib(mail: Server) -> None:
     assert isinstance(message, tuple) and message[1] == sample("welcome")
     assert client.store("1", "+FLAGS", "(\\Flagged $Label1)")[0] == "OK"
     assert client.search(None, "FLAGGED", "KEYWORD", "$Label1")[1] == [b"1"]
-    assert client.append("Drafts", "(\\Draft)", "", sample("utf8"))[0] == "OK"  # type: ignore[arg-type]
+    assert client.append("Drafts", "(\\Draft)", "", sample("utf8"))[0] == "OK"
     assert client.copy("2", "Archive")[0] == "OK"
     assert client.store("2", "+FLAGS", "\\Deleted")[0] == "OK"
     assert client.expunge()[1] == [b"2"]

@@ -123,7 +123,7 @@ def test_procmail(server: Server, tmp_path: Path) -> None:
     assert shutil.which("procmail"), "procmail is required (apt-get install procmail)"
     server.add_user("procmail")
     rc = tmp_path / "procmailrc"
-    rc.write_text(f":0 w\n| {' '.join(DELIVER)} --root {server.root} --user procmail --mailbox Archive\n")
+    rc.write_text(f":0 w\n| {' '.join(map(str, DELIVER))} --root {server.root} --user procmail --mailbox Archive\n")
     message = b"From: a@example.org\nSubject: by procmail\n\nhello\n"
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     subprocess.run(["procmail", "-p", "-m", str(rc)], input=message, check=True, env=environment)

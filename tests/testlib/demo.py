@@ -70,11 +70,11 @@ def prepare() -> None:
     write_certificate(ROOT / "key.pem", ROOT / "certificate.pem")
     (ROOT / "crymap.toml").write_text(CONFIG)
     # As root the account must belong to somebody else: root's own are refused.
-    owner = ["--uid", str(NOBODY)] if os.geteuid() == 0 else []
+    owner: list[str | Path] = ["--uid", str(NOBODY)] if os.geteuid() == 0 else []
     command = [SCRIPTS / "crymapd", "--root", ROOT, "user", "add", *owner, "--password-stdin", USER]
     subprocess.run(command, input=f"{PASSWORD}\n", text=True, check=True)
     for name, message in samples():
-        deliver = [SCRIPTS / "crymap-deliver", "--root", ROOT, "--user", USER]
+        deliver: list[str | Path] = [SCRIPTS / "crymap-deliver", "--root", ROOT, "--user", USER]
         subprocess.run(deliver, input=message, check=True)
         print(f"delivered {name} ({len(message)} octets)")
 

@@ -26,8 +26,8 @@ from tests.testlib.client import Client
 
 NOBODY = 65534
 PASSWORD = "correct horse"
-CRYMAPD = [sys.executable, "-m", "crymapd"]
-DELIVER = [sys.executable, "-m", "crymapd.cli.deliver"]
+CRYMAPD: list[str | Path] = [sys.executable, "-m", "crymapd"]
+DELIVER: list[str | Path] = [sys.executable, "-m", "crymapd.cli.deliver"]
 _LISTENING = re.compile(r"listening for imaps on 127\.0\.0\.1 port (\d+)")
 
 
@@ -59,7 +59,7 @@ class Server:
 
     def add_user(self, name: str = "alice", password: str = PASSWORD, uid: int = NOBODY) -> Path:
         """Create an account; its directory."""
-        owner = ["--uid", str(uid)] if os.geteuid() == 0 else []
+        owner: list[str | Path] = ["--uid", str(uid)] if os.geteuid() == 0 else []
         command = [*CRYMAPD, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
         subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=60)
         return self.root / "users" / name

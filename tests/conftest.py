@@ -1,0 +1,54 @@
+"""What tests of the store share: a user directory, and stores opened on it with a cheap password hash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crymapd.crypto import slots
+from crymapd.store import account, events
+from crymapd.store.store import Store
+from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, StoreOpener
+
+
+@pytest.fixture
+def cheap_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logins that take no time: Argon2 with 8 KiB, and no slot is weaker than that."""
+    monkeypatch.setattr(slots, "CURRENT", CHEAP)
+
+
+@pytest.fixture
+def home(tmp_path: Path, cheap_hash: None) -> Path:
+    """The user directory of a new account with the password `PASSWORD`, opened once."""
+    directory = tmp_path / "home"
+    directory.mkdir(mode=0o700)
+    Store(account.create(directory, PASSWORD, CHEAP), LIMIT).close()
+    return directory
+
+
+@pytest.fixture
+def open_store(cheap_hash: None) -> Iterator[StoreOpener]:
+    """Logs in and opens the store of a directory, as often as wanted; what is left open is closed at the end."""
+    opened: list[Store] = []
+
+    def opener(directory: Path, password: str = PASSWORD) -> Store:
+        store = Store(account.unlock(directory, password), LIMIT)
+        opened.append(store)
+        return store
+
+    process = os.getpid()
+    yield opener
+    if os.getpid() == process:
+        for store in opened:
+            store.close()
+
+
+@pytest.fixture
+def event_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the store tells the postmaster while a test runs."""
+    lines: list[str] = []
+    monkeypatch.setattr(events, "sink", lines.append)
+    return lines

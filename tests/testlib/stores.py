@@ -1,0 +1,124 @@
+"""Stores of tests: put mail in, say all that is in one, count it again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from crymapd.crypto.slots import Argon2
+from crymapd.mime.summary import Summary
+from crymapd.model.numbers import MAX_UID
+from crymapd.store.entries import NewMessage
+from crymapd.store.inbox import deliver
+from crymapd.store.messages import Sealing
+from crymapd.store.store import Incoming, Store
+
+PASSWORD = "correct horse"
+CHEAP = Argon2(8, 1, 1)
+LIMIT = 8 << 20
+EVERY = [(1, MAX_UID)]
+UNREADABLE = b"Subject: [unreadable message]"
+
+
+class StoreOpener(Protocol):
+    """The fixture `open_store`."""
+
+    def __call__(self, directory: Path, password: str = PASSWORD) -> Store: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One message in a mailbox: its flags and the hash of its octets."""
+
+    flags: tuple[str, ...]
+    digest: str
+
+
+Contents = dict[str, dict[int, Held]]
+"""Mailbox name -> UID -> message."""
+
+
+def message(word: str, size: int = 300) -> bytes:
+    """A message that is recognised by a word; its octets depend on nothing else."""
+    body = hashlib.shake_256(word.encode()).hexdigest(size // 2)
+    lines = "\r\n".join(body[at : at + 70] for at in range(0, len(body), 70))
+    head = f"From: {word}@example.net\r\nTo: alice@example.org\r\nSubject: about {word}\r\n"
+    return f"{head}Message-ID: <{word}@example.net>\r\n\r\n{lines}\r\n".encode()
+
+
+def digest(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()
+
+
+def put_in(home: Path, octets: bytes, mailbox: str = "INBOX", flags: Iterable[str] = ()) -> None:
+    """Deliver, without the password."""
+    with deliver(home, mailbox, frozenset(flags), LIMIT) as delivery:
+        delivery.write(octets)
+        delivery.commit()
+
+
+def staged(store: Store, octets: bytes, mailbox: str, flags: Iterable[str] = ()) -> tuple[NewMessage, Summary]:
+    """A message that a session has sent completely and that `Store.append` makes visible."""
+    sealing: Sealing
+    incoming: Incoming
+    sealing, incoming = store.begin_append(mailbox, frozenset(flags), None)
+    with sealing:
+        incoming.write(octets)
+        return incoming.finish(store)
+
+
+def append(store: Store, octets: bytes, mailbox: str = "INBOX", flags: Iterable[str] = ()) -> int:
+    """APPEND of one message; its UID."""
+    _uidvalidity, uids = store.append(mailbox, [staged(store, octets, mailbox, flags)])
+    return uids[0]
+
+
+def mailbox_id(store: Store, name: str) -> int:
+    return store.mailboxes.get(name).id
+
+
+def contents(store: Store) -> Contents:
+    """Everything that a client can see, each message read through; counters and summaries must agree with it."""
+    found: Contents = {}
+    for mailbox in store.mailboxes.all():
+        held: dict[int, Held] = {}
+        octets = 0
+        rows = list(store.entries.stored(mailbox.id, EVERY))
+        for uid, flagset, _modseq, _saved, number, _size, *_rest in rows:
+            with store.read(number) as read:
+                whole = read.octets()
+            flags = tuple(store.meta.flags_of(flagset).split())
+            held[uid] = Held(flags, digest(UNREADABLE if UNREADABLE in whole else whole))
+            octets += len(whole)
+        for number, summary in store.summaries([row[4] for row in rows]).items():
+            with store.read(number) as read:
+                assert read.summary() == summary, "the index tells of another message"
+        found[mailbox.name] = held
+        now = store.mailboxes.by_id(mailbox.id)
+        if now is not None:
+            unseen = sum("\\Seen" not in one.flags for one in held.values())
+            deleted = sum("\\Deleted" in one.flags for one in held.values())
+            counted = (len(held), unseen, deleted, octets)
+            assert (now.messages, now.unseen, now.deleted, now.octets) == counted, f"counters of {mailbox.name}"
+            assert now.next_uid > max(held, default=0)
+    return found
+
+
+def digests(found: Contents) -> list[str]:
+    """All messages of all mailboxes, sorted."""
+    return sorted(one.digest for held in found.values() for one in held.values())
+
+
+def identities(store: Store) -> dict[str, int]:
+    """MAILBOXID -> UIDVALIDITY: what a client remembers of mailboxes."""
+    return {mailbox.object_id: mailbox.uidvalidity for mailbox in store.mailboxes.all() if mailbox.selectable}
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A copy of a user directory whose stores are closed, file times included."""
+    shutil.copytree(source, target, symlinks=True)
+    return target
