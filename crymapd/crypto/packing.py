@@ -114,9 +114,11 @@ def records(data: bytes) -> Iterator[bytes]:
         if candidate is None:
             break
         width, ending = len(candidate[1]), candidate[2]
-        run = _run_pattern(width, ending).match(data, candidate.start())
         position = candidate.end()
-        if run is None or width % 4:
+        if width % 4:
+            continue  # before matching the run: every line of it would match it again
+        run = _run_pattern(width, ending).match(data, candidate.start())
+        if run is None:
             continue
         text = run[0]
         decoded = binascii.a2b_base64(text)

@@ -85,6 +85,10 @@ def not_confined() -> None:
     line("this kernel has no Landlock: the worker is not confined to its user directory")
 
 
+def trouble(reason: str) -> None:
+    line(f"command failed: {reason}")
+
+
 def disconnected(octets_in: int, octets_out: int) -> None:
     line(f"disconnected in={octets_in} out={octets_out}")
 

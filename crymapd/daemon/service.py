@@ -88,6 +88,7 @@ def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) ->
         login = Login(users, root.system.limits.max_message_size, pool, peer, address, channel.fileno())
         identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
         session = Session(channel.write, login, identification)
+        session.report = log.trouble
         session.on_client_id = lambda fields: log.line(f"client {fields.get('name', '?')} {fields.get('version', '')}")
         try:
             Server(channel, session, log.line).run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from crymapd.errors import CrymapError
+from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import failure, update
 from crymapd.imap.command import fetch, mailbox, message, search, session
 from crymapd.imap.handler import fetch as fetch_handler
@@ -13,10 +13,11 @@ from crymapd.imap.handler import mailbox as mailbox_handler
 from crymapd.imap.handler import message as message_handler
 from crymapd.imap.handler import search as search_handler
 from crymapd.imap.handler import session as session_handler
-from crymapd.imap.response import Done, Refusal
+from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.store.database import translated
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     session.Capability: session_handler.handle_capability,
@@ -105,12 +106,43 @@ def perform(current: Session, parsed: Parsed) -> Done:
     Raises:
         Goodbye, Broken: the connection ends.
     """
+    done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
+    if parsed.row.tell is not Tell.NOTHING:
+        told = attempt(current, lambda: told_all(current, expunges=parsed.row.tell is Tell.ALL))
+        done = done if told.status == "OK" else told
+    return done
+
+
+def told_all(current: Session, *, expunges: bool) -> Done:
+    update.tell(current, expunges=expunges)
+    return ok()
+
+
+def attempt(current: Session, action: Callable[[], Done]) -> Done:
+    """The answer of an action, or the answer to the reason why it failed; the log hears of ours.
+
+    A damaged database ends the connection: the next login puts it right.
+
+    Raises:
+        Goodbye, Broken.
+    """
     try:
-        done = HANDLERS[type(parsed.command)](current, parsed.command)
+        with translated("meta.db"):
+            return action()
     except Refusal as refusal:
-        done = refusal.done
+        return refusal.done
+    except BadSyntax as error:
+        return Done("BAD", str(error), "PARSE")
+    except Damaged as error:
+        current.report(str(error))
+        if current.store_or_none is not None:
+            current.store_or_none.meta.mark_damaged()
+        raise Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION") from error
     except CrymapError as error:
         done = failure.answer(error)
-    if parsed.row.tell is not Tell.NOTHING:
-        update.tell(current, expunges=parsed.row.tell is Tell.ALL)
-    return done
+        if done.text != str(error):
+            current.report(str(error))
+        return done
+    except OSError as error:
+        current.report(str(error))
+        return Done("NO", "the server has a problem of its own; nothing was changed, try again later", "UNAVAILABLE")

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 
 from crymapd.channel import Channel, Disconnected, TimedOut
-from crymapd.errors import CrymapError
-from crymapd.imap import capability, connection, dispatch, failure, update
+from crymapd.imap import capability, connection, dispatch
 from crymapd.imap.command import session as command
 from crymapd.imap.connection import Connection
 from crymapd.imap.handler import session as session_handler
 from crymapd.imap.handler.append import Append
-from crymapd.imap.response import Broken, Done, Goodbye, Refusal
+from crymapd.imap.response import Broken, Done, Goodbye, ok
 from crymapd.imap.session import Session
 from crymapd.imap.state import State
 from crymapd.imap.wire.reader import BadSyntax
@@ -126,7 +125,7 @@ class Server:
 
     def _command(self, fragments: list[bytes]) -> None:
         if self._append is not None:
-            self._finish_append(fragments)
+            self._finish_append(self._append, fragments)
             return
         try:
             parsed = dispatch.parse(fragments, self._session.state)
@@ -156,18 +155,16 @@ class Server:
 
     def _authenticate(self, asked: command.Authenticate) -> Done:
         """RFC 9051 section 6.2.2, RFC 4959."""
-        try:
-            answers: list[bytes] = []
-            if asked.initial is not None:
-                session_handler.prompt(asked.mechanism, 0)
-                answers.append(session_handler.decode_answer(asked.initial))
-            while (prompt := session_handler.prompt(asked.mechanism, len(answers))) is not None:
-                answers.append(session_handler.decode_answer(self._ask(prompt)))
-            return session_handler.finish_sasl(self._session, asked.mechanism, answers)
-        except Refusal as refusal:
-            return refusal.done
-        except CrymapError as error:
-            return failure.answer(error)
+        return dispatch.attempt(self._session, lambda: self._sasl(asked))
+
+    def _sasl(self, asked: command.Authenticate) -> Done:
+        answers: list[bytes] = []
+        if asked.initial is not None:
+            session_handler.prompt(asked.mechanism, 0)
+            answers.append(session_handler.decode_answer(asked.initial))
+        while (prompt := session_handler.prompt(asked.mechanism, len(answers))) is not None:
+            answers.append(session_handler.decode_answer(self._ask(prompt)))
+        return session_handler.finish_sasl(self._session, asked.mechanism, answers)
 
     # IDLE (RFC 2177)
 
@@ -176,7 +173,7 @@ class Server:
         if self._watch is None:
             self._watch = StoreWatch(session.store)
         self._send(b"+ idling\r\n")
-        update.tell(session, expunges=True)
+        self._tell()
         self._connection.expect_continuation()
         deadline = time.monotonic() + AFTER_LOGIN_SECONDS
         keepalive = time.monotonic() + IDLE_KEEPALIVE_SECONDS
@@ -195,13 +192,17 @@ class Server:
                 continue
             self._wait_idle(min(deadline, keepalive) - now)
 
+    def _tell(self) -> None:
+        """Everything that happened; trouble with that is for the log, the next command will answer it."""
+        dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))
+
     def _wait_idle(self, seconds: float) -> None:
         watch = self._watch
         if watch is None:
             raise RuntimeError("idle without a watch")
         sent, changed = (True, False) if self._channel.has_buffered else watch.wait(self._channel.fileno(), seconds)
         if changed:
-            update.tell(self._session, expunges=True)
+            self._tell()
             self._channel.flush()
         if sent:
             data = self._channel.read(AFTER_LOGIN_SECONDS)
@@ -214,19 +215,17 @@ class Server:
     def _message_announced(self, fragments: list[bytes], size: int, *, first: bool) -> None:
         if first:
             self._append = Append(self._session)
-        try:
-            if self._append is None:
-                raise BadSyntax("a message without APPEND")
-            self._append.begin(fragments, size, first=first)
-        except BadSyntax as error:
-            self._refuse(Done("BAD", str(error), "PARSE"))
-        except Refusal as refusal:
-            self._refuse(refusal.done)
-        except CrymapError as error:
-            self._refuse(failure.answer(error))
-        else:
-            if self._connection.accept_literal():
-                self._send(b"+ go on\r\n")
+        done = dispatch.attempt(self._session, lambda: self._begin_message(fragments, size, first=first))
+        if done.status != "OK":
+            self._refuse(done)
+        elif self._connection.accept_literal():
+            self._send(b"+ go on\r\n")
+
+    def _begin_message(self, fragments: list[bytes], size: int, *, first: bool) -> Done:
+        if self._append is None:
+            raise BadSyntax("a message without APPEND")
+        self._append.begin(fragments, size, first=first)
+        return ok()
 
     def _refuse(self, done: Done) -> None:
         self._refusal = done
@@ -235,32 +234,22 @@ class Server:
             self._refused(refused.tag, refused.reason)
 
     def _message_data(self, data: bytes, *, last: bool) -> None:
-        if self._append is None:
-            raise RuntimeError("message data without APPEND")
-        try:
-            self._append.data(data, last=last)
-        except (CrymapError, OSError) as error:
-            reason = error if isinstance(error, CrymapError) else CrymapError(str(error))
-            self._log(f"APPEND failed: {error}")
-            self._refusal = failure.answer(reason)
-            self._connection.abandon_command(self._refusal.text)
+        done = dispatch.attempt(self._session, lambda: self._take_data(data, last=last))
+        if done.status != "OK":
+            self._refusal = done
+            self._connection.abandon_command(done.text)
 
-    def _finish_append(self, fragments: list[bytes]) -> None:
-        append = self._append
-        if append is None:
-            raise RuntimeError("no APPEND to finish")
-        try:
-            done = append.commit(fragments)
-        except BadSyntax as error:
-            done = Done("BAD", str(error), "PARSE")
-        except Refusal as refusal:
-            done = refusal.done
-        except CrymapError as error:
-            done = failure.answer(error)
-        tag = append.tag
+    def _take_data(self, data: bytes, *, last: bool) -> Done:
+        if self._append is None:
+            raise BadSyntax("no message was announced")
+        self._append.data(data, last=last)
+        return ok()
+
+    def _finish_append(self, append: Append, fragments: list[bytes]) -> None:
+        done = dispatch.attempt(self._session, lambda: append.commit(fragments))
         self._end_append()
-        update.tell(self._session, expunges=True)
-        self._answer(tag, done)
+        self._tell()
+        self._answer(append.tag, done)
 
     def _end_append(self) -> None:
         if self._append is not None:

@@ -26,6 +26,8 @@ class Session:
     authenticate: Authenticate
     identification: tuple[tuple[str, str], ...] = ()
     on_client_id: Callable[[dict[str, str]], None] = lambda _fields: None
+    report: Callable[[str], None] = lambda _reason: None
+    """Says in the log what a client is not told."""
     store_or_none: Store | None = None
     view_or_none: View | None = None
     condstore: bool = False
