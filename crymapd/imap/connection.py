@@ -192,6 +192,7 @@ class Connection:
                 self._literal_left = int(literal[2])
                 return None
             refused = self._swallowing
+            self._continuation = False
             self._reset()
             return refused
         if not self._fragments and not self._messages:

@@ -68,6 +68,7 @@ COMMANDS: dict[bytes, Row] = {
     b"LIST": Row(mailbox.list_, LOGGED_IN, Tell.ALL),
     b"LSUB": Row(mailbox.lsub, LOGGED_IN, Tell.ALL),
     b"STATUS": Row(mailbox.status, LOGGED_IN, Tell.ALL),
+    b"APPEND": Row(message.append_without_message, LOGGED_IN, Tell.ALL),
     b"IDLE": Row(_bare(session.Idle), LOGGED_IN, Tell.ALL),
     b"CHECK": Row(_bare(session.Noop), State.SELECTED, Tell.ALL),
     b"CLOSE": Row(_bare(lambda: mailbox.Close(expunge=True)), State.SELECTED, Tell.NOTHING),
@@ -85,4 +86,4 @@ COMMANDS: dict[bytes, Row] = {
     b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.ALL),
     b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.ALL),
 }
-"""APPEND is not here: its messages are taken while they arrive (`handler/append.py`)."""
+"""An APPEND with a message does not come this way: it is taken while it arrives (`handler/append.py`)."""

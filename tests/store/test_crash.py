@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from crymapd.config.user import slot_of
 from crymapd.crypto import slots
 from crymapd.crypto.secret import derive
 from crymapd.errors import BadCredentials
@@ -23,7 +24,6 @@ from crymapd.store.database import Database
 from crymapd.store.keys import KeyStore
 from crymapd.store.meta import backups
 from crymapd.store.store import Store
-from crymapd.config.user import slot_of
 from crymapd.unix import files
 from tests.testlib.crash import run_until
 from tests.testlib.stores import (
@@ -237,9 +237,7 @@ def test_key_rotation(template: Template, tmp_path: Path, cheap_hash: None, even
     assert _matrix(template.home, tmp_path, prepare, check) > 10
 
 
-def test_changing_the_password(
-    template: Template, tmp_path: Path, cheap_hash: None, event_lines: list[str]
-) -> None:
+def test_changing_the_password(template: Template, tmp_path: Path, cheap_hash: None, event_lines: list[str]) -> None:
     """At every step the old or the new password works, and once it is done only the new one."""
     user, master = template.unlocked.user, template.unlocked.master
     old = user.slot[0]

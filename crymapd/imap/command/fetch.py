@@ -114,9 +114,10 @@ def _path(reader: Reader) -> tuple[int, ...]:
         path.append(reader.number())
         if not path[-1] or len(path) > MAX_PATH:
             raise BadSyntax("a section expects part numbers from 1, at most 100 deep")
-        if not reader.try_text(b"."):
-            if reader.peek() != b"]":
-                raise BadSyntax("a section expects . or ] after a part number")
+        more = reader.try_text(b".")
+        if more == (reader.peek() == b"]"):
+            raise BadSyntax("a section expects ] after a part number, or . and what follows")
+        if not more:
             break
     return tuple(path)
 

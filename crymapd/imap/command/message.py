@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NoReturn
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.model.flags import StoreMode
@@ -90,6 +91,11 @@ def expunge(_reader: Reader) -> Expunge:
 def uid_expunge(reader: Reader) -> Expunge:
     reader.space()
     return Expunge(reader.sequence_set())
+
+
+def append_without_message(_reader: Reader) -> NoReturn:
+    """An APPEND that came to its end without any message."""
+    raise BadSyntax("APPEND expects a literal with the message")
 
 
 def append_target(reader: Reader) -> str:

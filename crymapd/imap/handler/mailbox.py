@@ -92,7 +92,11 @@ def _special_use(uses: tuple[bytes, ...]) -> str | None:
 
 
 def handle_delete(session: Session, asked: command.Delete) -> Done:
-    session.store.mailboxes.delete(existing(asked.name))
+    """Who deletes what he has selected has nothing selected afterwards, and is told OK."""
+    mailboxes = session.store.mailboxes
+    mailboxes.delete(existing(asked.name))
+    if session.view_or_none is not None and mailboxes.by_id(session.view.mailbox.id) is None:
+        session.deselect()
     return ok()
 
 
@@ -123,7 +127,10 @@ def handle_list(session: Session, asked: command.List) -> Done:
         session.line(answer, b' (\\Noselect) "/" ""')
         return ok()
     pattern = mailbox_pattern(asked.reference, asked.pattern)
-    lines = _subscribed(session, pattern.fullmatch) if asked.subscribed else _listed(session, pattern.fullmatch)
+    if asked.subscribed:
+        lines = _subscribed(session, pattern.fullmatch, levels="%" in asked.pattern)
+    else:
+        lines = _listed(session, pattern.fullmatch)
     for attributes, name in lines:
         session.line(answer, b" (", " ".join(attributes).encode(), b') "/" ', writer.mailbox(name))
     return ok()
@@ -148,7 +155,7 @@ def attributes(mailbox: Mailbox, *, has_children: bool) -> list[str]:
     return found
 
 
-def _subscribed(session: Session, matches: Matches) -> list[tuple[list[str], str]]:
+def _subscribed(session: Session, matches: Matches, *, levels: bool) -> list[tuple[list[str], str]]:
     """Subscribed names, and with `%` the unsubscribed levels above them as \\Noselect (RFC 3501 section 6.3.9)."""
     names = session.store.mailboxes.subscriptions()
     selectable = {mailbox.name for mailbox in session.store.mailboxes.all() if mailbox.selectable}
@@ -157,7 +164,7 @@ def _subscribed(session: Session, matches: Matches) -> list[tuple[list[str], str
         if matches(name):
             found[name] = [] if name in selectable else ["\\Noselect"]
             continue
-        for parent in parents(name):
+        for parent in parents(name) if levels else ():
             if matches(parent) and parent not in names:
                 found[parent] = ["\\Noselect"]
     return [(found[name], name) for name in sorted(found, key=lambda n: (n != INBOX, n.split(DELIMITER)))]

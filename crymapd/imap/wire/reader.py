@@ -17,7 +17,7 @@ from crymapd.model.sequence import STAR, Range, SequenceSet
 _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
 _LIST_CHARS = re.compile(rb'[^\x00-\x20\x7f(){"\\]+')
-_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}')
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}(?![^ ])')
 _QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]|\\["\\])*)"')
 _LITERAL = re.compile(rb"~?\{(\d{1,20})(\+?)\}\Z")
 _SPACES = re.compile(rb" *")
