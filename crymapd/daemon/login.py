@@ -8,11 +8,13 @@ as a wrong password.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from crymapd.crypto.slots import spend_time
 from crymapd.daemon import log
+from crymapd.daemon.throttle import Throttle
 from crymapd.errors import AccountUnusable, BadCredentials, CrymapError, UnsafeName
 from crymapd.mime.encoded_words import preload
 from crymapd.model.names import canonical_user
@@ -28,11 +30,19 @@ class Login:
     """What `imap.session` calls to authenticate."""
 
     def __init__(
-        self, users: Path, max_message_size: int, pool: LockPool, peer: str, address: str, client: int
+        self,
+        users: Path,
+        max_message_size: int,
+        pool: LockPool,
+        throttle: Throttle,
+        peer: str,
+        address: str,
+        client: int,
     ) -> None:
         self._users = users
         self._limit = max_message_size
         self._pool = pool
+        self._throttle = throttle
         self._peer = peer
         self._address = address
         self._client = client
@@ -47,6 +57,7 @@ class Login:
             unlocked = self._unlock(home, password, owner)
         except BadCredentials:
             log.login_failed(user[:64], self._address)
+            time.sleep(self._throttle.failed(self._address, user[:128]))
             raise
         except AccountUnusable as error:
             log.account_unusable(user[:64], str(error))

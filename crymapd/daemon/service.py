@@ -19,6 +19,7 @@ from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import log, tls
 from crymapd.daemon.login import Login
+from crymapd.daemon.throttle import Throttle
 from crymapd.errors import ConfigError
 from crymapd.imap.server import Server
 from crymapd.imap.session import Session
@@ -84,8 +85,9 @@ def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) ->
     channel = Channel(sock)
     try:
         log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))
-        pool = LockPool(root.directory / "state", root.system.limits.concurrent_logins)
-        login = Login(users, root.system.limits.max_message_size, pool, peer, address, channel.fileno())
+        limits, state = root.system.limits, root.directory / "state"
+        pool = LockPool(state, limits.concurrent_logins)
+        login = Login(users, limits.max_message_size, pool, Throttle(state), peer, address, channel.fileno())
         identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
         session = Session(channel.write, login, identification)
         session.report = log.trouble

@@ -106,9 +106,12 @@ def perform(current: Session, parsed: Parsed) -> Done:
     Raises:
         Goodbye, Broken: the connection ends.
     """
+    tell = parsed.row.tell
+    if tell is Tell.AROUND:
+        attempt(current, lambda: told_all(current, expunges=True))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
-    if parsed.row.tell is not Tell.NOTHING:
-        told = attempt(current, lambda: told_all(current, expunges=parsed.row.tell is Tell.ALL))
+    if tell is not Tell.NOTHING:
+        told = attempt(current, lambda: told_all(current, expunges=tell is not Tell.NO_EXPUNGE))
         done = done if told.status == "OK" else told
     return done
 

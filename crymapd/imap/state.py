@@ -29,6 +29,7 @@ class Tell(Enum):
     NOTHING = auto()
     NO_EXPUNGE = auto()  # the command uses sequence numbers: they must not change under it
     ALL = auto()
+    AROUND = auto()  # before as well, so that `UID FETCH n:*` finds what just arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,11 @@ COMMANDS: dict[bytes, Row] = {
     b"SEARCH": Row(search.search, State.SELECTED, Tell.NO_EXPUNGE),
     b"COPY": Row(message.copy, State.SELECTED, Tell.ALL),
     b"MOVE": Row(message.move, State.SELECTED, Tell.ALL),
-    b"UID FETCH": Row(_with_uid(fetch.fetch), State.SELECTED, Tell.ALL),
-    b"UID STORE": Row(_with_uid(message.store), State.SELECTED, Tell.ALL),
-    b"UID SEARCH": Row(_with_uid(search.search), State.SELECTED, Tell.ALL),
-    b"UID COPY": Row(_with_uid(message.copy), State.SELECTED, Tell.ALL),
-    b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.ALL),
-    b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.ALL),
+    b"UID FETCH": Row(_with_uid(fetch.fetch), State.SELECTED, Tell.AROUND),
+    b"UID STORE": Row(_with_uid(message.store), State.SELECTED, Tell.AROUND),
+    b"UID SEARCH": Row(_with_uid(search.search), State.SELECTED, Tell.AROUND),
+    b"UID COPY": Row(_with_uid(message.copy), State.SELECTED, Tell.AROUND),
+    b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.AROUND),
+    b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.AROUND),
 }
 """An APPEND with a message does not come this way: it is taken while it arrives (`handler/append.py`)."""

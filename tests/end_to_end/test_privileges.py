@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from crymapd.daemon.login import Login
+from crymapd.daemon.throttle import Throttle
 from crymapd.unix.lockpool import LockPool
 from tests.testlib.answers import Status
 from tests.testlib.corpus import sample
@@ -47,7 +48,15 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            login = Login(server.root / "users", 1 << 26, LockPool(server.root / "state", 1), "test", "127.0.0.1", read)
+            login = Login(
+                server.root / "users",
+                1 << 26,
+                LockPool(server.root / "state", 1),
+                Throttle(server.root / "state"),
+                "test",
+                "127.0.0.1",
+                read,
+            )
             login(user, PASSWORD)
             os.write(write, attack().encode())
         except BaseException as error:

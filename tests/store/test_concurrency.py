@@ -83,7 +83,9 @@ class Session:
         changes = self.store.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
         assert not changes.gone and changes.modseq >= view.told.modseq and changes.next_uid >= view.told.next_uid
         numbers = view.remove(changes.expunged)
-        assert len(numbers) == len({uid for uid in changes.expunged if uid in flags}), "an expunge of an unknown message"
+        assert len(numbers) == len({uid for uid in changes.expunged if uid in flags}), (
+            "an expunge of an unknown message"
+        )
         for uid in changes.expunged:
             flags.pop(uid, None)
         new = [change.uid for change in changes.flags if change.uid >= view.told.next_uid]

@@ -6,8 +6,9 @@ the index, where they lie ready for the wire; only the rest opens the message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 
 from crymapd.errors import Damaged, MessageGone
 from crymapd.imap import update
@@ -21,7 +22,7 @@ from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, locate
 from crymapd.mime.summary import Summary
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.sequence import Range, ranges_of
-from crymapd.store.entries import Stored
+from crymapd.store.entries import Entries, Stored
 from crymapd.store.store import Message, Store
 from crymapd.store.view import View
 
@@ -43,9 +44,10 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
     if b"FLAGS" in items:
         update.keywords(session)
     ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
-    seen = _mark_seen(session, view, items, ranges)
-    if seen and b"FLAGS" not in items:
-        items.append(b"FLAGS")  # RFC 9051 section 6.4.5: a change of flags is part of the answer
+    if _mark_seen(session, view, items, ranges, asked.changed_since):
+        # RFC 9051 section 6.4.5: a change of flags is part of the answer; RFC 7162 section 3.2: and its modseq.
+        changed = (b"FLAGS", b"MODSEQ") if session.condstore else (b"FLAGS",)
+        items += [item for item in changed if item not in items]
     if all(item in _FROM_ENTRY for item in items):
         _from_entries(session, view, ranges, items, asked.changed_since)
         return ok()
@@ -53,11 +55,17 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
     return Done("NO", "some messages are gone", "EXPUNGEISSUED") if gone else ok()
 
 
-def _mark_seen(session: Session, view: View, items: list[bytes | SectionItem], ranges: list[Range]) -> bool:
-    """Reading a body without PEEK sets \\Seen, in one step for all messages."""
+def _mark_seen(
+    session: Session, view: View, items: list[bytes | SectionItem], ranges: list[Range], since: int | None
+) -> bool:
+    """Reading a body without PEEK sets \\Seen, in one step for all messages that will be answered."""
     if view.read_only or not any(isinstance(item, SectionItem) and not item.peek for item in items):
         return False
-    result = session.store.entries.store(view.mailbox.id, ranges, StoreMode.ADD, frozenset((SEEN,)))
+    entries, mailbox = session.store.entries, view.mailbox.id
+    read = ranges_of(view.known(ranges))
+    if since is not None:
+        read = ranges_of(uid for uid, _flagset, modseq in entries.flags(mailbox, read) if modseq > since)
+    result = entries.store(mailbox, read, StoreMode.ADD, frozenset((SEEN,)))
     if result.modseq:
         session.own_modseqs.add(result.modseq)
     return bool(result.changed)
@@ -73,12 +81,26 @@ def _from_entries(
     send = session.send
     parts = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
     template = b"* %(number)d FETCH (" + b" ".join(parts[item] for item in items if isinstance(item, bytes)) + b")\r\n"
-    for number, uid, flagset, modseq in _numbered(view, session.store.entries.flags(view.mailbox.id, ranges)):
+    entries, mailbox = session.store.entries, view.mailbox.id
+    rows = chain(_numbered(view, entries.flags(mailbox, ranges)), _numbered(view, _expunged(entries, view, ranges)))
+    for number, uid, flagset, modseq in rows:
         if since is None or modseq > since:
             send(template % {b"number": number, b"uid": uid, b"modseq": modseq, b"flags": wire.flags(uid, flagset)})
 
 
-def _numbered(view: View, rows: Iterator[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+def _expunged(entries: Entries, view: View, ranges: list[Range]) -> Iterator[tuple[int, int, int]]:
+    """Rows of messages that went away elsewhere and that this session still counts; most often none."""
+    mailbox, known = view.mailbox.id, view.known(ranges)
+    if not known or sum(entries.count(mailbox, low, min(high, known[-1])) for low, high in ranges) >= len(known):
+        return
+    present = {uid for uid, _flagset, _modseq in entries.flags(mailbox, ranges)}
+    for uid in known:
+        row = None if uid in present else entries.expunged(mailbox, uid)
+        if row is not None:
+            yield row[:3]
+
+
+def _numbered(view: View, rows: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
     """Rows with their sequence numbers; both come ascending, so one walk finds them all."""
     uids = view.uids
     at, count = 0, len(uids)

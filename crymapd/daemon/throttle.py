@@ -1,0 +1,55 @@
+"""Failed logins slow down: each failure from an address, or for an account, makes the next one take longer.
+
+Only a failure waits. A right password is answered at once, so no stranger can lock the owner out.
+The counts are small files shared by all workers; they halve every minute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from crymapd.unix import files
+
+FREE = 3
+LONGEST_SECONDS = 15.0
+HALF_LIFE_SECONDS = 60.0
+_RECORD = struct.Struct(">dd")  # weight, time of the last failure
+_OWN_HOST = ("127.0.0.1", "::1", "local", "unknown")
+
+
+class Throttle:
+    """Counts of failures in a directory; where it cannot be written, nothing is slowed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def failed(self, address: str, user: str) -> float:
+        """Note a failure; the seconds to wait before it is answered. This host itself is not slowed."""
+        if address in _OWN_HOST:
+            return 0.0
+        now = time.time()
+        return max(self._note(f"address {address}", now), self._note(f"account {user}", now))
+
+    def _note(self, what: str, now: float) -> float:
+        path = self._directory / ("failed-" + hashlib.sha256(what.encode(errors="replace")).hexdigest()[:24])
+        weight = 0.0
+        with suppress(OSError, struct.error):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
+            try:
+                content = os.pread(fd, _RECORD.size, 0)
+                before, last = _RECORD.unpack(content) if content else (0.0, now)
+                weight = before * 0.5 ** (max(now - last, 0.0) / HALF_LIFE_SECONDS) + 1
+                os.pwrite(fd, _RECORD.pack(weight, now), 0)
+            finally:
+                os.close(fd)
+        return delay(weight)
+
+
+def delay(failures: float) -> float:
+    """Nothing for the first few, then twice as long each time."""
+    return 0.0 if failures <= FREE else min(0.5 * 2.0 ** (failures - FREE - 1), LONGEST_SECONDS)
