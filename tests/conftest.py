@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from crymapd.crypto import slots
 from crymapd.store import account, events
 from crymapd.store.store import Store
-from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, StoreOpener
+from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, OpenedStore, StoreOpener
 
 
 @pytest.fixture
@@ -32,18 +31,16 @@ def home(tmp_path: Path, cheap_hash: None) -> Path:
 @pytest.fixture
 def open_store(cheap_hash: None) -> Iterator[StoreOpener]:
     """Logs in and opens the store of a directory, as often as wanted; what is left open is closed at the end."""
-    opened: list[Store] = []
+    opened: list[OpenedStore] = []
 
     def opener(directory: Path, password: str = PASSWORD) -> Store:
-        store = Store(account.unlock(directory, password), LIMIT)
+        store = OpenedStore(account.unlock(directory, password), LIMIT)
         opened.append(store)
         return store
 
-    process = os.getpid()
     yield opener
-    if os.getpid() == process:
-        for store in opened:
-            store.close()
+    for store in opened:
+        store.close()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 
 from crymapd.crypto.secret import KEY_BYTES, Secret, unwrap, wrap
@@ -57,7 +58,7 @@ class PasswordSlot:
             raise BadCredentials("the key slot asks for more memory or time than is sane")
         try:
             return unwrap(_stretch(password, self.salt, self.argon2), self.wrapped, context)
-        except Damaged:
+        except (Damaged, HashingError):  # the latter: parameters that Argon2 does not know
             raise BadCredentials("wrong user name or password") from None
 
 

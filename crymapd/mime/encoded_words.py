@@ -7,6 +7,7 @@ import codecs
 import re
 from contextlib import suppress
 from encodings.aliases import aliases
+from functools import cache
 
 _WORD = re.compile(rb"=\?([!-<>@-~]{1,64}?)(?:\*[A-Za-z0-9-]*)?\?([QqBb])\?([!->@-~ ]*?)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t]+(?==\?)")
@@ -17,8 +18,9 @@ MAX_TEXT = 1 << 20
 _REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
 
 
+@cache
 def preload() -> None:
-    """Load every charset now: Python reads them from its library when first used, and a confined worker cannot."""
+    """Load every charset now, once: Python reads them from its library when first used, and a confined worker cannot."""
     for name in sorted(set(aliases.values())):
         with suppress(LookupError, ImportError):
             codecs.lookup(name)

@@ -7,6 +7,7 @@ each login repairs whichever of the two is not what was written.
 from __future__ import annotations
 
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -115,7 +116,15 @@ def _repair(layout: Layout, user: User, source: Path) -> None:
         events.user_restored("missing or altered")
     if not _same_bytes(layout.user, layout.user_copy):
         layout.make()
+        _keep_strangers(layout, user)
         save(layout, user)
+
+
+def _keep_strangers(layout: Layout, user: User) -> None:
+    """A copy that is another account's may be the only one that opens the mail here: it is put aside."""
+    for path, other in _readable_copies(layout):
+        if other.id != user.id:
+            layout.put_aside(path, str(int(time.time())))
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

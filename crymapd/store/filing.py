@@ -71,7 +71,10 @@ class Filing:
             for entry in entries:
                 if entry.name in self._ignored:
                     continue
-                status = entry.stat(follow_symlinks=False)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # a sibling has just filed it
                 if _FILE.fullmatch(entry.name) and stat.S_ISREG(status.st_mode):
                     found.append((status.st_mtime_ns, entry.name))
                 else:

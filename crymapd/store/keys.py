@@ -1,13 +1,15 @@
 """The key store: sealing key pairs in `keys/`, one file each, and their rotation.
 
 A key file is TOML: name, created (seconds since 1970), wrapped (the private half under the account's
-key), for external pairs `public`, and a MAC over name, creation and public half.  Delivery, which has
-no secret, picks the newest well-formed external pair; login checks every MAC and sets aside what was
+key), for external pairs `public`, a MAC over name, creation and public half, and a checksum of all that.
+Delivery, which has no secret, picks the newest external pair whose checksum is right: mail sealed for a
+public half with a flipped bit could never be opened.  Login checks every MAC and sets aside what was
 exchanged behind the user's back.  Every file has a copy in `backup/keys`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from pathlib import Path
@@ -38,11 +40,16 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: int
     wrapped: bytes
     mac: bytes
+    checksum: bytes
     public: bytes = b""
 
     @property
     def authenticated(self) -> bytes:
         return b"\0".join((self.name.encode(), str(self.created).encode(), self.public))
+
+    def summed(self) -> bytes:
+        """SHA-256 of everything else: no protection from people, but from disks."""
+        return hashlib.sha256(b"\0".join((self.authenticated, self.wrapped, self.mac))).digest()
 
 
 def key_name(pattern: str, now: float) -> str:
@@ -137,8 +144,9 @@ class KeyStore:
     def _make(self, name: str, public: bool, created: int) -> None:
         raw = sealing.generate()
         half = OpeningKey(raw).public.raw if public else b""
-        key = KeyFile(name, created, wrap(self._wrapping, raw, name.encode()), b"", half)
+        key = KeyFile(name, created, wrap(self._wrapping, raw, name.encode()), b"", b"", half)
         key = msgspec.structs.replace(key, mac=mac(self._master, "key file mac", key.authenticated))
+        key = msgspec.structs.replace(key, checksum=key.summed())
         text = tomli_w.dumps(msgspec.to_builtins(key)).encode()
         try:
             files.write_atomic(self._layout.tmp, self._layout.keys / name, text, replace=False)
@@ -150,9 +158,12 @@ class KeyStore:
 def read_key_file(path: Path) -> KeyFile:
     """Raises Damaged or OSError."""
     try:
-        return parse(files.read_small(path, _MAX_BYTES), KeyFile, f"keys/{path.name}")
+        key = parse(files.read_small(path, _MAX_BYTES), KeyFile, f"keys/{path.name}")
     except ConfigError as error:
         raise Damaged(str(error)) from None
+    if key.checksum != key.summed():
+        raise Damaged("its checksum is wrong")
+    return key
 
 
 def delivery_recipient(layout: Layout, account_id: bytes, now: float) -> Recipient:

@@ -30,6 +30,17 @@ class StoreOpener(Protocol):
     def __call__(self, directory: Path, password: str = PASSWORD) -> Store: ...
 
 
+class OpenedStore(Store):
+    """May be closed twice: by the test, and by the fixture that opened it."""
+
+    _closed = False
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            super().close()
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """One message in a mailbox: its flags and the hash of its octets."""
