@@ -171,8 +171,6 @@ class Unpacker:
 
     def process(self, data: bytes) -> Iterator[bytes]:
         """Clear octets that this much packed input yields. Raises Damaged."""
-        if self.ended and data:
-            raise Damaged("there is something after the end record")
         if self._codec is None and data:
             self._codec = data[0]
             data = data[1:]
@@ -181,6 +179,8 @@ class Unpacker:
             elif self._codec != _STORED:
                 raise Damaged("unknown codec")
         for piece in self._decompress(data):
+            if self.ended:
+                raise Damaged("there is something after the end record")
             self._buffer += piece
             for clear in self._records():
                 self.clear_length += len(clear)
@@ -189,14 +189,19 @@ class Unpacker:
                 yield clear
 
     def finish(self) -> None:
-        """Raises Damaged unless the end record came."""
-        if not self.ended:
+        """Raises Damaged unless the end record came, and the end of the compressed stream."""
+        if not self.ended or (self._brotli is not None and not self._brotli.is_finished()):
             raise Damaged("the message has no end")
 
     def _decompress(self, data: bytes) -> Iterator[bytes]:
+        """What the end record was in may not be the last of it: brotli ends with an octet of its own."""
+        if not data:
+            return
         if self._brotli is None:
             yield data
             return
+        if self._brotli.is_finished():
+            raise Damaged("there is something after the compressed data")
         try:
             while not self._brotli.is_finished():
                 piece = self._brotli.process(data, output_buffer_limit=_OUTPUT_LIMIT)

@@ -50,10 +50,10 @@ class PasswordSlot:
         Raises:
             BadCredentials: wrong password, or a slot that is not of this account.
         """
-        if (
-            self.argon2.memory_kib > _CEILING.memory_kib
-            or self.argon2.passes > _CEILING.passes
-            or self.argon2.lanes > _CEILING.lanes
+        if not (
+            0 < self.argon2.memory_kib <= _CEILING.memory_kib
+            and 0 < self.argon2.passes <= _CEILING.passes
+            and 0 < self.argon2.lanes <= _CEILING.lanes
         ):
             raise BadCredentials("the key slot asks for more memory or time than is sane")
         try:

@@ -40,7 +40,11 @@ _STREAM_HEADER = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 _MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 _FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 _METADATA_BLOCK = 64
+_EMAIL_ID_BYTES = 16
+_MAX_ZONE = 24 * 60
 _MAX_SEALED = 2**16 - 1
+_MAX_METADATA = 60_000
+_MAX_MOMENT = 250_000_000_000  # in the year 9892: further than any calendar here goes
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True):
@@ -70,7 +74,7 @@ def new_metadata(
     received: int, zone: int, mailbox: str, flags: tuple[str, ...] = (), size: int | None = None
 ) -> Metadata:
     """Metadata with a fresh body key and EMAILID."""
-    return Metadata(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(16), received, zone, size, mailbox, flags)
+    return Metadata(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_EMAIL_ID_BYTES), received, zone, size, mailbox, flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +137,13 @@ class SealedWriter:
 
 def _prefix(recipient: Recipient, metadata: Metadata) -> bytes:
     packed = msgspec.msgpack.encode(metadata)
+    if len(packed) > _MAX_METADATA:
+        raise ValueError(f"the metadata of a message has at most {_MAX_METADATA} octets")
     encoded = len(packed).to_bytes(2, "big") + packed
     encoded += bytes(-len(encoded) % _METADATA_BLOCK)
     name = recipient.key_name.encode()
     head = MAGIC + bytes((len(name),)) + name
     sealed = recipient.key.seal(encoded, head + recipient.account_id)
-    if len(sealed) > _MAX_SEALED:
-        raise ValueError("the metadata of a message has at most 60,000 octets")
     return head + len(sealed).to_bytes(2, "big") + sealed
 
 
@@ -157,9 +161,14 @@ class Head:
         clear = key.open(self.sealed, self.info_head + account_id)
         length = int.from_bytes(clear[:2], "big")
         try:
-            return msgspec.msgpack.decode(clear[2 : 2 + length], type=Metadata)
+            metadata = msgspec.msgpack.decode(clear[2 : 2 + length], type=Metadata)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Damaged("the sealed header holds no metadata") from error
+        if len(metadata.body_key) != KEY_BYTES or len(metadata.email_id) != _EMAIL_ID_BYTES:
+            raise Damaged("the sealed header holds no usable metadata")
+        if abs(metadata.received) > _MAX_MOMENT or abs(metadata.zone) > _MAX_ZONE:
+            return msgspec.structs.replace(metadata, received=0, zone=0)  # no reason not to show the message
+        return metadata
 
 
 def read_head(file: BinaryIO) -> Head:

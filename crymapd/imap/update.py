@@ -25,6 +25,8 @@ def tell(session: Session, *, expunges: bool) -> bool:
     if changes.gone:
         session.deselect()
         raise goodbye_deleted()
+    if not expunges:
+        view.uids  # noqa: B018  # loaded now: later it would hold what came and went untold
     news = bool(changes.flags or (changes.expunged and expunges))
     if expunges:
         for number in view.remove(changes.expunged) if changes.expunged else ():

@@ -56,8 +56,38 @@ def parents(name: str) -> list[str]:
     return [DELIMITER.join(levels[:n]) for n in range(1, len(levels))]
 
 
-def mailbox_pattern(reference: str, pattern: str) -> re.Pattern[str]:
-    """A LIST pattern with its reference as a regular expression over canonical names.
+class MailboxPattern:
+    """A pattern with the wildcards `*` and `%`, matched in one pass over a name.
+
+    Each character of the pattern that is no wildcard is a bit; the set of those that may come next is
+    a number. A regular expression would take a power of the name's length for a pattern of many `*`.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._next: dict[str, int] = {}
+        self._any = self._within_level = 0
+        at = 1
+        for character in text:
+            if character == "*":
+                self._any |= at
+            elif character == "%":
+                self._within_level |= at
+            else:
+                self._next[character] = self._next.get(character, 0) | at
+                at <<= 1
+        self._end = at
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern covers the whole name."""
+        state = 1
+        for character in name:
+            loops = self._any if character == DELIMITER else self._any | self._within_level
+            state = (state & self._next.get(character, 0)) << 1 | state & loops
+        return bool(state & self._end)
+
+
+def mailbox_pattern(reference: str, pattern: str) -> MailboxPattern:
+    """A LIST pattern with its reference, for canonical names.
 
     `*` is any run, `%` any run within one level (RFC 9051 section 6.3.9); a first level that
     spells INBOX matches it in any case.
@@ -73,11 +103,7 @@ def mailbox_pattern(reference: str, pattern: str) -> re.Pattern[str]:
     first, slash, rest = text.partition(DELIMITER)
     if first.upper() == INBOX:
         text = INBOX + slash + rest
-    # Runs of wildcards are one wildcard: otherwise the expression backtracks without bound.
-    text = re.sub(r"[*%]*\*[*%]*", "*", text)
-    text = re.sub(r"%+", "%", text)
-    table = {"*": ".*", "%": f"[^{DELIMITER}]*"}
-    return re.compile("".join(table.get(c) or re.escape(c) for c in text), re.DOTALL)
+    return MailboxPattern(text)
 
 
 _USER_PUNCTUATION = frozenset("._+@=-")

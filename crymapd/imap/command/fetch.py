@@ -53,8 +53,8 @@ def fetch(reader: Reader) -> Fetch:
     reader.space()
     items = _items(reader)
     changed_since = None
-    if reader.try_text(b" "):
-        reader.text(b"(CHANGEDSINCE ")
+    if reader.try_text(b" ("):
+        reader.text(b"CHANGEDSINCE ")
         changed_since = reader.modseq()
         reader.text(b")")
     return Fetch(numbers, tuple(dict.fromkeys(items)), changed_since)

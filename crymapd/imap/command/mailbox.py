@@ -80,10 +80,8 @@ def _select(reader: Reader, *, read_only: bool) -> Select:
     reader.space()
     name = reader.mailbox()
     condstore = False
-    if reader.try_text(b" "):
-        reader.text(b"(")
-        reader.text(b"CONDSTORE")
-        reader.text(b")")
+    if reader.try_text(b" ("):
+        reader.text(b"CONDSTORE)")
         condstore = True
     return Select(name, read_only, condstore)
 
@@ -92,8 +90,8 @@ def create(reader: Reader) -> Create:
     reader.space()
     name = reader.mailbox()
     uses: list[bytes] = []
-    if reader.try_text(b" "):
-        reader.text(b"(USE (")
+    if reader.try_text(b" ("):
+        reader.text(b"USE (")
         while not reader.try_text(b")"):
             uses.append(reader.use_attribute())
             reader.try_text(b" ")

@@ -117,7 +117,7 @@ def handle_unsubscribe(session: Session, asked: command.Unsubscribe) -> Done:
 
 # LIST
 
-Matches = Callable[[str], object]
+Matches = Callable[[str], bool]
 
 
 def handle_list(session: Session, asked: command.List) -> Done:
@@ -128,9 +128,9 @@ def handle_list(session: Session, asked: command.List) -> Done:
         return ok()
     pattern = mailbox_pattern(asked.reference, asked.pattern)
     if asked.subscribed:
-        lines = _subscribed(session, pattern.fullmatch, levels="%" in asked.pattern)
+        lines = _subscribed(session, pattern.matches, levels="%" in asked.pattern)
     else:
-        lines = _listed(session, pattern.fullmatch)
+        lines = _listed(session, pattern.matches)
     for attributes, name in lines:
         session.line(answer, b" (", " ".join(attributes).encode(), b') "/" ', writer.mailbox(name))
     return ok()

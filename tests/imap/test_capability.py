@@ -1,0 +1,35 @@
+"""No capability is announced that a transcript does not prove."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from crymapd.imap import capability
+from tests.imap.test_transcripts import FILES
+from tests.testlib import transcript
+
+ANNOUNCED = sorted({*capability.BEFORE_LOGIN, *capability.AFTER_LOGIN})
+REASONS = [transcript.read(path).reason for path in FILES]
+
+
+@pytest.mark.parametrize("name", ANNOUNCED)
+def test_a_transcript_names_it(name: str) -> None:
+    word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    assert any(word.search(reason) for reason in REASONS), f"no transcript names {name} on its first line"
+
+
+@pytest.mark.parametrize("authenticated", [False, True])
+def test_rev1_comes_first_and_nothing_twice(authenticated: bool) -> None:
+    names = capability.text(authenticated=authenticated).split()
+    assert names[0] == "IMAP4rev1"
+    assert len(names) == len({name.upper() for name in names})
+
+
+def test_what_can_be_enabled_is_announced() -> None:
+    assert {name.decode() for name in capability.ENABLEABLE} <= set(capability.AFTER_LOGIN)
+
+
+def test_mechanisms_are_announced_before_login_only() -> None:
+    assert not [name for name in capability.AFTER_LOGIN if name.startswith("AUTH=")]

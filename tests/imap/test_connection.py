@@ -1,0 +1,233 @@
+"""The connection core: however the octets are cut, the events are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crymapd.imap import connection
+from crymapd.imap.connection import (
+    AFTER_LOGIN,
+    BEFORE_LOGIN,
+    Command,
+    Connection,
+    Continuation,
+    ContinueNeeded,
+    Event,
+    Limits,
+    MessageData,
+    MessageLiteral,
+    Refused,
+)
+
+SMALL = Limits(line=300, literal=20, literals=40, count=4)
+TOO_LONG = "a command line has at most 300 octets"
+TOO_BIG = "literals have at most 20 octets each, 40 together"
+
+
+def events(pieces: Iterable[bytes], limits: Limits = AFTER_LOGIN, *, take: int = 100) -> list[Event]:
+    """All events; messages of up to `take` octets are taken, and their data is put together."""
+    subject = Connection()
+    subject.limits = limits
+    found: list[Event] = []
+    for piece in pieces:
+        subject.receive_data(piece)
+        for event in _drain(subject, take):
+            last = found[-1] if found else None
+            if isinstance(event, MessageData) and isinstance(last, MessageData) and not last.last:
+                found[-1] = MessageData(last.data + event.data, event.last)
+            else:
+                found.append(event)
+    return found
+
+
+def _drain(subject: Connection, take: int) -> Iterator[Event]:
+    while (event := subject.next_event()) is not None:
+        yield event
+        if isinstance(event, MessageLiteral):
+            if event.size > take:
+                refused = subject.refuse_literal("no")
+                if refused:
+                    yield refused
+            elif subject.accept_literal():
+                yield ContinueNeeded()
+
+
+def octets(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+CASES: dict[str, tuple[bytes, Limits, list[Event]]] = {
+    "a line": (b"A1 NOOP\r\n", SMALL, [Command([b"A1 NOOP"])]),
+    "a bare LF": (b"A1 NOOP\n", SMALL, [Command([b"A1 NOOP"])]),
+    "empty lines": (b"\r\n\n  \r\nA1 NOOP\r\n\r\n", SMALL, [Command([b"A1 NOOP"])]),
+    "two lines": (b"A1 NOOP\r\nA2 NOOP\r\n", SMALL, [Command([b"A1 NOOP"]), Command([b"A2 NOOP"])]),
+    "a literal": (
+        b"A1 LOGIN {3}\r\nbob {2+}\r\n\r\n\r\n",
+        SMALL,
+        [ContinueNeeded(), Command([b"A1 LOGIN {3}", b"bob", b" {2+}", b"\r\n", b""])],
+    ),
+    "an empty literal": (b"A1 LOGIN {0+}\r\n x\r\n", SMALL, [Command([b"A1 LOGIN {0+}", b"", b" x"])]),
+    "a literal that looks like commands": (
+        b"A1 SELECT {13+}\r\nA2 LOGOUT\r\n{9\r\nA3 NOOP\r\n",
+        SMALL,
+        [Command([b"A1 SELECT {13+}", b"A2 LOGOUT\r\n{9", b""]), Command([b"A3 NOOP"])],
+    ),
+    "a line that is too long": (
+        b"A1 " + b"x" * 298 + b"\r\nA2 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_LONG), Command([b"A2 NOOP"])],
+    ),
+    "a line just not too long": (b"A1 " + b"x" * 296 + b"\r\n", SMALL, [Command([b"A1 " + b"x" * 296])]),
+    "a long line with a literal": (
+        b"A1 " + b"x" * 900 + b" {4+}\r\nA2\r\n more\r\nA3 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_LONG), Command([b"A3 NOOP"])],
+    ),
+    "a literal that is too big": (
+        b"A1 LOGIN {21+}\r\n" + b"\n" * 21 + b" {3+}\r\n\r\n\r rest\r\nA2 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+    ),
+    "a synchronising literal that is too big": (
+        b"A1 LOGIN {21}\r\nA2 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+    ),
+    "an absurd literal": (
+        b"A1 LOGIN {99999999999999999999}\r\nA2 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+    ),
+    "too much in literals": (
+        b"A1 X" + b" {20+}\r\n" + b"a" * 20 + b" {20+}\r\n" + b"b" * 20 + b" {1+}\r\nc\r\nA2 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+    ),
+    "too many literals": (
+        b"A1 X {1+}\r\n" + b"a {1+}\r\n" * 4 + b"b\r\nA2 NOOP\r\n",
+        SMALL,
+        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+    ),
+    "no tag": (b"(" * 400 + b"\r\nA2 NOOP\r\n", SMALL, [Refused(None, TOO_LONG), Command([b"A2 NOOP"])]),
+    "a message": (
+        b"A1 APPEND INBOX (\\Seen) {5}\r\nhello\r\nA2 NOOP\r\n",
+        AFTER_LOGIN,
+        [
+            MessageLiteral([b"A1 APPEND INBOX (\\Seen) "], 5, True),
+            ContinueNeeded(),
+            MessageData(b"hello", True),
+            Command([b""]),
+            Command([b"A2 NOOP"]),
+        ],
+    ),
+    "two messages, the mailbox a literal": (
+        b"A1 append {5+}\r\nINBOX {3+}\r\none ~{4+}\r\ntwo\n\r\n",
+        AFTER_LOGIN,
+        [
+            MessageLiteral([b"A1 append {5+}", b"INBOX", b" "], 3, True),
+            MessageData(b"one", True),
+            MessageLiteral([b" "], 4, False),
+            MessageData(b"two\n", True),
+            Command([b""]),
+        ],
+    ),
+    "a refused message": (
+        b"A1 APPEND INBOX {101+}\r\n" + b"\n" * 101 + b" {3+}\r\nabc\r\nA2 NOOP\r\n",
+        AFTER_LOGIN,
+        [MessageLiteral([b"A1 APPEND INBOX "], 101, True), Refused(b"A1", "no"), Command([b"A2 NOOP"])],
+    ),
+    "a refused message that waits": (
+        b"A1 APPEND INBOX {101}\r\nA2 NOOP\r\n",
+        AFTER_LOGIN,
+        [MessageLiteral([b"A1 APPEND INBOX "], 101, True), Refused(b"A1", "no"), Command([b"A2 NOOP"])],
+    ),
+    "APPEND before login is a command like any other": (
+        b"A1 APPEND INBOX {3+}\r\nabc\r\n",
+        BEFORE_LOGIN,
+        [Command([b"A1 APPEND INBOX {3+}", b"abc", b""])],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_whole(name: str) -> None:
+    data, limits, expected = CASES[name]
+    assert events([data], limits) == expected
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_octet_by_octet(name: str) -> None:
+    data, limits, expected = CASES[name]
+    assert events(octets(data), limits) == expected
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_with_trailing_data(name: str) -> None:
+    data, limits, expected = CASES[name]
+    assert events([data + b"Z1 LOGOUT\r\nZ2 NO"], limits) == [*expected, Command([b"Z1 LOGOUT"])]
+
+
+_WORDS = st.sampled_from(
+    (b"A1", b" ", b"APPEND", b" INBOX", b"{3}", b"{3+}", b"{25+}", b"{0+}", b"~{4+}", b"\r\n", b"\n", b"\r", b"x" * 150)
+)
+
+
+@given(st.lists(_WORDS | st.binary(max_size=5), max_size=40).map(b"".join), st.data())
+def test_the_cuts_do_not_matter(data: bytes, choose: st.DataObject) -> None:
+    cuts = sorted(choose.draw(st.lists(st.integers(0, len(data)), max_size=6)))
+    pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+    for limits in (SMALL, AFTER_LOGIN):
+        assert events(pieces, limits) == events([data], limits) == events(octets(data), limits)
+
+
+def test_a_line_that_was_asked_for_is_no_command() -> None:
+    subject = Connection()
+    subject.expect_continuation()
+    subject.receive_data(b"DONE\r\nA2 NOOP\r\n")
+    assert subject.next_event() == Continuation(b"DONE")
+    assert subject.next_event() == Command([b"A2 NOOP"])
+    assert subject.next_event() is None and subject.is_empty
+
+
+def test_a_line_that_was_asked_for_and_is_too_long_is_forgotten() -> None:
+    subject = Connection()
+    subject.expect_continuation()
+    subject.receive_data(b"x" * 9000 + b"\r\nA2 NOOP\r\n")
+    assert isinstance(subject.next_event(), Refused)
+    assert subject.next_event() == Command([b"A2 NOOP"])
+
+
+def test_an_abandoned_message_is_passed_over() -> None:
+    subject = Connection()
+    subject.limits = AFTER_LOGIN
+    subject.receive_data(b"A1 APPEND INBOX {10+}\r\n01234")
+    assert isinstance(subject.next_event(), MessageLiteral)
+    subject.accept_literal()
+    assert subject.next_event() == MessageData(b"01234", False)
+    subject.abandon_command("the disk is full")
+    subject.receive_data(b"56789 {3+}\r\nabc\r\nA2 NOOP\r\n")
+    assert subject.next_event() == Refused(b"A1", "the disk is full")
+    assert subject.next_event() == Command([b"A2 NOOP"])
+
+
+def test_misuse_is_told() -> None:
+    subject = Connection()
+    subject.limits = AFTER_LOGIN
+    with pytest.raises(RuntimeError):
+        subject.accept_literal()
+    subject.receive_data(b"A1 APPEND INBOX {10+}\r\n")
+    assert isinstance(subject.next_event(), MessageLiteral)
+    with pytest.raises(RuntimeError):
+        subject.next_event()
+
+
+def test_an_endless_line_takes_no_memory() -> None:
+    subject = Connection()
+    for _ in range(1000):
+        subject.receive_data(b"x" * 10_000)
+        assert subject.next_event() is None
+    assert len(subject._buffer) <= 10_000 + connection.BEFORE_LOGIN.line

@@ -1,0 +1,262 @@
+"""Clients that mean no good, against the real server: they are refused, and everybody else is served."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.testlib.answers import Fetch, Mailbox, Search
+from tests.testlib.client import Client
+from tests.testlib.corpus import sample
+from tests.testlib.server import PASSWORD, Server, running
+from tests.testlib.stream import Closed, Stream
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("hostile") / "root") as started:
+        yield started
+        assert "BUG" not in started.log()
+
+
+@pytest.fixture(autouse=True)
+def others_are_served(server: Server) -> Iterator[None]:
+    """Somebody who was there before, and somebody who comes afterwards."""
+    with server.client() as before:
+        yield
+        before.ok("NOOP")
+    with server.client() as after:
+        after.ok("SELECT INBOX")
+        after.logout()
+
+
+def stranger(server: Server) -> Stream:
+    """A connection that has not logged in, behind its greeting."""
+    stream = Stream(server.tls_socket(), 10)
+    assert stream.read_frame().startswith(b"* OK")
+    return stream
+
+
+def logged_in(server: Server) -> Stream:
+    stream = stranger(server)
+    stream.send(f'L LOGIN alice "{PASSWORD}"\r\n'.encode())
+    assert stream.read_frame().startswith(b"L OK")
+    return stream
+
+
+def answers(stream: Stream, data: bytes) -> list[bytes]:
+    """Everything the server says until it closes the connection."""
+    found = []
+    with contextlib.suppress(Closed, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+        stream.send(data)
+    with contextlib.suppress(Closed):
+        while True:
+            found.append(stream.read_frame())
+    stream.close()
+    return found
+
+
+def test_a_client_that_never_reads(server: Server) -> None:
+    server.deliver(sample("large"))
+    stream = logged_in(server)
+    stream.send(b"A SELECT INBOX\r\n" + b"B FETCH 1 BODY.PEEK[]\r\n" * 1000)
+    while not stream.read_frame().startswith(b"A OK"):
+        pass
+    assert stream.read_frame().startswith(b"* 1 FETCH")
+    # The server has more to send than the kernel takes, and waits for us; nobody waits with it.
+    with server.client() as other:
+        other.ok("SELECT INBOX")
+        size = other.ok("FETCH 1 RFC822.SIZE").one(Fetch)
+        assert size["RFC822.SIZE"] == len(sample("large"))
+        other.logout()
+    stream.close()
+
+
+def test_ten_thousand_commands_in_one_go(server: Server) -> None:
+    stream = logged_in(server)
+    stream.send(b"S SELECT INBOX\r\n")
+    while not stream.read_frame().startswith(b"S OK"):
+        pass
+    commands = b"".join(b"N%d NOOP\r\n" % number for number in range(10_000))
+    expected = [b"N%d OK" % number for number in range(10_000)]
+    sender = threading.Thread(target=stream.sock.sendall, args=(commands,))
+    sender.start()
+    got = [stream.read_frame().split(b" ", 2)[:2] for _ in range(10_000)]
+    sender.join()
+    assert [b" ".join(words) for words in got] == expected
+    stream.close()
+
+
+@pytest.mark.parametrize("announced", [b"{99999999999999999999}", b"{999999999999999999999999}", b"{4097}", b"{-1}"])
+def test_absurd_literals_before_login(server: Server, announced: bytes) -> None:
+    stream = stranger(server)
+    stream.send(b"A LOGIN " + announced + b"\r\n")
+    assert stream.read_frame().startswith(b"A BAD")
+    stream.send(b"B NOOP\r\n")
+    assert stream.read_frame().startswith(b"B OK")
+    stream.close()
+
+
+@pytest.mark.parametrize("command", [b"SELECT", b"APPEND INBOX", b"SEARCH TEXT", b"LIST {1+}\r\nx"])
+def test_absurd_literals_after_login(server: Server, command: bytes) -> None:
+    stream = logged_in(server)
+    stream.send(b"A " + command + b" {99999999999999999999}\r\n")
+    assert stream.read_frame().split(b" ")[:2] in ([b"A", b"BAD"], [b"A", b"NO"])
+    stream.send(b"B NOOP\r\n")
+    assert stream.read_frame().startswith(b"B OK")
+    stream.close()
+
+
+def test_an_absurd_literal_that_does_not_wait(server: Server) -> None:
+    """It is swallowed for as long as it lasts, and nothing of it is kept or done."""
+    stream = stranger(server)
+    stream.send(b"A LOGIN {99999999999999999999+}\r\n" + b"B NOOP\r\n" * 100_000)
+    assert not select.select([stream.sock], [], [], 0.2)[0]
+    stream.close()
+
+
+@pytest.mark.parametrize("depth", [101, 5000, 60_000])
+def test_deep_parentheses(server: Server, depth: int) -> None:
+    with server.client() as client:
+        client.ok("SELECT INBOX")
+        for line in ("SEARCH " + "(" * depth, "SEARCH " + "NOT " * (depth // 4 + 101) + "ALL", "FETCH 1 " + "(" * depth):
+            assert client.command(line).status == "BAD"
+        client.logout()
+
+
+BAD_UTF8 = (b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"\xf8\x88\x80\x80\x80", b"a\x80", b"\x00", b"\x1b[2J", b"a\r\nb")
+
+
+@pytest.mark.parametrize("octets", BAD_UTF8)
+def test_octets_that_are_no_text_in_login(server: Server, octets: bytes) -> None:
+    with server.client(None) as client:
+        result = client.command("LOGIN {+} {+}", octets, PASSWORD.encode())
+        assert result.status == "NO" and "AUTHENTICATIONFAILED" in result.codes
+        result = client.command("LOGIN alice {+}", octets)
+        assert result.status == "NO" and "AUTHENTICATIONFAILED" in result.codes
+        client.logout()
+
+
+@pytest.mark.parametrize("octets", BAD_UTF8)
+@pytest.mark.parametrize("command", ["CREATE", "SELECT", "DELETE", "SUBSCRIBE", "RENAME INBOX"])
+def test_octets_that_are_no_text_in_names(server: Server, command: str, octets: bytes) -> None:
+    with server.client() as client:
+        assert client.command(command + " {+}", octets).status == "NO"
+        client.ok('LIST "" {+}', octets)
+        client.logout()
+
+
+def test_quoted_octets_that_are_no_text(server: Server) -> None:
+    stream = stranger(server)
+    stream.send(b'A LOGIN "\xff\xfe" "\x80"\r\n')
+    assert stream.read_frame().startswith(b"A NO [AUTHENTICATIONFAILED]")
+    stream.send(b"B LOGIN \xff\xfe x\r\n")
+    assert stream.read_frame().startswith(b"B BAD")
+    stream.close()
+
+
+HTTP = b"GET / HTTP/1.1\r\nHost: example.org\r\nUser-Agent: curl\r\nAccept: */*\r\n\r\n"
+
+
+def test_http_inside_tls(server: Server) -> None:
+    said = answers(stranger(server), HTTP)
+    assert said[-1].startswith(b"* BYE")
+    assert all(b" BAD " in line for line in said[:-1])
+
+
+def test_http_without_tls(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
+        plain.sendall(HTTP)
+        with contextlib.suppress(ConnectionResetError):
+            assert not plain.recv(1000).startswith(b"*")
+
+
+@pytest.mark.parametrize("garbage", [b"\x00" * 50_000, b"\xff" * 50_000, b"\r\n".join([b"\x16\x03\x01"] * 50) + b"\r\n"])
+def test_garbage_is_thrown_out(server: Server, garbage: bytes) -> None:
+    said = answers(stranger(server), garbage + b"\r\n" * 2 + b"A X\r\n" * 3)
+    assert said[-1].startswith(b"* BYE")
+
+
+def test_a_line_without_end_before_login(server: Server) -> None:
+    stream = stranger(server)
+    stream.send(b"A NOOP " + b"x" * 5_000_000 + b"\r\nB NOOP\r\n")
+    assert stream.read_frame().startswith(b"A BAD")
+    assert stream.read_frame().startswith(b"B OK")
+    stream.close()
+
+
+def test_a_client_that_goes_in_the_middle(server: Server) -> None:
+    for begun in (b"A", b"A APPEND INBOX {1000+}\r\nSubject: half", b"A IDLE\r\n", b"A SELECT {9+}\r\nIN", b"A UID"):
+        stream = logged_in(server)
+        stream.send(begun)
+        stream.close()
+    with server.client() as client:
+        client.ok("SELECT INBOX")
+        assert client.ok("SEARCH SUBJECT half").one(Search).numbers == ()
+
+
+def test_patterns_that_would_never_end(server: Server) -> None:
+    with server.client() as client:
+        client.ok("CREATE " + "a" * 200)
+        assert client.ok('LIST "" ' + "*a" * 30 + "*b").all(Mailbox) == []
+        assert len(client.ok('LIST "" ' + "*a" * 30 + "*").all(Mailbox)) == 1
+        client.ok("DELETE " + "a" * 200)
+
+
+def test_searches_that_would_never_end(server: Server) -> None:
+    message = b"Subject: " + b"=?utf-8?q?" * 2000 + b"\r\n\r\n" + b"a" * 50_000
+    with server.client() as client:
+        client.ok("CREATE deep")
+        client.ok("APPEND deep {+}", message)
+        client.ok("SELECT deep")
+        client.ok("SEARCH " + "OR TEXT aab " * 90 + "BODY aac")
+        client.ok("SEARCH " + "1:* " * 4000 + "ALL")
+        client.ok("CLOSE")
+        client.ok("DELETE deep")
+
+
+def test_too_many_of_everything(server: Server) -> None:
+    with server.client() as client:
+        assert client.command("CREATE " + "a/" * 65).status == "NO"
+        assert client.command("CREATE " + "a" * 1001).status == "NO"
+        client.ok("APPEND INBOX {+}", b"Subject: flags\r\n\r\n")
+        client.ok("SELECT INBOX")
+        assert client.command("STORE * +FLAGS (" + "k" * 256 + ")").status == "BAD"
+        assert client.command("ID (" + '"a" "b" ' * 31 + ")").status == "BAD"
+        assert client.command("ENABLE " + "X" * 60_000).status == "OK"
+        client.logout()
+
+
+def test_a_message_of_the_greatest_size_that_is_none(server: Server) -> None:
+    with server.client() as client:
+        result = client.command("APPEND INBOX {}", b"x" * (64 * 1024 * 1024 + 1))
+        assert result.status == "NO" and "TOOBIG" in result.codes
+        client.ok("NOOP")
+        client.logout()
+
+
+def test_the_log_holds_no_password_and_no_line_of_a_stranger(server: Server) -> None:
+    with server.client(None) as client:
+        client.command("LOGIN {+} {+}", b"eve\ncrymapd[1]: login user=alice", b"hunter22")
+        client.logout()
+    text = server.log()
+    assert "hunter22" not in text and PASSWORD not in text
+    assert "\ncrymapd[1]: login user=alice" not in text
+
+
+def test_one_client_each_at_the_same_time(server: Server) -> None:
+    """Twenty at once, each of them impolite in the middle of a command."""
+    streams = [stranger(server) for _ in range(20)]
+    for stream in streams:
+        stream.send(b"A LOGIN alice {5+}\r\nab")
+    with server.client() as client:
+        client.ok("NOOP")
+        assert isinstance(client, Client)
+    for stream in streams:
+        stream.close()

@@ -1,0 +1,265 @@
+"""The parser: the same tree however the octets come, in linear time, and never an error for any mail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crymapd.mime import addresses, content, encoded_words
+from crymapd.mime.envelope import envelope
+from crymapd.mime.header import Header, select_fields
+from crymapd.mime.parts import MAX_DEPTH, MAX_PARTS, Parser, Part, parse
+from crymapd.mime.sections import Section, locate
+from crymapd.mime.structure import structure
+from crymapd.mime.summary import Summarizer, summarize
+from crymapd.mime.text import body_texts, header_text
+from tests.testlib.corpus import hostile, samples, varied
+
+FRAGMENTS = st.lists(
+    st.one_of(
+        st.sampled_from((
+            b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b"--", b"--a", b"--a\r\n", b"--a--", b"--a--\r\n", b"--aa\r\n",
+            b"--b\r\n", b"--b--\n", b"-", b" ", b"\t", b":", b"\0", b"a", b"\xff",
+            b"Content-Type: multipart/mixed; boundary=a\r\n\r\n", b"Content-Type: multipart/mixed; boundary=b\n\n",
+            b'Content-Type: multipart/digest; boundary="aa"\r\n\r\n', b"Content-Type: message/rfc822\r\n\r\n",
+            b"Content-Type: message/rfc822\r\n", b"Content-Type: multipart/mixed;\r\n boundary=a\r\n", b"Subject: x\r\n",
+            b"Content-Type: text/plain\r\n\r\n", b"Content-Type: multipart/mixed\r\n\r\n", b"text\r\n", b"x" * 5000,
+        )),  # fmt: skip
+        st.binary(max_size=8),
+    ),
+    max_size=25,
+).map(b"".join)
+
+Tree = tuple[int, int, int, int, bytes, bytes, bytes, list[object]]
+
+
+def tree(root: Part) -> Tree:
+    """All that is known of a part and those below it."""
+    done: dict[int, Tree] = {}
+    stack = [(root, False)]
+    while stack:
+        part, visited = stack.pop()
+        if not visited:
+            stack.append((part, True))
+            stack += [(child, False) for child in part.children]
+            continue
+        children: list[object] = [done[id(child)] for child in part.children]
+        own = (part.start, part.body, part.end, part.lines, part.header.raw, part.type, part.subtype)
+        done[id(part)] = (*own, children)
+    return done[id(root)]
+
+
+def in_pieces(message: bytes, size: int) -> Part:
+    parser = Parser()
+    for at in range(0, len(message), size):
+        parser.feed(message[at : at + size])
+    return parser.close()
+
+
+@settings(max_examples=600, deadline=None)
+@given(FRAGMENTS, st.integers(2, 6000))
+def test_pieces_do_not_matter(message: bytes, size: int) -> None:
+    whole = tree(parse(message))
+    assert tree(in_pieces(message, 1)) == whole
+    assert tree(in_pieces(message, size)) == whole
+
+
+@pytest.mark.parametrize("size", [1, 3, 997, 4099])
+def test_pieces_do_not_matter_to_samples(size: int) -> None:
+    for _name, message in samples():
+        part = message[:60_000]
+        assert tree(in_pieces(part, size)) == tree(parse(part))
+
+
+def test_pieces_do_not_matter_to_hostile_mail() -> None:
+    for message in hostile(84, seed=3):
+        part = message[:100_000]
+        assert tree(in_pieces(part, 61)) == tree(parse(part))
+
+
+@settings(max_examples=400, deadline=None)
+@given(FRAGMENTS)
+def test_offsets_make_sense(message: bytes) -> None:
+    """Parts lie in their parents, in order, and lines are counted as they are."""
+    root = parse(message)
+    assert (root.start, root.end) == (0, len(message))
+    stack = [root]
+    while stack:
+        part = stack.pop()
+        assert part.start <= part.body <= part.end
+        assert part.lines == message.count(b"\n", part.body, part.end)
+        assert message[part.start : part.body].startswith(part.header.raw)
+        at = part.body
+        for child in part.children:
+            assert at <= child.start and child.end <= part.end
+            at = child.end
+        stack += part.children
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(FRAGMENTS, st.binary(max_size=2000)))
+def test_garbage_has_a_structure(message: bytes) -> None:
+    """No octets whatever make anything raise; what is made is ASCII and its parentheses agree."""
+    summary = summarize(message)
+    for wire in (summary.envelope, summary.body, summary.structure):
+        assert wire.isascii() and wire.startswith(b"(") and wire.endswith(b")")
+    root = parse(message)
+    header_text(root.header)
+    list(body_texts(root, lambda start, end: iter((message[start:end],)), headers=True))
+    for what in ("", "HEADER", "TEXT", "MIME"):
+        for path in ((), (1,), (1, 1), (2,), (1, 2, 3)):
+            located = locate(root, Section(path, what))
+            assert located is None or 0 <= located.start <= located.end <= len(message)
+    select_fields(root.header.raw, (b"subject",), inverted=False)
+
+
+ODD_HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from((b"From", b"to", b"Subject", b"Date", b"Content-Type", b"Content-Disposition", b"Content-Language")),
+        st.lists(
+            st.one_of(
+                st.sampled_from((
+                    b"<", b">", b"@", b",", b";", b":", b'"', b"\\", b"(", b")", b"=?", b"?=", b"=?utf-8?q?", b"?b?", b"=",
+                    b"\r\n ", b"\n\t", b"multipart/mixed", b"boundary", b"*0*=", b"utf-8''", b"name", b"a", b"\xe9", b"\0",
+                )),  # fmt: skip
+                st.binary(max_size=6),
+            ),
+            max_size=20,
+        ).map(b"".join),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(ODD_HEADERS)
+def test_odd_headers(fields: list[tuple[bytes, bytes]]) -> None:
+    raw = b"".join(name + b": " + value + b"\r\n" for name, value in fields) + b"\r\n"
+    header = Header(raw)
+    assert envelope(header).isascii()
+    root = parse(raw + b"body")
+    assert structure(root, extended=True).isascii() and structure(root, extended=False).isascii()
+    for value in header.all(b"subject"):
+        encoded_words.decode_words(value)
+    selected = select_fields(raw, (b"subject", b"to"), inverted=False)
+    rest = select_fields(raw, (b"subject", b"to"), inverted=True)
+    assert selected.endswith(b"\r\n") and rest.endswith(b"\r\n")
+
+
+def test_hostile_and_varied_mail_in_pieces() -> None:
+    """The summary of what comes in pieces is that of the whole."""
+    for message in (*hostile(56, seed=5), *varied(40, seed=5)):
+        summarizer = Summarizer()
+        for at in range(0, len(message), 8191):
+            summarizer.feed(message[at : at + 8191])
+        assert summarizer.finish() == summarize(message)
+
+
+def test_bounds() -> None:
+    """Neither depth nor number of parts is without end."""
+    deep = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(1000))
+    depth, parts = 0, [parse(deep)]
+    while parts:
+        depth, parts = depth + 1, [child for part in parts for child in part.children]
+    assert depth <= MAX_DEPTH + 1
+    messages = parse(b"Content-Type: message/rfc822\r\n\r\n" * 1000)
+    assert structure(messages, extended=True)
+    many = parse(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 20_000)
+    assert len(many.children) == MAX_PARTS - 1
+
+
+# Linear time
+
+Work = tuple[str, Callable[[int], bytes], Callable[[bytes], object]]
+MULTIPART = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+
+
+def repeated(unit: bytes, head: bytes = b"", tail: bytes = b"") -> Callable[[int], bytes]:
+    return lambda size: head + unit * (size // len(unit)) + tail
+
+
+def nested(size: int) -> bytes:
+    unit = b"Content-Type: multipart/mixed; boundary=%06d\r\n\r\n--%06d\r\n"
+    return b"".join(unit % (n, n) for n in range(size // 60))
+
+
+def _list(made: object) -> object:
+    return list(made)  # type: ignore[call-overload]
+
+
+WORK: tuple[Work, ...] = (
+    ("many fields", repeated(b"X-Field: some value\r\n", tail=b"\r\n"), lambda m: Header(m).fields),
+    ("one folded field", repeated(b" fold\r\n", b"Subject: x\r\n"), lambda m: Header(m).first(b"subject")),
+    ("a line without colon", repeated(b"x"), lambda m: Header(m).fields),
+    ("white space before no colon", repeated(b" "), lambda m: Header(b"X" + m).fields),
+    ("white space lines", repeated(b" \r\n"), lambda m: Header(m).fields),
+    ("carriage returns", repeated(b"\r"), lambda m: Header(m).fields),
+    ("selected fields", repeated(b"To: a\r\n"), lambda m: select_fields(m, (b"to",), inverted=False)),
+    ("header without end", repeated(b"X: y\r\n"), summarize),
+    ("empty parts", repeated(b"--b\r\n\r\n\r\n", MULTIPART), summarize),
+    ("unknown boundaries", repeated(b"--c\r\n", MULTIPART), summarize),
+    ("dashes", repeated(b"--", MULTIPART), summarize),
+    ("half boundaries", repeated(b"\r\n--", MULTIPART), summarize),
+    ("nested multiparts", nested, summarize),
+    ("nested messages", repeated(b"Content-Type: message/rfc822\r\n\r\n"), summarize),
+    ("one boundary again and again", repeated(b"--b\r\n" + MULTIPART), lambda m: summarize(MULTIPART + m)),
+    ("small lines", repeated(b"\n"), summarize),
+    ("addresses", repeated(b"A <a@example.org>, "), addresses.parse),
+    ("commas", repeated(b","), addresses.parse),
+    ("open comments", repeated(b"("), addresses.parse),
+    ("open quotes", repeated(b'" \\'), addresses.parse),
+    ("open angles", repeated(b"<"), addresses.parse),
+    ("groups", repeated(b"g: a@b;"), addresses.parse),
+    ("at signs", repeated(b"@a"), addresses.parse),
+    ("colons in an angle", repeated(b":", b"<@"), addresses.parse),
+    ("address headers", repeated(b"a@b, ", b"To: ", b"\r\n\r\n"), summarize),
+    ("encoded words", repeated(b"=?utf-8?q?x?= "), encoded_words.decode_words),
+    ("openings of encoded words", repeated(b"=?"), encoded_words.decode_words),
+    ("encoded words without end", repeated(b"=?a?q?"), encoded_words.decode_words),
+    ("encoded words with spaces", repeated(b"=?a?q? "), encoded_words.decode_words),
+    ("question marks", repeated(b"?"), lambda m: encoded_words.decode_words(b"=?utf-8?q?" + m)),
+    ("spaces between words", repeated(b" ", b"=?a?q?x?=", b"x"), encoded_words.decode_words),
+    ("ends and spaces", repeated(b"?= \t"), lambda m: encoded_words.decode_words(b"=?" + m)),
+    ("parameters", repeated(b"; a=b", b"text/plain"), content.valued),
+    ("parameters without value", repeated(b"; a", b"text/plain"), content.valued),
+    ("semicolons", repeated(b";", b"text/plain"), content.valued),
+    ("quotes in parameters", repeated(b';"', b"text/plain"), content.valued),
+    ("an open quote in parameters", repeated(b"\\x", b'text/plain; a="'), content.valued),
+    ("quotes between parameters", repeated(b'"" ', b"text/plain;"), content.valued),
+    ("spaces in parameters", repeated(b" ", b"text/plain;a"), content.valued),
+    ("open comments in parameters", repeated(b"(", b"text/plain;"), content.valued),
+    ("comments in parameters", repeated(b"(a)", b"text/plain;"), content.valued),
+    ("escapes in comments", repeated(b"(\\", b"text/plain;"), content.valued),
+    ("languages", repeated(b"en, "), content.tokens_of),
+    ("comments for a token", repeated(b"(", b""), content.token_of),
+    ("base64", repeated(b"QUJD\r\n"), lambda m: _list(content.decode_stream([m], b"base64"))),
+    ("quoted-printable", repeated(b"=3D=\r\n"), lambda m: _list(content.decode_stream([m], b"quoted-printable"))),
+    ("spaces in quoted-printable", repeated(b" "), lambda m: _list(content.decode_stream([m], b"quoted-printable"))),
+    ("equal signs and spaces", repeated(b"= "), lambda m: _list(content.decode_stream([m], b"quoted-printable"))),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "work"), [one[1:] for one in WORK], ids=[one[0] for one in WORK])
+def test_linear(make: Callable[[int], bytes], work: Callable[[bytes], object]) -> None:
+    """Twice the octets take at most 2.5 times as long, twice over; the size is one that takes a few milliseconds."""
+    size = 8192
+    while _best(work, make(size), 1) < 0.004 and size < 1 << 20:
+        size *= 2
+    for _attempt in range(3):  # the machine has other things to do as well
+        once, twice, four = (_best(work, make(size * factor), 3) for factor in (1, 2, 4))
+        if twice < 2.5 * once + 0.002 and four < 2.5 * twice + 0.002:
+            return
+    raise AssertionError(f"{size} octets and twice and four times that: {once:.4f}, {twice:.4f}, {four:.4f} s")
+
+
+def _best(work: Callable[[bytes], object], argument: bytes, times: int) -> float:
+    taken = []
+    for _ in range(times):
+        before = time.process_time()
+        work(argument)
+        taken.append(time.process_time() - before)
+    return min(taken)
