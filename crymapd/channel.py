@@ -97,7 +97,9 @@ class Channel:
 
     def flush(self) -> None:
         """Send everything queued. Raises TimedOut when the peer takes nothing for a minute."""
-        view = memoryview(self._out)
+        # A fresh buffer, not a cleared one: where sending fails, the exception still holds pieces of the old.
+        queued, self._out = self._out, bytearray()
+        view = memoryview(queued)
         sent = 0
         deadline = time.monotonic() + WRITE_TIMEOUT
         try:
@@ -107,8 +109,6 @@ class Channel:
                     deadline = time.monotonic() + WRITE_TIMEOUT
                 sent += count
         finally:
-            view.release()
-            self._out.clear()
             self.octets_out += sent
 
     def _send(self, data: memoryview, deadline: float) -> int:

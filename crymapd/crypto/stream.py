@@ -74,7 +74,9 @@ def new_metadata(
     received: int, zone: int, mailbox: str, flags: tuple[str, ...] = (), size: int | None = None
 ) -> Metadata:
     """Metadata with a fresh body key and EMAILID."""
-    return Metadata(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_EMAIL_ID_BYTES), received, zone, size, mailbox, flags)
+    return Metadata(
+        secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_EMAIL_ID_BYTES), received, zone, size, mailbox, flags
+    )
 
 
 @dataclass(frozen=True, slots=True)

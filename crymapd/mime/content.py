@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
+# A comment or string without its end is matched too: otherwise each opening would be tried to the end again.
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+(\)?)")
+_QUOTED = re.compile(rb'("(?:[^"\\]|\\.)*+"?)')
 _TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")
 _PARAMETER = re.compile(
     rb';\s*([^\x00-\x20\x7f()<>@,;:\\"/\[\]?=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^;\s"]*))|;[^;"]*(?:"(?:[^"\\]|\\.)*"?[^;"]*)*',
@@ -48,8 +50,10 @@ def _without_comments(field: bytes) -> bytes:
     """Comments go, but not inside quotes, where a parenthesis is text."""
     if b"(" not in field:
         return field
-    pieces = re.split(rb'("(?:[^"\\]|\\.)*")', field)
-    return b"".join(piece if piece.startswith(b'"') else _COMMENT.sub(b" ", piece) for piece in pieces)
+    pieces = _QUOTED.split(field)
+    return b"".join(
+        piece if piece.startswith(b'"') else _COMMENT.sub(lambda m: b" " if m[1] else m[0], piece) for piece in pieces
+    )
 
 
 def _parameters(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -91,7 +95,7 @@ def tokens_of(field: bytes | None) -> list[bytes]:
 # Transfer encodings
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_QP = re.compile(rb"=([0-9A-Fa-f]{2})|=[ \t]*\r?\n|[ \t]+(?=\r?\n)|=[ \t]*\Z")
+_QP = re.compile(rb"=([0-9A-Fa-f]{2})|=[ \t]*\r?\n|(?<![ \t])[ \t]++(?=\r?\n)|=[ \t]*\Z")
 IDENTITY = (b"7bit", b"8bit", b"binary")
 
 

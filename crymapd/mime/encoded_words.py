@@ -20,7 +20,7 @@ _REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape"
 
 @cache
 def preload() -> None:
-    """Load every charset now, once: Python reads them from its library when first used, and a confined worker cannot."""
+    """Load every charset, once: Python reads them from its library when first used, and a confined worker cannot."""
     for name in sorted(set(aliases.values())):
         with suppress(LookupError, ImportError):
             codecs.lookup(name)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 # A field is a line and the lines after it that begin with white space (RFC 5322 section 2.2.3).
-_FIELD = re.compile(rb"([^\r\n:]*?)[ \t]*:((?:[^\n]*\n?)(?:[ \t][^\n]*\n?)*)|[^\n]*\n?")
+_FIELD = re.compile(rb"([^\r\n:]*+):((?:[^\n]*\n?)(?:[ \t][^\n]*\n?)*)|[^\n]*\n?")
 _FOLD = re.compile(rb"\r?\n")
 _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
@@ -25,7 +25,9 @@ class Header:
         """(lower-case name, value as it stands) in order; lines that are no field are left out."""
         if self._fields is None:
             self._fields = [
-                (match[1].lower(), match[2]) for match in _FIELD.finditer(self.raw) if match[1] is not None and match[1]
+                (name, match[2])
+                for match in _FIELD.finditer(self.raw)
+                if match[1] is not None and (name := _name(match))
             ]
         return self._fields
 
@@ -39,6 +41,11 @@ class Header:
     def all(self, name: bytes) -> list[bytes]:
         """The unfolded values of every field of that name."""
         return [unfold(value) for field, value in self.fields if field == name]
+
+
+def _name(field: re.Match[bytes]) -> bytes:
+    """Lower-case, without the white space that may stand before the colon (RFC 5322 section 4.5)."""
+    return field[1].rstrip(b" \t").lower()
 
 
 def unfold(value: bytes) -> bytes:
@@ -57,7 +64,7 @@ def select_fields(raw: bytes, names: Collection[bytes], *, inverted: bool) -> by
     out = [
         match[0]
         for match in _FIELD.finditer(block)
-        if match[0] and match[1] is not None and (match[1].lower() in names) != inverted
+        if match[0] and match[1] is not None and (_name(match) in names) != inverted
     ]
     if out and not out[-1].endswith(b"\n"):
         out.append(b"\r\n")

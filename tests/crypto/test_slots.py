@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,18 +34,26 @@ def test_a_slot_opens_with_its_password_only(password: str, other: str) -> None:
 def test_every_bit_of_a_slot() -> None:
     master = random_secret()
     slot = new_password_slot(master, "password", b"account", CHEAP)
-    for field in ("salt", "wrapped"):
-        content = getattr(slot, field)
-        for at in range(len(content) * 8):
-            octets = bytearray(content)
-            octets[at // 8] ^= 1 << at % 8
-            parts = {"argon2": CHEAP, "salt": slot.salt, "wrapped": slot.wrapped, field: bytes(octets)}
-            with pytest.raises(BadCredentials):
-                PasswordSlot(**parts).open("password", b"account")
-        for length in range(len(content)):
-            parts = {"argon2": CHEAP, "salt": slot.salt, "wrapped": slot.wrapped, field: content[:length]}
-            with pytest.raises(BadCredentials):
-                PasswordSlot(**parts).open("password", b"account")
+    for bit in range(len(slot.salt) * 8):
+        _refused(replace(slot, salt=_flipped(slot.salt, bit)))
+    for bit in range(len(slot.wrapped) * 8):
+        _refused(replace(slot, wrapped=_flipped(slot.wrapped, bit)))
+    for length in range(len(slot.salt)):
+        _refused(replace(slot, salt=slot.salt[:length]))
+    for length in range(len(slot.wrapped)):
+        _refused(replace(slot, wrapped=slot.wrapped[:length]))
+    assert slot.open("password", b"account") == master
+
+
+def _flipped(octets: bytes, bit: int) -> bytes:
+    changed = bytearray(octets)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def _refused(slot: PasswordSlot) -> None:
+    with pytest.raises(BadCredentials):
+        slot.open("password", b"account")
 
 
 @pytest.mark.parametrize(

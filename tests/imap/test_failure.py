@@ -80,9 +80,7 @@ def test_every_reason_is_in_the_table_or_cannot_reach_it() -> None:
 
 def test_no_row_hides_a_later_one() -> None:
     rows = list(failure.ANSWERS)
-    assert not [
-        (above, below) for at, below in enumerate(rows) for above in rows[:at] if issubclass(below, above)
-    ]
+    assert not [(above, below) for at, below in enumerate(rows) for above in rows[:at] if issubclass(below, above)]
 
 
 @pytest.mark.parametrize("kind", list(reasons()), ids=lambda kind: kind.__name__)
@@ -117,6 +115,5 @@ def test_append_without_a_message_is_refused() -> None:
 
 
 def test_every_handler_belongs_to_a_command() -> None:
-    lines = {name: line for name, line in COMMAND_LINES.items()}
-    done = {type(COMMANDS[name.encode()].parse(Reader([line.encode()]))) for name, line in lines.items()}
+    done = {type(COMMANDS[name.encode()].parse(Reader([line.encode()]))) for name, line in COMMAND_LINES.items()}
     assert set(HANDLERS) == done - set(CONVERSATIONS)

@@ -29,6 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(started.add_user, (_user(path) for path in FILES if path in chosen)))
         yield started
+        assert "BUG" not in started.log()
 
 
 def test_there_are_transcripts() -> None:

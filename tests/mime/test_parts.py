@@ -21,14 +21,41 @@ from tests.testlib.corpus import hostile, samples, varied
 
 FRAGMENTS = st.lists(
     st.one_of(
-        st.sampled_from((
-            b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b"--", b"--a", b"--a\r\n", b"--a--", b"--a--\r\n", b"--aa\r\n",
-            b"--b\r\n", b"--b--\n", b"-", b" ", b"\t", b":", b"\0", b"a", b"\xff",
-            b"Content-Type: multipart/mixed; boundary=a\r\n\r\n", b"Content-Type: multipart/mixed; boundary=b\n\n",
-            b'Content-Type: multipart/digest; boundary="aa"\r\n\r\n', b"Content-Type: message/rfc822\r\n\r\n",
-            b"Content-Type: message/rfc822\r\n", b"Content-Type: multipart/mixed;\r\n boundary=a\r\n", b"Subject: x\r\n",
-            b"Content-Type: text/plain\r\n\r\n", b"Content-Type: multipart/mixed\r\n\r\n", b"text\r\n", b"x" * 5000,
-        )),  # fmt: skip
+        st.sampled_from(
+            (
+                b"\r\n",
+                b"\n",
+                b"\r",
+                b"\r\n\r\n",
+                b"\n\n",
+                b"--",
+                b"--a",
+                b"--a\r\n",
+                b"--a--",
+                b"--a--\r\n",
+                b"--aa\r\n",
+                b"--b\r\n",
+                b"--b--\n",
+                b"-",
+                b" ",
+                b"\t",
+                b":",
+                b"\0",
+                b"a",
+                b"\xff",
+                b"Content-Type: multipart/mixed; boundary=a\r\n\r\n",
+                b"Content-Type: multipart/mixed; boundary=b\n\n",
+                b'Content-Type: multipart/digest; boundary="aa"\r\n\r\n',
+                b"Content-Type: message/rfc822\r\n\r\n",
+                b"Content-Type: message/rfc822\r\n",
+                b"Content-Type: multipart/mixed;\r\n boundary=a\r\n",
+                b"Subject: x\r\n",
+                b"Content-Type: text/plain\r\n\r\n",
+                b"Content-Type: multipart/mixed\r\n\r\n",
+                b"text\r\n",
+                b"x" * 5000,
+            )
+        ),  # fmt: skip
         st.binary(max_size=8),
     ),
     max_size=25,
@@ -119,13 +146,40 @@ def test_garbage_has_a_structure(message: bytes) -> None:
 
 ODD_HEADERS = st.lists(
     st.tuples(
-        st.sampled_from((b"From", b"to", b"Subject", b"Date", b"Content-Type", b"Content-Disposition", b"Content-Language")),
+        st.sampled_from(
+            (b"From", b"to", b"Subject", b"Date", b"Content-Type", b"Content-Disposition", b"Content-Language")
+        ),
         st.lists(
             st.one_of(
-                st.sampled_from((
-                    b"<", b">", b"@", b",", b";", b":", b'"', b"\\", b"(", b")", b"=?", b"?=", b"=?utf-8?q?", b"?b?", b"=",
-                    b"\r\n ", b"\n\t", b"multipart/mixed", b"boundary", b"*0*=", b"utf-8''", b"name", b"a", b"\xe9", b"\0",
-                )),  # fmt: skip
+                st.sampled_from(
+                    (
+                        b"<",
+                        b">",
+                        b"@",
+                        b",",
+                        b";",
+                        b":",
+                        b'"',
+                        b"\\",
+                        b"(",
+                        b")",
+                        b"=?",
+                        b"?=",
+                        b"=?utf-8?q?",
+                        b"?b?",
+                        b"=",
+                        b"\r\n ",
+                        b"\n\t",
+                        b"multipart/mixed",
+                        b"boundary",
+                        b"*0*=",
+                        b"utf-8''",
+                        b"name",
+                        b"a",
+                        b"\xe9",
+                        b"\0",
+                    )
+                ),  # fmt: skip
                 st.binary(max_size=6),
             ),
             max_size=20,
@@ -234,6 +288,8 @@ WORK: tuple[Work, ...] = (
     ("open comments in parameters", repeated(b"(", b"text/plain;"), content.valued),
     ("comments in parameters", repeated(b"(a)", b"text/plain;"), content.valued),
     ("escapes in comments", repeated(b"(\\", b"text/plain;"), content.valued),
+    ("escaped quotes before a comment", repeated(b'"\\', b"text/plain;(a)"), content.valued),
+    ("escaped quotes in parameters", repeated(b';"\\', b"text/plain"), content.valued),
     ("languages", repeated(b"en, "), content.tokens_of),
     ("comments for a token", repeated(b"(", b""), content.token_of),
     ("base64", repeated(b"QUJD\r\n"), lambda m: _list(content.decode_stream([m], b"base64"))),

@@ -352,7 +352,10 @@ def test_what_can_be_made_again(
 ) -> None:
     """Nothing is missing and nothing is renumbered."""
     home = copied(populated.home, tmp_path / "home")
-    paths = [next(directory.glob(Path(name).name + "*")) for directory in ((home / name).parent, populated.other / Path(name).parent)]
+    paths = [
+        next(directory.glob(Path(name).name + "*"))
+        for directory in ((home / name).parent, populated.other / Path(name).parent)
+    ]
     if not paths[0].stat().st_size and change not in (removed, lengthened):
         return
     change(paths[0], paths[1])
