@@ -100,10 +100,6 @@ class RenameIntoSelf(MailboxError):
     """A mailbox cannot become its own child."""
 
 
-class BadSpecialUse(MailboxError):
-    """The special-use attribute is unknown, doubled or taken (RFC 6154)."""
-
-
 class ReadOnly(MailboxError):
     """The mailbox was opened with EXAMINE."""
 

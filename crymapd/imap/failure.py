@@ -12,7 +12,6 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.BadMailboxName: "CANNOT",
     errors.NotAllowedOnInbox: "CANNOT",
     errors.RenameIntoSelf: "CANNOT",
-    errors.BadSpecialUse: "USEATTR",
     errors.ReadOnly: "CANNOT",
     errors.MailboxFull: "LIMIT",
     errors.TooBig: "TOOBIG",

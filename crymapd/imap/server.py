@@ -22,6 +22,7 @@ AFTER_LOGIN_SECONDS = 31 * 60.0
 IDLE_KEEPALIVE_SECONDS = 14 * 60.0
 BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
+MAX_FAILED_LOGINS = 3
 
 
 class Server:
@@ -143,6 +144,8 @@ class Server:
             self._connection.limits = connection.AFTER_LOGIN
         self._answer(parsed.tag, done)
         self._ended = isinstance(parsed.command, command.Logout)
+        if self._session.failures >= MAX_FAILED_LOGINS:
+            raise Goodbye("too many failed logins", "AUTHENTICATIONFAILED")
 
     def _ask(self, line: bytes) -> bytes:
         """Send a continuation request and wait for the line that answers it."""

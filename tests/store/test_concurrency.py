@@ -18,9 +18,22 @@ from crymapd.model.flags import StoreMode
 from crymapd.model.sequence import ranges_of
 from crymapd.store import account, events, maintenance
 from crymapd.store.account import Unlocked
+from crymapd.store.meta import Meta
 from crymapd.store.store import Store
 from crymapd.store.view import View
-from tests.testlib.stores import CHEAP, EVERY, LIMIT, PASSWORD, append, contents, digest, identities, message, put_in
+from tests.testlib.stores import (
+    CHEAP,
+    EVERY,
+    LIMIT,
+    PASSWORD,
+    StoreOpener,
+    append,
+    contents,
+    digest,
+    identities,
+    message,
+    put_in,
+)
 
 PROCESSES = 10
 OPERATIONS = 1000
@@ -282,3 +295,23 @@ def test_a_lock_held_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatc
     assert one.mailboxes.get("Later").selectable
     one.close()
     other.close()
+
+
+def test_opening_while_another_commits(
+    home: Path, monkeypatch: pytest.MonkeyPatch, open_store: StoreOpener, event_lines: list[str]
+) -> None:
+    """A commit just before and just after `epoch` is read is no older database: nothing is renumbered."""
+    sibling = open_store(home)
+    before = identities(sibling)
+    look = Meta._epoch
+
+    def epoch(self: Meta) -> int:
+        sibling.mailboxes.subscribe("Before")
+        seen = look(self)
+        sibling.mailboxes.subscribe("After")
+        return seen
+
+    monkeypatch.setattr(Meta, "_epoch", epoch)
+    assert identities(open_store(home)) == before
+    assert sibling.mailboxes.subscriptions()[:1] == ["After"]
+    assert not event_lines

@@ -14,8 +14,6 @@ from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 
-MAX_FAILURES = 3
-
 
 def handle_capability(session: Session, _command: command.Capability) -> Done:
     known = session.store_or_none is not None
@@ -46,8 +44,6 @@ def log_in(session: Session, user: str, password: str) -> Done:
         session.store_or_none = session.authenticate(user, password)
     except (BadCredentials, UnsafeName):
         session.failures += 1
-        if session.failures >= MAX_FAILURES:
-            raise Goodbye("too many failed logins", "AUTHENTICATIONFAILED") from None
         raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None
     except AccountUnusable:
         raise Goodbye("the account cannot be served; the server's log says why", "CONTACTADMIN") from None
