@@ -96,6 +96,7 @@ def tokens_of(field: bytes | None) -> list[bytes]:
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _QP = re.compile(rb"=([0-9A-Fa-f]{2})|=[ \t]*\r?\n|(?<![ \t])[ \t]++(?=\r?\n)|=[ \t]*\Z")
+_LONGEST_QP = 1 << 20
 IDENTITY = (b"7bit", b"8bit", b"binary")
 
 
@@ -133,7 +134,9 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         rest += piece
         cut = rest.rfind(b"\n") + 1
-        if cut:
+        if not cut and len(rest) > _LONGEST_QP:
+            cut = rest.rfind(b"=", -3) if b"=" in rest[-3:] else len(rest)
+        if cut > 0:
             yield _decode_qp(rest[:cut])
             rest = rest[cut:]
     if rest:

@@ -28,6 +28,10 @@ def delivery_unreadable(name: str, reason: str) -> None:
     sink(f"delivered file new/{name[:16]}... cannot be opened: {reason}; a note was put into INBOX")
 
 
+def not_filed(name: str, reason: str) -> None:
+    sink(f"delivered file new/{name[:16]}... was not filed: {reason}; it stays in new/ and is tried again later")
+
+
 def not_a_message(name: str) -> None:
     sink(f"new/{name[:80]!r} is not a plain file of ours and was left alone")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import read_head
-from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MessageGone, NoSuchMailbox
+from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.mime.summary import Summarizer, Summary
-from crymapd.model.flags import canonical_flags
+from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store import events, notes
 from crymapd.store.entries import Entries, NewMessage
@@ -90,6 +90,10 @@ class Filing:
                     examined.append(self.examine(file))
                 except MessageGone:
                     continue  # a sibling filed it
+                except OSError as error:
+                    # One file that cannot be read now must not hold up the others: the next session tries again.
+                    self._ignored.add(file.hex())
+                    events.not_filed(file.hex(), str(error.strerror))
         self.add(examined)
         for file in arrived:
             self._finish(file)
@@ -100,7 +104,7 @@ class Filing:
         for item in examined:
             targets.setdefault(self._target(item.mailbox), []).append(item)
         for mailbox, items in targets.items():
-            self._entries.append(mailbox, [item.message for item in items])
+            self._append(mailbox, [item.message for item in items])
         summaries = []
         for item in examined:
             number = self._entries.message_id(item.message.file)
@@ -108,6 +112,18 @@ class Filing:
                 summaries.append((number, item.summary))
         if summaries:
             self._index.put(summaries)
+
+    def _append(self, mailbox: int, messages: list[NewMessage]) -> None:
+        """Rows in one mailbox; keywords beyond what an account can have are left off rather than the mail."""
+        try:
+            self._entries.append(mailbox, messages)
+        except MailboxFull:
+            system = frozenset(SYSTEM_FLAGS)
+            try:
+                self._entries.append(mailbox, [replace(message, flags=message.flags & system) for message in messages])
+            except MailboxFull as error:
+                for message in messages:
+                    events.not_filed(message.file.hex(), str(error))
 
     def _target(self, name: str) -> int:
         try:
