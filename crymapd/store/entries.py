@@ -378,6 +378,8 @@ class Entries:
 
     def expunge(self, mailbox: int, ranges: Sequence[Range], *, only_deleted: bool = True) -> list[int]:
         """Remove messages (those with \\Deleted as it stands now, unless told otherwise); their UIDs."""
+        if only_deleted and not self._db.value("SELECT deleted FROM mailboxes WHERE id = ?", mailbox):
+            return []  # most often: nothing is written
         with self._meta.change():
             condition = "AND flagset IN (SELECT id FROM flagsets WHERE deleted)" if only_deleted else ""
             uids = [

@@ -61,10 +61,12 @@ def _mark_seen(
     """Reading a body without PEEK sets \\Seen, in one step for all messages that will be answered."""
     if view.read_only or not any(isinstance(item, SectionItem) and not item.peek for item in items):
         return False
-    entries, mailbox = session.store.entries, view.mailbox.id
-    read = ranges_of(view.known(ranges))
-    if since is not None:
-        read = ranges_of(uid for uid, _flagset, modseq in entries.flags(mailbox, read) if modseq > since)
+    entries, mailbox, flags_of = session.store.entries, view.mailbox.id, session.store.meta.flags_of
+    rows = entries.flags(mailbox, ranges_of(view.known(ranges)))
+    fresh = ((uid, modseq) for uid, flagset, modseq in rows if SEEN not in flags_of(flagset).split())
+    read = ranges_of(uid for uid, modseq in fresh if since is None or modseq > since)
+    if not read:
+        return False  # reading again writes nothing
     result = entries.store(mailbox, read, StoreMode.ADD, frozenset((SEEN,)))
     if result.modseq:
         session.own_modseqs.add(result.modseq)
