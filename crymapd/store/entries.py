@@ -48,12 +48,14 @@ class StoreResult:
         flags: every addressed message that was not refused, changed or not.
         changed: the UIDs of those that changed, under `modseq` (0 when none did).
         modified: those refused because of UNCHANGEDSINCE.
+        before: the modseq that each message had, for those not refused.
     """
 
     flags: list[FlagsChanged] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
     modified: list[Uid] = field(default_factory=list)
     modseq: int = 0
+    before: dict[int, int] = field(default_factory=dict)
 
 
 Stored = tuple[int, int, int, int, int, int, int, int, bytes]
@@ -312,7 +314,7 @@ class Entries:
         result = StoreResult()
         with self._meta.change():
             groups: dict[int, list[int]] = {}
-            modseqs: dict[int, int] = {}
+            modseqs = result.before
             for uid, flagset, modseq in self.flags(mailbox, ranges):
                 if unchanged_since is not None and modseq > unchanged_since:
                     result.modified.append(Uid(uid))

@@ -13,7 +13,7 @@ from crymapd.errors import (
     NotAllowedOnInbox,
     RenameIntoSelf,
 )
-from crymapd.model.names import DEFAULT_MAILBOXES, DELIMITER, INBOX, parents
+from crymapd.model.names import DEFAULT_MAILBOXES, DELIMITER, INBOX, canonical_mailbox, parents
 from crymapd.store.meta import Meta
 
 _COLUMNS = (
@@ -125,7 +125,7 @@ class Mailboxes:
         """Rename with all children; renaming INBOX moves its mail to a new mailbox (RFC 9051 section 6.3.6).
 
         Raises:
-            NoSuchMailbox, MailboxExists, NotAllowedOnInbox, RenameIntoSelf.
+            NoSuchMailbox, MailboxExists, NotAllowedOnInbox, RenameIntoSelf, BadMailboxName.
         """
         if new == INBOX:
             raise NotAllowedOnInbox("INBOX exists")
@@ -141,6 +141,7 @@ class Mailboxes:
                 return
             self._db.execute("UPDATE mailboxes SET name = ? WHERE id = ?", (new, source.id))
             for child in self._children(old):
+                canonical_mailbox(new + child[len(old) :])  # it may have become too long or too deep
                 self._db.execute("UPDATE mailboxes SET name = ? WHERE name = ?", (new + child[len(old) :], child))
             self._prune_remnants(old)
 

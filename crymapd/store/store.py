@@ -24,6 +24,7 @@ from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, Sealing, open_file, place
 from crymapd.store.meta import Meta
 from crymapd.store.view import View
+from crymapd.unix import files
 
 _SMALL = 1 << 20
 
@@ -129,6 +130,11 @@ class Store:
                     self.entries.placed([number])
         self.index.put(summaries)
         return done
+
+    def discard(self, message: NewMessage) -> None:
+        """Remove the file of a finished message that was not appended after all."""
+        if self.entries.message_id(message.file) is None:
+            files.remove(self.layout.tmp / message.file.hex())
 
     # Reading mail
 

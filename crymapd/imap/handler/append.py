@@ -30,6 +30,7 @@ class Append:
         self._mailbox = ""
         self._incoming: Incoming | None = None
         self._finished: list[tuple[NewMessage, Summary]] = []
+        self._committed = False
         self.tag = b"*"
 
     def begin(self, fragments: list[bytes], size: int, *, first: bool) -> None:
@@ -73,8 +74,12 @@ class Append:
             uidvalidity, uids = self._session.store.append(self._mailbox, self._finished)
         except NoSuchMailbox as error:
             raise Refusal("NO", str(error), "TRYCREATE") from None
+        self._committed = True
         return ok(code=f"APPENDUID {uidvalidity} {format_set(uids)}")
 
     def close(self) -> None:
         """Forget what was not committed."""
         self._cleanup.close()
+        if not self._committed:
+            for message, _summary in self._finished:
+                self._session.store.discard(message)

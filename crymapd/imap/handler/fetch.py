@@ -161,6 +161,11 @@ class _Context:
             self._message = self._stack.enter_context(self._store.read(self.row[4]))
         return self._message
 
+    @property
+    def size(self) -> int:
+        """As served: a file just found damaged has a note in its place."""
+        return self.row[5] if self._message is None else self._message.size
+
     def header(self) -> bytes:
         """The top-level header block; one that was too long to be kept is read again."""
         header = self.summary.header
@@ -174,7 +179,7 @@ _SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
     b"UID": lambda c: b"UID %d" % c.row[0],
     b"FLAGS": lambda c: b"FLAGS (" + c.wire.flags(c.row[0], c.row[1]) + b")",
     b"MODSEQ": lambda c: b"MODSEQ (%d)" % c.row[2],
-    b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.row[5],
+    b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.size,
     b"INTERNALDATE": lambda c: b"INTERNALDATE " + writer.date_time(c.row[6], c.row[7]),
     b"ENVELOPE": lambda c: b"ENVELOPE " + c.summary.envelope,
     b"BODY": lambda c: b"BODY " + c.summary.body,
@@ -223,6 +228,8 @@ def _answer(session: Session, view: View, context: _Context, items: list[bytes |
     number = view.seq(context.row[0])
     if number is None:
         return
+    if any(isinstance(item, SectionItem) and not _of_header(item) for item in items):
+        context.message  # noqa: B018  # opened first: damage shows now, and changes the size
     parts = [_SIMPLE[item](context) if isinstance(item, bytes) else _section(context, item) for item in items]
     if all(isinstance(part, bytes) for part in parts):
         session.send(b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)))  # type: ignore[arg-type]

@@ -25,6 +25,9 @@ def handle_store(session: Session, asked: command.Store) -> Done:
         session.own_modseqs.add(result.modseq)
     told = result.flags
     if asked.silent:
+        # Another session's change that this client does not know of is no secret because ours was silent.
+        news = [change for change in told if result.before[change.uid] > view.told.modseq]
+        update.flag_fetches(session, view, news, uid=asked.uid)
         # RFC 7162 section 3.1.3: even then the client is told the new modseqs.
         told = [change for change in told if change.uid in result.changed] if session.condstore else []
     if told:
