@@ -69,6 +69,12 @@ class MessageGone(CrymapError):
     """The message was expunged and its file removed."""
 
 
+class MessageUnavailable(CrymapError):
+    """The file of a message is there but cannot be read now (no right, disk error): later it may be."""
+
+    permanent = False
+
+
 # Mailboxes
 
 

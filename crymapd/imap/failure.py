@@ -16,6 +16,7 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.MailboxFull: "LIMIT",
     errors.TooBig: "TOOBIG",
     errors.MessageGone: "EXPUNGEISSUED",
+    errors.MessageUnavailable: "UNAVAILABLE",
     errors.BadCredentials: "AUTHENTICATIONFAILED",
     errors.AccountUnusable: "CONTACTADMIN",
     errors.Damaged: "CORRUPTION",

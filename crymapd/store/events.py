@@ -24,6 +24,10 @@ def message_missing(name: str) -> None:
     sink(f"missing message file {name[:2]}/{name[2:16]}...; a note stands in its place, put it back from a backup")
 
 
+def message_unavailable(name: str, reason: str) -> None:
+    sink(f"message file {name[:2]}/{name[2:16]}... cannot be read now: {reason}")
+
+
 def delivery_unreadable(name: str, reason: str) -> None:
     sink(f"delivered file new/{name[:16]}... cannot be opened: {reason}; a note was put into INBOX")
 

@@ -7,7 +7,6 @@ import re
 import secrets
 import stat
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from crymapd.crypto.secret import Secret
@@ -143,28 +142,34 @@ class Filing:
                 self._entries.placed([number])
         self._entries.flush_placed()
 
-    def recover_orphans(self) -> int:
+    def recover_orphans(self) -> bool:
         """Files under `messages/` without a row mean an older database: they go to INBOX.
 
         A row is always committed before its file comes to `messages/`, and removed after it, so an orphan
         is no leftover of a crash; the UIDs that clients know may be about to be given again, hence a new
-        UIDVALIDITY.
+        UIDVALIDITY.  True when every one has been filed.
         """
         present = self.message_files()  # before the rows: what is filed meanwhile must not look like an orphan
         known = set(self._entries.files())
         orphans = [file for file in present if file not in known]
         if not orphans:
-            return 0
+            return True
         self._entries.renumber()
+        complete = True
         for at in range(0, len(orphans), _BATCH):
             found = []
             for file in orphans[at : at + _BATCH]:
-                with suppress(MessageGone):
+                try:
                     found.append(replace(self.examine(file), mailbox=INBOX))
+                except MessageGone:
+                    continue
+                except OSError as error:
+                    complete = False  # that one is tried again at the next login
+                    events.message_unavailable(file.hex(), str(error.strerror))
             self.add(found)
         self.finish_interrupted()
         events.orphans_filed(len(orphans))
-        return len(orphans)
+        return complete
 
     def message_files(self) -> list[bytes]:
         """The names of all files under `messages/`, oldest first."""

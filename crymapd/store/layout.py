@@ -60,6 +60,11 @@ class Layout:
         return self.home / "maintained"
 
     @property
+    def recovering(self) -> Path:
+        """There while the rows of message files may be incomplete: recovery was begun and not finished."""
+        return self.home / "recovering"
+
+    @property
     def user_copy(self) -> Path:
         return self.backup / "user.toml"
 

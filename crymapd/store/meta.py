@@ -70,7 +70,7 @@ class Meta:
 
     def _start_over(self, reason: str) -> None:
         """Move what is there of the database aside and put the newest good backup in its place."""
-        self.reset = True
+        self._begin_recovery()
         stamp = str(int(time.time()))
         for suffix in ("", "-wal", "-shm", "-journal"):
             path = self.layout.home / f"meta.db{suffix}"
@@ -95,6 +95,11 @@ class Meta:
             return database.intact()
         finally:
             database.close()
+
+    def _begin_recovery(self) -> None:
+        """Message ids and UIDs may mean something else from here on: noted on disk, so that a crash does not end it."""
+        self.reset = True
+        files.write_atomic(self.layout.tmp, self.layout.recovering, b"", replace=True)
 
     def mark_damaged(self) -> None:
         """Pages turned out to be damaged in mid-session: the next process that opens it starts over."""
@@ -123,7 +128,7 @@ class Meta:
     def renumber(self) -> None:
         """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages."""
         events.database_older()
-        self.reset = True
+        self._begin_recovery()
         with self.change():
             for (mailbox,) in self.db.execute("SELECT id FROM mailboxes").fetchall():
                 self.db.execute("UPDATE mailboxes SET uidvalidity = ? WHERE id = ?", (self.next_uidvalidity(), mailbox))

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import new_metadata, read_head
-from crymapd.errors import Damaged, KeyMissing, MessageGone
+from crymapd.errors import Damaged, KeyMissing, MessageGone, MessageUnavailable
 from crymapd.mime.parts import Parser, Part
 from crymapd.mime.summary import Summarizer, Summary, summarize
 from crymapd.model.flags import SYSTEM_FLAGS
@@ -84,9 +84,10 @@ class Store:
         self.mailboxes.provide_defaults()
         self.filing = Filing(self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.index)
         self.filing.finish_interrupted()
-        if self.meta.reset:
+        if self.meta.reset or self.layout.recovering.exists():
             self.index.clear()
-            self.filing.recover_orphans()
+            if self.filing.recover_orphans():
+                files.remove(self.layout.recovering)
 
     def file_arrivals(self) -> int:
         """Let delivered mail appear."""
@@ -144,7 +145,7 @@ class Store:
         made = []
         for number in numbers:
             if number not in found:
-                with contextlib.suppress(MessageGone):
+                with contextlib.suppress(MessageGone, MessageUnavailable):
                     with self.read(number) as message:
                         found[number] = message.summary()
                     if not message.is_note:
@@ -180,6 +181,9 @@ class Store:
             except MessageGone:
                 events.message_missing(file.hex())
                 message = self._note(number, file, "the file is missing", damaged)
+            except OSError as error:
+                events.message_unavailable(file.hex(), str(error.strerror))
+                raise MessageUnavailable(f"message {number}: {error.strerror}") from error
             except (Damaged, KeyMissing) as error:
                 events.message_damaged(file.hex(), str(error))
                 message = self._note(number, file, str(error), damaged)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 
-from crymapd.errors import Damaged, MessageGone
+from crymapd.errors import Damaged, MessageGone, MessageUnavailable
 from crymapd.imap import update
 from crymapd.imap.command.fetch import Fetch, SectionItem
 from crymapd.imap.response import Broken, Done, ok
@@ -52,7 +52,7 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
         _from_entries(session, view, ranges, items, asked.changed_since)
         return ok()
     gone = _from_messages(session, view, ranges, items, asked.changed_since)
-    return Done("NO", "some messages are gone", "EXPUNGEISSUED") if gone else ok()
+    return Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE") if gone else ok()
 
 
 def _mark_seen(
@@ -202,7 +202,7 @@ def _from_messages(
             context = _Context(store, row, summaries.get(row[4]), wire)
             try:
                 _answer(session, view, context, items)
-            except MessageGone:
+            except (MessageGone, MessageUnavailable):
                 gone = True
             finally:
                 context.close()
