@@ -9,12 +9,14 @@ from __future__ import annotations
 import select
 import socket
 import time
+import zlib
 
 from OpenSSL import SSL
 
 WRITE_BUFFER = 64 * 1024
 WRITE_TIMEOUT = 60.0
 _READ = 64 * 1024
+DEFLATE_LEVEL = 3
 
 
 class Disconnected(Exception):
@@ -35,6 +37,8 @@ class Channel:
         self._socket = sock
         self._tls: SSL.Connection | None = None
         self._out = bytearray()
+        self._deflate: zlib._Compress | None = None
+        self._inflate: zlib._Decompress | None = None
         self.octets_in = self.octets_out = 0
 
     def fileno(self) -> int:
@@ -62,18 +66,42 @@ class Channel:
             else:
                 return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"
 
+    def start_deflate(self) -> None:
+        """From here on both directions are deflated (RFC 4978), inside TLS; what is queued goes out before."""
+        self.flush()
+        self._deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+
     @property
     def has_buffered(self) -> bool:
         """Whether octets are decrypted and waiting, of which `poll` on the socket knows nothing."""
+        if self._inflate is not None and self._inflate.unconsumed_tail:
+            return True
         return self._tls is not None and self._tls.pending() > 0
 
     def read(self, timeout: float) -> bytes:
-        """Some octets as soon as there are any; empty when the peer has closed.
+        """Some octets, at most 64 KiB, as soon as there are any; empty when the peer has closed.
 
         Raises:
             TimedOut, Disconnected.
         """
         deadline = time.monotonic() + timeout
+        if self._inflate is None:
+            return self._receive(deadline)
+        while True:
+            packed = self._inflate.unconsumed_tail or self._receive(deadline)
+            if not packed:
+                return b""
+            try:
+                data = self._inflate.decompress(packed, _READ)
+            except zlib.error as error:
+                raise Disconnected("what was sent is not deflated") from error
+            if data:
+                return data
+            if self._inflate.eof:
+                raise Disconnected("the deflated stream ended")
+
+    def _receive(self, deadline: float) -> bytes:
         while True:
             try:
                 data = self._tls.recv(_READ) if self._tls is not None else self._socket.recv(_READ)
@@ -99,7 +127,9 @@ class Channel:
         """Send everything queued. Raises TimedOut when the peer takes nothing for a minute."""
         # A fresh buffer, not a cleared one: where sending fails, the exception still holds pieces of the old.
         queued, self._out = self._out, bytearray()
-        view = memoryview(queued)
+        if not queued:
+            return
+        view = memoryview(self._packed(queued))
         sent = 0
         deadline = time.monotonic() + WRITE_TIMEOUT
         try:
@@ -110,6 +140,12 @@ class Channel:
                 sent += count
         finally:
             self.octets_out += sent
+
+    def _packed(self, queued: bytearray) -> bytes | bytearray:
+        """Deflated to a full octet, so that the peer can read all of it now."""
+        if self._deflate is None:
+            return queued
+        return self._deflate.compress(queued) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
 
     def _send(self, data: memoryview, deadline: float) -> int:
         try:

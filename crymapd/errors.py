@@ -65,6 +65,12 @@ class TooBig(CrymapError):
         self.limit = limit
 
 
+class OverQuota(CrymapError):
+    """The account's sealed mail would take more room than it may (RFC 9208)."""
+
+    permanent = False
+
+
 class MessageGone(CrymapError):
     """The message was expunged and its file removed."""
 

@@ -76,12 +76,15 @@ def _deliver(arguments: argparse.Namespace) -> None:
         home, owner = privileges.enter(home)
         privileges.become(owner)
     sandbox.harden()
-    limit = root.system.limits.max_message_size
+    limits = root.system.limits
     for source in sources:
         flags = frozenset(arguments.flag[:MAX_FLAGS]) | (
             _maildir_flags(source) if arguments.maildir_flags else frozenset()
         )
-        with _opened(source) as file, deliver(home, arguments.mailbox, flags, limit) as delivery:
+        with (
+            _opened(source) as file,
+            deliver(home, arguments.mailbox, flags, limits.max_message_size, limits.max_storage) as delivery,
+        ):
             for piece in message_octets(file):
                 delivery.write(piece)
             delivery.commit()

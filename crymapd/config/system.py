@@ -41,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds that an administrator may move."""
 
     max_message_size: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = DEFAULT_MAX_MESSAGE
+    max_storage: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    """Octets that the sealed mail of one account may take on disk; 0 for no limit."""
     max_workers: _Positive = 1000
     max_workers_per_address: _Positive = 100
     concurrent_logins: _Positive = 4

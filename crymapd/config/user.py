@@ -30,6 +30,16 @@ class KeyPatterns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     external_pattern: str = "external-%Y-%m"
 
 
+class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the owner wishes.
+
+    Attributes:
+        hidden_capabilities: not announced to this account's clients, one of which takes them wrongly.
+    """
+
+    hidden_capabilities: tuple[str, ...] = ()
+
+
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One key slot as written; octets are base64."""
 
@@ -61,6 +71,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     slot: Annotated[tuple[Slot, ...], msgspec.Meta(min_length=1, max_length=64)]
     keys: KeyPatterns = KeyPatterns()
+    preferences: Preferences = Preferences()
     mac: bytes = b""
 
     @property
@@ -76,7 +87,10 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise Damaged(f"{FILE} was altered by somebody who does not know the password")
 
     def _canonical(self) -> bytes:
-        return msgspec.json.encode(msgspec.structs.replace(self, mac=b""), order="sorted")
+        fields = msgspec.to_builtins(msgspec.structs.replace(self, mac=b""))
+        if self.preferences == Preferences():
+            del fields["preferences"]  # as in files from before there were any
+        return msgspec.json.encode(fields, order="sorted")
 
 
 def parse_user(text: bytes) -> User:

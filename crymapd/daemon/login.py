@@ -12,6 +12,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from crymapd.config.system import Limits
 from crymapd.crypto.slots import spend_time
 from crymapd.daemon import log
 from crymapd.daemon.throttle import Throttle
@@ -32,7 +33,7 @@ class Login:
     def __init__(
         self,
         users: Path,
-        max_message_size: int,
+        limits: Limits,
         pool: LockPool,
         throttle: Throttle,
         peer: str,
@@ -40,7 +41,7 @@ class Login:
         client: int,
     ) -> None:
         self._users = users
-        self._limit = max_message_size
+        self._limits = limits
         self._pool = pool
         self._throttle = throttle
         self._peer = peer
@@ -67,8 +68,9 @@ class Login:
         unlocked = self._settle(unlocked, owner)
         events.sink = log.line
         try:
-            maintenance.in_child(unlocked, self._limit, close=(self._client,))
-            return Store(unlocked, self._limit)
+            size = self._limits.max_message_size
+            maintenance.in_child(unlocked, size, close=(self._client,))
+            return Store(unlocked, size, self._limits.max_storage)
         except (CrymapError, OSError) as error:
             log.account_unusable(name, str(error))
             raise AccountUnusable(str(error)) from error

@@ -87,9 +87,10 @@ def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) ->
         log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))
         limits, state = root.system.limits, root.directory / "state"
         pool = LockPool(state, limits.concurrent_logins)
-        login = Login(users, limits.max_message_size, pool, Throttle(state), peer, address, channel.fileno())
+        login = Login(users, limits, pool, Throttle(state), peer, address, channel.fileno())
         identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
         session = Session(channel.write, login, identification)
+        session.flush = channel.flush
         session.report = log.trouble
         session.on_client_id = lambda fields: log.line(f"client {fields.get('name', '?')} {fields.get('version', '')}")
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 _LITERAL = re.compile(rb"(~?)\{(\d{1,20})(\+?)\}\Z")
 _APPEND = re.compile(rb"[^ ]+ (?:UID )?(?:APPEND|REPLACE) ", re.IGNORECASE)
-_MAILBOX_LITERAL = re.compile(rb"[^ ]+ APPEND \Z", re.IGNORECASE)
+_MAILBOX_LITERAL = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) \Z", re.IGNORECASE)
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}) ')
 
 

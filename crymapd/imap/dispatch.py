@@ -13,10 +13,12 @@ from crymapd.imap.handler import mailbox as mailbox_handler
 from crymapd.imap.handler import message as message_handler
 from crymapd.imap.handler import search as search_handler
 from crymapd.imap.handler import session as session_handler
+from crymapd.imap.handler import sort as sort_handler
 from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.mime.encoded_words import charset_names
 from crymapd.store.database import translated
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
@@ -42,8 +44,12 @@ HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     message.Expunge: message_handler.handle_expunge,
     fetch.Fetch: fetch_handler.handle_fetch,
     search.Search: search_handler.handle_search,
+    search.Sort: sort_handler.handle_sort,
+    search.Thread: sort_handler.handle_thread,
+    session.GetQuota: session_handler.handle_get_quota,
+    session.GetQuotaRoot: session_handler.handle_get_quota_root,
 }
-"""AUTHENTICATE, IDLE and APPEND are conversations of their own: `server` leads them."""
+"""AUTHENTICATE, COMPRESS, IDLE and APPEND are conversations of their own: `server` leads them."""
 
 
 class Parsed:
@@ -66,9 +72,9 @@ class Malformed(Exception):
         self.done = done
 
 
-def parse(fragments: list[bytes], state: State) -> Parsed:
-    """Read a command and check that it is allowed now. Raises Malformed."""
-    reader = Reader(fragments)
+def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only: bool = False) -> Parsed:
+    """Read a command (as `Reader` does) and check that it is allowed now. Raises Malformed."""
+    reader = Reader(fragments, utf8=utf8, utf8_only=utf8_only)
     tag = b"*"
     try:
         tag = reader.tag()
@@ -87,7 +93,8 @@ def parse(fragments: list[bytes], state: State) -> Parsed:
     except BadSyntax as error:
         raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
     except search.BadCharset as error:
-        raise Malformed(tag, Done("NO", f"unknown charset {error}", "BADCHARSET (UTF-8 US-ASCII)")) from None
+        known = " ".join(charset_names())
+        raise Malformed(tag, Done("NO", f"unknown charset {error}", f"BADCHARSET ({known})")) from None
     return Parsed(tag, row, command)
 
 
@@ -107,12 +114,24 @@ def perform(current: Session, parsed: Parsed) -> Done:
         Goodbye, Broken: the connection ends.
     """
     tell = parsed.row.tell
+    current.tag = parsed.tag
     if tell is Tell.AROUND:
         attempt(current, lambda: told_all(current, expunges=True))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
     if tell is not Tell.NOTHING:
         told = attempt(current, lambda: told_all(current, expunges=tell is not Tell.NO_EXPUNGE))
         done = done if told.status == "OK" else told
+    return with_highest_modseq(current, done) if _expunges(parsed.command) else done
+
+
+def _expunges(command: Any) -> bool:
+    return isinstance(command, message.Expunge) or (isinstance(command, message.Copy) and command.move)
+
+
+def with_highest_modseq(current: Session, done: Done) -> Done:
+    """After an expunge of ours the client learns how far it has been told (RFC 7162 section 3.2.7)."""
+    if current.qresync and done.status == "OK" and not done.code and current.view_or_none is not None:
+        return ok(done.text, f"HIGHESTMODSEQ {current.view.told.modseq}")
     return done
 
 

@@ -15,6 +15,7 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.ReadOnly: "CANNOT",
     errors.MailboxFull: "LIMIT",
     errors.TooBig: "TOOBIG",
+    errors.OverQuota: "OVERQUOTA",
     errors.MessageGone: "EXPUNGEISSUED",
     errors.MessageUnavailable: "UNAVAILABLE",
     errors.BadCredentials: "AUTHENTICATIONFAILED",
@@ -25,7 +26,7 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.StoreBusy: "INUSE",
     errors.CrymapError: "SERVERBUG",
 }
-_TOLD = (errors.MailboxError, errors.TooBig, errors.BadCredentials)
+_TOLD = (errors.MailboxError, errors.TooBig, errors.OverQuota, errors.BadCredentials)
 """Reasons whose text is about the client's request; of the others only the log has details."""
 
 

@@ -42,7 +42,7 @@ class Server:
     def run(self) -> None:
         """Serve until one side ends it. Raises nothing that a client can cause."""
         try:
-            self._send(b"* OK [CAPABILITY %b] crymapd ready\r\n" % capability.text(authenticated=False).encode())
+            self._send(b"* OK [CAPABILITY %b] crymapd ready\r\n" % capability.before_login().encode())
             while not self._ended:
                 self._handle(self._next_event())
         except Goodbye as goodbye:
@@ -129,7 +129,8 @@ class Server:
             self._finish_append(self._append, fragments)
             return
         try:
-            parsed = dispatch.parse(fragments, self._session.state)
+            session = self._session
+            parsed = dispatch.parse(fragments, session.state, utf8=session.unicode, utf8_only=session.utf8)
         except dispatch.Malformed as malformed:
             self._answer(malformed.tag, malformed.done)
             return
@@ -138,6 +139,9 @@ class Server:
                 done = self._authenticate(parsed.command)
             case command.Idle():
                 done = self._idle()
+            case command.Compress():
+                self._compress(parsed.tag)
+                return
             case _:
                 done = dispatch.perform(self._session, parsed)
         if self._logged_in:
@@ -168,6 +172,19 @@ class Server:
         while (prompt := session_handler.prompt(asked.mechanism, len(answers))) is not None:
             answers.append(session_handler.decode_answer(self._ask(prompt)))
         return session_handler.finish_sasl(self._session, asked.mechanism, answers)
+
+    # COMPRESS (RFC 4978)
+
+    def _compress(self, tag: bytes) -> None:
+        """The answer is the last that goes out as it is; what comes after the command is deflated."""
+        if self._session.compressed:
+            self._answer(tag, Done("NO", "DEFLATE is active already", "COMPRESSIONACTIVE"))
+        elif not self._connection.is_empty:
+            self._answer(tag, Done("BAD", "wait for the answer to COMPRESS before sending more", "CLIENTBUG"))
+        else:
+            self._answer(tag, ok("from here on DEFLATE"))
+            self._channel.start_deflate()
+            self._session.compressed = True
 
     # IDLE (RFC 2177)
 
@@ -252,7 +269,7 @@ class Server:
         done = dispatch.attempt(self._session, lambda: append.commit(fragments))
         self._end_append()
         self._tell()
-        self._answer(append.tag, done)
+        self._answer(append.tag, dispatch.with_highest_modseq(self._session, done))
 
     def _end_append(self) -> None:
         if self._append is not None:

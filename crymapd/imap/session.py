@@ -5,11 +5,12 @@ The session reaches no socket: octets go out through `send`, logins through `aut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crymapd.imap.response import Goodbye, Refusal
 from crymapd.imap.state import State
+from crymapd.imap.wire import writer
 from crymapd.model.sequence import Range, SequenceSet
 from crymapd.store.store import Store
 from crymapd.store.view import View
@@ -30,7 +31,17 @@ class Session:
     """Says in the log what a client is not told."""
     store_or_none: Store | None = None
     view_or_none: View | None = None
+    flush: Callable[[], None] = lambda: None
+    """Sends what was queued, for answers that must not wait for the command's end."""
+    tag: bytes = b""
+    """Of the command being done."""
     condstore: bool = False
+    qresync: bool = False
+    rev2: bool = False
+    utf8: bool = False
+    saved: list[Range] = field(default_factory=list)
+    """`$`, as UIDs (RFC 5182)."""
+    compressed: bool = False
     own_modseqs: set[int] = field(default_factory=set)
     """Modseqs of flag changes of ours that the client knows of."""
     told_keywords: int = 0
@@ -60,9 +71,19 @@ class Session:
             raise Refusal("NO", "the mailbox was opened with EXAMINE", "CANNOT")
         return self.view
 
+    @property
+    def unicode(self) -> bool:
+        """Whether the client takes UTF-8 in quoted strings and mailbox names (RFC 6855, RFC 9051 appendix A)."""
+        return self.rev2 or self.utf8
+
     def deselect(self) -> None:
         self.view_or_none = None
+        self.saved = []
         self.own_modseqs.clear()
+
+    def mailbox_name(self, name: str) -> bytes:
+        """As this client reads it."""
+        return writer.mailbox(name, utf8=self.unicode)
 
     def line(self, *pieces: bytes) -> None:
         """One untagged response."""
@@ -81,21 +102,17 @@ class Session:
         """The UID ranges a command addresses.
 
         Raises:
-            Refusal: a sequence number beyond the mailbox (RFC 9051 section 9, seq-number), or `$`.
+            Refusal: a sequence number beyond the mailbox (RFC 9051 section 9, seq-number).
         """
         view = self.view
         if numbers.saved:
-            raise Refusal("BAD", "no search result is saved", "CLIENTBUG")
+            return self.saved
         if uid:
-            return numbers.resolve(view.last_uid if _has_star(numbers.ranges) else 0)
+            return numbers.resolve(view.last_uid if numbers.has_star else 0)
         view.uids  # noqa: B018  # makes `exists` exact
         if numbers.highest_named() > view.exists:
             raise Refusal("BAD", f"there are only {view.exists} messages", "CLIENTBUG")
         return view.uid_ranges(numbers.resolve(view.exists))
-
-
-def _has_star(ranges: Sequence[Range]) -> bool:
-    return any(0 in pair for pair in ranges)
 
 
 def goodbye_deleted() -> Goodbye:

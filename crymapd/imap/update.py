@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from crymapd.imap.session import Session, goodbye_deleted
 from crymapd.model.changes import FlagsChanged
 from crymapd.model.flags import RECENT
-from crymapd.model.numbers import Uid
+from crymapd.model.numbers import SeqNum, Uid
+from crymapd.model.sequence import format_set
 from crymapd.store.view import View
 
 
@@ -29,8 +30,8 @@ def tell(session: Session, *, expunges: bool) -> bool:
         view.uids  # noqa: B018  # loaded now: later it would hold what came and went untold
     news = bool(changes.flags or (changes.expunged and expunges))
     if expunges:
-        for number in view.remove(changes.expunged) if changes.expunged else ():
-            session.line(b"%d EXPUNGE" % number)
+        if changes.expunged:
+            _expunged(session, view.remove(changes.expunged))
         view.told.expunged = changes.modseq
     known = view.told.next_uid
     _arrivals(session, view, [c.uid for c in changes.flags if c.uid >= known], changes.next_uid)
@@ -42,15 +43,28 @@ def tell(session: Session, *, expunges: bool) -> bool:
     return news
 
 
+def _expunged(session: Session, gone: list[tuple[SeqNum, Uid]]) -> None:
+    """One EXPUNGE each, or all in one VANISHED (RFC 7162 section 3.2.10)."""
+    if session.qresync:
+        if gone:
+            session.line(b"VANISHED ", format_set(sorted(uid for _number, uid in gone)).encode())
+        return
+    for number, _uid in gone:
+        session.line(b"%d EXPUNGE" % number)
+
+
 def _arrivals(session: Session, view: View, new: list[Uid], next_uid: int) -> None:
     view.told.next_uid = max(view.told.next_uid, next_uid)
     if not new:
         return
     view.add(new)
     session.line(b"%d EXISTS" % view.exists)
+    if session.rev2:
+        return  # RFC 9051 appendix E: there is no \Recent; who still asks for it will be told
     current = None if view.read_only else session.store.mailboxes.by_id(view.mailbox.id)
     if current is not None:
-        view.claim(session.store.mailboxes.claim_recent(current), next_uid)
+        first, count = session.store.mailboxes.claim_recent(current)
+        view.claim(first, next_uid, count)
     session.line(b"%d RECENT" % view.recent)
 
 
@@ -69,10 +83,15 @@ def flag_fetches(session: Session, view: View, changes: Iterable[FlagsChanged], 
         number = view.seq(change.uid)
         if number is None:
             continue
-        flags = (RECENT, *change.flags) if view.is_recent(change.uid) else change.flags
-        items = b"FLAGS (%b)" % " ".join(flags).encode("ascii")
-        if uid or session.condstore:
-            items = b"UID %d " % change.uid + items
-        if session.condstore:
-            items += b" MODSEQ (%d)" % change.modseq
-        session.line(b"%d FETCH (" % number, items, b")")
+        session.line(flag_fetch(session, view, number, change, uid=uid))
+
+
+def flag_fetch(session: Session, view: View, number: int, change: FlagsChanged, *, uid: bool = True) -> bytes:
+    """`4 FETCH (UID 9 FLAGS (\\Seen) MODSEQ (7))`."""
+    flags = (RECENT, *change.flags) if view.is_recent(change.uid) else change.flags
+    items = b"FLAGS (%b)" % " ".join(flags).encode("ascii")
+    if uid or session.condstore:
+        items = b"UID %d " % change.uid + items
+    if session.condstore:
+        items += b" MODSEQ (%d)" % change.modseq
+    return b"%d FETCH (%b)" % (number, items)

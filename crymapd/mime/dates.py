@@ -10,6 +10,8 @@ _DATE = re.compile(
     r"(?:[A-Za-z]+\s*,?\s*)?(\d{1,2})[\s-]+([A-Za-z]{3})[a-z]*\.?[\s-]+(\d{2,4})(?:\s+\d{1,2}:\d{2})?", re.ASCII
 )
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
+_DAY_ONLY = re.compile(r"(?:[A-Za-z]+\s*,?\s*)?\d{1,2}[\s-]+[A-Za-z]{3}[a-z]*\.?[\s-]+\d{2,4}", re.ASCII)
+_EPOCH = date(1970, 1, 1)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH = {name.lower(): number for number, name in enumerate(MONTHS, 1)}
 
@@ -35,3 +37,39 @@ def _year(text: str) -> int:
     if len(text) == 2:
         return year + (2000 if year < 50 else 1900)
     return year + 1900 if len(text) == 3 else year
+
+
+_TIME = re.compile(r"\s+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([+-])(\d{2})(\d{2})\b|\s*([A-Za-z]{1,5}))?", re.ASCII)
+_ZONES = {"EDT": -4, "EST": -5, "CDT": -5, "CST": -6, "MDT": -6, "MST": -7, "PDT": -7, "PST": -8}
+
+
+def sent_moment(field: bytes | None) -> int | None:
+    """Seconds since 1970 UTC of a Date field; None if it names no day (RFC 5256 section 2.2).
+
+    Without a valid time it is midnight, without a valid zone UTC.
+    """
+    if field is None:
+        return None
+    text = _COMMENT.sub(" ", field[:200].decode("latin-1")).strip()
+    day = sent_day(field)
+    if day is None:
+        return None
+    seconds = (day - _EPOCH).days * 86400
+    date_match = _DAY_ONLY.match(text)
+    match = _TIME.match(text, date_match.end()) if date_match else None
+    if match is None:
+        return seconds
+    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
+    if hour > 23 or minute > 59 or second > 60:
+        return seconds
+    return seconds + hour * 3600 + minute * 60 + second - _offset(match)
+
+
+def _offset(match: re.Match[str]) -> int:
+    """The zone, seconds east of UTC."""
+    if match[4]:
+        hours, minutes = int(match[5]), int(match[6])
+        if hours > 23 or minutes > 59:
+            return 0
+        return (hours * 3600 + minutes * 60) * (-1 if match[4] == "-" else 1)
+    return _ZONES.get((match[7] or "").upper(), 0) * 3600

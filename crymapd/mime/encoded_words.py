@@ -27,6 +27,13 @@ def preload() -> None:
     charset("utf-16-be")
 
 
+@cache
+def charset_names() -> tuple[str, ...]:
+    """Every charset that can be decoded, under one name each."""
+    found = (charset(name) for name in set(aliases.values()))
+    return tuple(sorted({name.upper() for name in found if name is not None}))
+
+
 def charset(name: bytes | str) -> str | None:
     """Python's name for a charset label, or None when there is none that decodes text."""
     label = name.decode("ascii", "replace") if isinstance(name, bytes) else name

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from crymapd.mime import addresses, wire
 from crymapd.mime.header import Header
+from crymapd.mime.wire import ASCII, Wire
 
 MAX_ADDRESSES = 5000
 
 
-def envelope(header: Header) -> bytes:
+def envelope(header: Header, out: Wire = ASCII) -> bytes:
     """The ten fields; From stands in for a missing or empty Sender and Reply-To."""
-    sender_of = address_list(header.all(b"from"))
+    sender_of = address_list(header.all(b"from"), out)
     fields = [
-        wire.nstring(header.first(b"date")),
-        wire.text(header.first(b"subject")),
+        out.nstring(header.first(b"date")),
+        out.text(header.first(b"subject")),
         sender_of,
-        _or(address_list(header.all(b"sender")), sender_of),
-        _or(address_list(header.all(b"reply-to")), sender_of),
-        address_list(header.all(b"to")),
-        address_list(header.all(b"cc")),
-        address_list(header.all(b"bcc")),
-        wire.nstring(header.first(b"in-reply-to")),
-        wire.nstring(header.first(b"message-id")),
+        _or(address_list(header.all(b"sender"), out), sender_of),
+        _or(address_list(header.all(b"reply-to"), out), sender_of),
+        address_list(header.all(b"to"), out),
+        address_list(header.all(b"cc"), out),
+        address_list(header.all(b"bcc"), out),
+        out.nstring(header.first(b"in-reply-to")),
+        out.nstring(header.first(b"message-id")),
     ]
     return wire.parenthesized(fields)
 
@@ -30,18 +31,18 @@ def _or(value: bytes, fallback: bytes) -> bytes:
     return fallback if value == b"NIL" else value
 
 
-def address_list(fields: list[bytes]) -> bytes:
+def address_list(fields: list[bytes], out: Wire = ASCII) -> bytes:
     """Every address of the fields, or NIL."""
     found = [address for field in fields for address in addresses.parse(field)][:MAX_ADDRESSES]
-    return b"(" + b"".join(map(_address, found)) + b")" if found else b"NIL"
+    return b"(" + b"".join(_address(address, out) for address in found) + b")" if found else b"NIL"
 
 
-def _address(address: addresses.Address) -> bytes:
+def _address(address: addresses.Address, out: Wire) -> bytes:
     return wire.parenthesized(
         [
-            wire.text(address.name),
-            wire.nstring(address.route),
-            wire.text(address.mailbox),
-            wire.nstring(address.host),
+            out.text(address.name),
+            out.nstring(address.route),
+            out.text(address.mailbox),
+            out.nstring(address.host),
         ]
     )

@@ -8,13 +8,15 @@ from __future__ import annotations
 from crymapd.mime import content, wire
 from crymapd.mime.envelope import envelope
 from crymapd.mime.parts import Part
+from crymapd.mime.wire import ASCII, Wire
 
 # The grammar wants at least one part in a multipart; this stands for a body that has none.
 _NO_PART = b'("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 0 0'
 
 
-def structure(root: Part, *, extended: bool) -> bytes:
+def structure(root: Part, *, extended: bool, out: Wire = ASCII) -> bytes:
     """The structure of a message or part; `extended` gives BODYSTRUCTURE with every extension field."""
+    renderer = _Renderer(out, extended=extended)
     done: dict[int, bytes] = {}
     stack = [(root, False)]
     while stack:
@@ -24,61 +26,67 @@ def structure(root: Part, *, extended: bool) -> bytes:
             stack.extend((child, False) for child in part.children)
             continue
         children = [done.pop(id(child)) for child in part.children]
-        render = _multipart if part.is_multipart else _single
-        done[id(part)] = render(part, children, extended)
+        done[id(part)] = renderer.part(part, children)
     return done[id(root)]
 
 
-def _multipart(part: Part, children: list[bytes], extended: bool) -> bytes:
-    empty = _NO_PART + (b" NIL NIL NIL NIL)" if extended else b")")
-    out = b"(" + (b"".join(children) or empty) + b" " + wire.nstring(part.subtype)
-    if extended:
-        out += b" " + _parameters(part.content) + _common_extensions(part)
-    return out + b")"
+class _Renderer:
+    """One part at a time, its children already done."""
 
+    def __init__(self, out: Wire, *, extended: bool) -> None:
+        self._out = out
+        self._extended = extended
 
-def _single(part: Part, children: list[bytes], extended: bool) -> bytes:
-    header = part.header
-    items = [
-        wire.nstring(part.type),
-        wire.nstring(part.subtype),
-        _parameters(part.content) if part.content else _default_parameters(part),
-        wire.nstring(header.first(b"content-id")),
-        wire.text(header.first(b"content-description")),
-        wire.nstring(part.encoding),
-        b"%d" % (part.end - part.body),
-    ]
-    if part.is_message:
-        inner = part.children[0] if part.children else Part(part.body)
-        items += [envelope(inner.header), children[0] if children else structure(inner, extended=extended)]
-    if part.is_message or part.type.lower() == b"text":
-        items.append(b"%d" % part.lines)
-    out = b"(" + b" ".join(items)
-    if extended:
-        out += b" " + wire.nstring(header.first(b"content-md5")) + _common_extensions(part)
-    return out + b")"
+    def part(self, part: Part, children: list[bytes]) -> bytes:
+        return self._multipart(part, children) if part.is_multipart else self._single(part, children)
+
+    def _multipart(self, part: Part, children: list[bytes]) -> bytes:
+        empty = _NO_PART + (b" NIL NIL NIL NIL)" if self._extended else b")")
+        shown = b"(" + (b"".join(children) or empty) + b" " + self._out.nstring(part.subtype)
+        if self._extended:
+            shown += b" " + self._parameters(part.content) + self._common_extensions(part)
+        return shown + b")"
+
+    def _single(self, part: Part, children: list[bytes]) -> bytes:
+        header, out = part.header, self._out
+        items = [
+            out.nstring(part.type),
+            out.nstring(part.subtype),
+            self._parameters(part.content) if part.content else _default_parameters(part),
+            out.nstring(header.first(b"content-id")),
+            out.text(header.first(b"content-description")),
+            out.nstring(part.encoding),
+            b"%d" % (part.end - part.body),
+        ]
+        if part.is_message:
+            inner = part.children[0] if part.children else Part(part.body)
+            items += [envelope(inner.header, out), children[0] if children else self.part(inner, [])]
+        if part.is_message or part.type.lower() == b"text":
+            items.append(b"%d" % part.lines)
+        shown = b"(" + b" ".join(items)
+        if self._extended:
+            shown += b" " + out.nstring(header.first(b"content-md5")) + self._common_extensions(part)
+        return shown + b")"
+
+    def _common_extensions(self, part: Part) -> bytes:
+        """Disposition, language and location, which end both forms."""
+        header, out = part.header, self._out
+        disposition = content.valued(header.first(b"content-disposition"))
+        shown = b"NIL"
+        if disposition is not None:
+            shown = b"(" + out.nstring(disposition.value) + b" " + self._parameters(disposition) + b")"
+        languages = content.tokens_of(header.first(b"content-language"))
+        language = b"NIL"
+        if languages:
+            language = wire.parenthesized([out.nstring(token) for token in languages[:50]])
+        return b" " + shown + b" " + language + b" " + out.nstring(header.first(b"content-location"))
+
+    def _parameters(self, valued: content.Valued | None) -> bytes:
+        if valued is None or not valued.parameters:
+            return b"NIL"
+        return wire.parenthesized([self._out.nstring(item) for pair in valued.parameters for item in pair])
 
 
 def _default_parameters(part: Part) -> bytes:
     """RFC 2045 section 5.2: without Content-Type the body is US-ASCII text."""
     return b'("CHARSET" "US-ASCII")' if part.type.lower() == b"text" else b"NIL"
-
-
-def _common_extensions(part: Part) -> bytes:
-    """Disposition, language and location, which end both forms."""
-    header = part.header
-    disposition = content.valued(header.first(b"content-disposition"))
-    shown = b"NIL"
-    if disposition is not None:
-        shown = b"(" + wire.nstring(disposition.value) + b" " + _parameters(disposition) + b")"
-    languages = content.tokens_of(header.first(b"content-language"))
-    language = b"NIL"
-    if languages:
-        language = wire.parenthesized([wire.nstring(token) for token in languages[:50]])
-    return b" " + shown + b" " + language + b" " + wire.nstring(header.first(b"content-location"))
-
-
-def _parameters(valued: content.Valued | None) -> bytes:
-    if valued is None or not valued.parameters:
-        return b"NIL"
-    return wire.parenthesized([wire.nstring(item) for pair in valued.parameters for item in pair])

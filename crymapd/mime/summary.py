@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crymapd.mime.envelope import envelope
-from crymapd.mime.parts import Parser
+from crymapd.mime.parts import Parser, Part
+from crymapd.mime.preview import preview
 from crymapd.mime.structure import structure
+from crymapd.mime.wire import ASCII, UTF8, Wire
+
+_KEPT = 128 * 1024
+"""The preview is made of what lies in the first octets of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """ENVELOPE, BODY and BODYSTRUCTURE as they go over the wire."""
+
+    envelope: bytes
+    body: bytes
+    structure: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The top-level header block, and ENVELOPE, BODY and BODYSTRUCTURE as they go over the wire."""
+    """The top-level header block, the answers for clients without and with UTF-8, and the preview."""
 
     header: bytes
-    envelope: bytes
-    body: bytes
-    structure: bytes
+    ascii: Rendered
+    utf8: Rendered
+    preview: str
 
 
 class Summarizer:
@@ -24,17 +39,39 @@ class Summarizer:
 
     def __init__(self) -> None:
         self._parser = Parser()
+        self._beginning = bytearray()
         self.size = 0
 
     def feed(self, data: bytes) -> None:
         self._parser.feed(data)
+        self._beginning += data[: _KEPT - len(self._beginning)]
         self.size += len(data)
 
     def finish(self) -> Summary:
         root = self._parser.close()
-        return Summary(
-            root.header.raw, envelope(root.header), structure(root, extended=False), structure(root, extended=True)
-        )
+        plain = _render(root, ASCII)
+        utf8 = plain if _is_ascii(root) else _render(root, UTF8)
+        return Summary(root.header.raw, plain, utf8, preview(root, self._read))
+
+    def _read(self, start: int, end: int) -> Iterator[bytes]:
+        yield bytes(self._beginning[start:end])
+
+
+def _render(root: Part, out: Wire) -> Rendered:
+    return Rendered(
+        envelope(root.header, out), structure(root, extended=False, out=out), structure(root, extended=True, out=out)
+    )
+
+
+def _is_ascii(root: Part) -> bool:
+    """Whether no header block of any part holds anything else."""
+    stack = [root]
+    while stack:
+        part = stack.pop()
+        if not part.header.raw.isascii():
+            return False
+        stack.extend(part.children)
+    return True
 
 
 def summarize(message: bytes) -> Summary:

@@ -13,29 +13,39 @@ from crymapd.mime.encoded_words import decode
 
 _UNQUOTABLE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _MAX_QUOTED = 1000
 _WORD_OCTETS = 42
 
 
-def nstring(value: bytes | None) -> bytes:
-    """NIL, a quoted string, or a literal; control characters and stray octets are replaced."""
-    if value is None:
-        return b"NIL"
-    if len(value) <= _MAX_QUOTED and not _UNQUOTABLE.search(value):
-        return b'"' + value + b'"'
-    clean = _CONTROL.sub(b" ", value)
-    if not clean.isascii():
-        clean = bytes(octet if octet < 0x80 else 0x3F for octet in clean)
-    if len(clean) <= _MAX_QUOTED:
-        return b'"' + clean.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
-    return b"{%d}\r\n%b" % (len(clean), clean)
+class Wire:
+    """How strings are written for one kind of client."""
+
+    def __init__(self, *, utf8: bool) -> None:
+        self._utf8 = utf8
+
+    def nstring(self, value: bytes | None) -> bytes:
+        """NIL, a quoted string, or a literal; control characters and stray octets are replaced."""
+        if value is None:
+            return b"NIL"
+        if len(value) <= _MAX_QUOTED and not _UNQUOTABLE.search(value):
+            return b'"' + value + b'"'
+        clean = _CONTROL.sub(b" ", value)
+        if not clean.isascii():
+            clean = decode(clean, None).encode("utf-8", "replace") if self._utf8 else _NOT_ASCII.sub(b"?", clean)
+        if len(clean) <= _MAX_QUOTED:
+            return b'"' + clean.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        return b"{%d}\r\n%b" % (len(clean), clean)
+
+    def text(self, value: bytes | None) -> bytes:
+        """Like `nstring` for text: for who takes no UTF-8 it becomes encoded words (RFC 2047), losing nothing."""
+        if value is None or self._utf8 or value.isascii():
+            return self.nstring(value)
+        return self.nstring(encoded_words(decode(value, None)))
 
 
-def text(value: bytes | None) -> bytes:
-    """Like `nstring` for text: eight-bit text becomes encoded words (RFC 2047), losing nothing."""
-    if value is None or value.isascii():
-        return nstring(value)
-    return nstring(encoded_words(decode(value, None)))
+ASCII, UTF8 = Wire(utf8=False), Wire(utf8=True)
+"""For rev1 clients; for those that enabled UTF8=ACCEPT (RFC 6855) or IMAP4rev2."""
 
 
 def encoded_words(value: str) -> bytes:

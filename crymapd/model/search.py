@@ -85,4 +85,20 @@ class ModSeqSince:
     modseq: int
 
 
-SearchKey = Union[All, Not, Or, And, HasFlag, Numbers, Size, Dated, HeaderHas, BodyHas, ModSeqSince]
+@dataclass(frozen=True, slots=True)
+class Within:
+    """RFC 5032: received (by INTERNALDATE) within the last `seconds`, or with `older` not."""
+
+    seconds: int
+    older: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectId:
+    """RFC 8474: EMAILID or, with `thread`, THREADID equals `value`."""
+
+    value: str
+    thread: bool
+
+
+SearchKey = Union[All, Not, Or, And, HasFlag, Numbers, Size, Dated, HeaderHas, BodyHas, ModSeqSince, Within, ObjectId]

@@ -5,7 +5,8 @@ A client's set may hold `*`; it becomes ranges only when the largest number is k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 STAR = 0
@@ -33,6 +34,14 @@ class SequenceSet:
             if high:
                 found.append((max(low, 1), high))
         return merge(found)
+
+    @property
+    def has_star(self) -> bool:
+        return any(STAR in pair for pair in self.ranges)
+
+    def count(self) -> int:
+        """How many numbers it names; only where it holds no `*`."""
+        return sum(abs(last - first) + 1 for first, last in self.ranges)
 
     def highest_named(self) -> int:
         """The largest number written out (not `*`); 0 when there is none."""
@@ -65,6 +74,38 @@ def ranges_of(numbers: Iterable[int]) -> list[Range]:
     if start >= 0:
         out.append((start, previous))
     return out
+
+
+def intersection(one: Iterable[Range], other: Iterable[Range]) -> list[Range]:
+    """What two lists of ascending disjoint ranges have in common."""
+    found: list[Range] = []
+    others = iter(other)
+    current = next(others, None)
+    for low, high in one:
+        while current is not None and current[0] <= high:
+            if current[1] >= low:
+                found.append((max(low, current[0]), min(high, current[1])))
+            if current[1] > high:
+                break
+            current = next(others, None)
+    return found
+
+
+def difference(one: Iterable[Range], other: Iterable[Range]) -> list[Range]:
+    """The first list of ascending disjoint ranges without the second."""
+    gaps: list[Range] = []
+    after = 0
+    for low, high in other:
+        if low > after:
+            gaps.append((after, low - 1))
+        after = high + 1
+    return intersection(one, [*gaps, (after, 1 << 63)])
+
+
+def contains(ranges: Sequence[Range], number: int) -> bool:
+    """Whether ascending disjoint ranges hold a number."""
+    at = bisect_right(ranges, (number, 1 << 63)) - 1
+    return at >= 0 and ranges[at][0] <= number <= ranges[at][1]
 
 
 def numbers_in(ranges: Iterable[Range]) -> Iterator[int]:

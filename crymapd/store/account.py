@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from crymapd.config.user import FORMAT, MAX_BYTES, User, format_user, parse_user, slot_of
 from crymapd.crypto import slots
 from crymapd.crypto.secret import Secret, random_secret
@@ -106,7 +108,8 @@ def _strengthen(layout: Layout, user: User, index: int, master: Secret, password
         return user
     made = slots.new_password_slot(master, password, user.account_id)
     new = slot_of(made, old.label, old.created, _timestamp())
-    changed = User(user.version, user.id, (*user.slot[:index], new, *user.slot[index + 1 :]), user.keys).signed(master)
+    slots_now = (*user.slot[:index], new, *user.slot[index + 1 :])
+    changed = msgspec.structs.replace(user, slot=slots_now).signed(master)
     save(layout, changed)
     return changed
 

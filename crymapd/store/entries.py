@@ -5,20 +5,25 @@ Rows come out as tuples: a mailbox of 100,000 messages must not become 100,000 o
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from crymapd.errors import MailboxFull, NoSuchMailbox
+from crymapd.errors import MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.model.changes import Changes, FlagsChanged
 from crymapd.model.flags import DELETED, SEEN, StoreMode
 from crymapd.model.numbers import MAX_UID, ModSeq, Uid
-from crymapd.model.sequence import Range, ranges_of
+from crymapd.model.sequence import Range, difference, intersection, ranges_of
+from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
 
 MAX_KEYWORDS = 10_000
 _REMEMBERED_EXPUNGES = 20_000
 _PAGE = 5000
+_NEAR = 1000
+_BLOCK = 10  # bits of a UID within its block, as in schema/meta-002.sql
+_NO_BLOCK = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class NewMessage:
     Attributes:
         file: 32 octets, its name.
         damaged: why it cannot be read, when it could not be opened at filing.
+        references: Message-IDs, its own first: what makes conversations.
+        sealed: octets of the file.
     """
 
     file: bytes
@@ -38,6 +45,8 @@ class NewMessage:
     zone: int
     flags: frozenset[str]
     damaged: str | None = None
+    references: tuple[bytes, ...] = ()
+    sealed: int = 0
 
 
 @dataclass(slots=True)
@@ -58,11 +67,11 @@ class StoreResult:
     before: dict[int, int] = field(default_factory=dict)
 
 
-Stored = tuple[int, int, int, int, int, int, int, int, bytes]
-"""uid, flagset, modseq, saved, message id, size, received, zone, email id."""
+Stored = tuple[int, int, int, int, int, int, int, int, bytes, "bytes | None"]
+"""uid, flagset, modseq, saved, message id, size, received, zone, email id, thread."""
 
-_MESSAGE_COLUMNS = ("file", "email_id", "body_key", "size", "received", "zone", "damaged")
-_STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone, m.email_id"
+_MESSAGE_COLUMNS = ("file", "email_id", "body_key", "size", "received", "zone", "damaged", "sealed")
+_STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone, m.email_id, m.thread"
 
 
 class Entries:
@@ -128,19 +137,78 @@ class Entries:
         ).fetchone()
         return row
 
-    def first_unseen(self, mailbox: int) -> int | None:
-        """The lowest UID without \\Seen."""
-        found: int | None = self._db.value(
-            "SELECT uid FROM entries WHERE mailbox = ? AND flagset IN (SELECT id FROM flagsets WHERE NOT seen)"
-            " ORDER BY uid LIMIT 1",
-            mailbox,
+    def first_unseen(self, mailbox: int, messages: int, unseen: int) -> int | None:
+        """The number of the first message without \\Seen, where it is near the beginning or the end.
+
+        At most a thousand messages are looked at from either side, whatever the size of the mailbox.
+        """
+        if not unseen:
+            return None
+        order = (
+            "SELECT f.seen FROM entries e JOIN flagsets f ON f.id = e.flagset WHERE e.mailbox = ? ORDER BY e.uid"
+            " %s LIMIT %d"
         )
-        return found
+        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox,)), 1):
+            if not seen:
+                return at
+        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox,))):
+            unseen -= not seen
+            if not unseen:
+                return messages - at
+        return None
 
     def count(self, mailbox: int, low: int, high: int) -> int:
         """How many messages have a UID in a range."""
         query = "SELECT count(*) FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
         return int(self._db.value(query, mailbox, low, high))
+
+    def deleted_octets(self, mailbox: Mailbox) -> int:
+        """The octets of messages with \\Deleted; costs nothing where there are none."""
+        if not mailbox.deleted:
+            return 0
+        return int(
+            self._db.value(
+                "SELECT total(m.size) FROM entries e JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
+                " AND e.flagset IN (SELECT id FROM flagsets WHERE deleted)",
+                mailbox.id,
+            )
+        )
+
+    def ranks(self, mailbox: int, uids: Sequence[int]) -> dict[int, int]:
+        """Sequence numbers of ascending, present UIDs, in time proportional to their number and not to the mailbox."""
+        found: dict[int, int] = {}
+        before, blocks = 0, self._db.execute("SELECT block, messages FROM blocks WHERE mailbox = ?", (mailbox,))
+        counts = iter(blocks.fetchall())
+        block, messages = next(counts, (_NO_BLOCK, 0))
+        within: dict[int, int] = {}
+        for uid in uids:
+            while block < uid >> _BLOCK:
+                before += messages
+                block, messages = next(counts, (_NO_BLOCK, 0))
+                within = {}
+            if not within:
+                low = block << _BLOCK
+                rows = self._db.execute(
+                    "SELECT uid FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid",
+                    (mailbox, low, low + (1 << _BLOCK) - 1),
+                )
+                within = {row[0]: at for at, row in enumerate(rows, 1)}
+            if uid in within:
+                found[uid] = before + within[uid]
+        return found
+
+    def vanished(self, mailbox: Mailbox, since: int, within: Sequence[Range]) -> list[Range]:
+        """UIDs of `within` that went away after a modseq (RFC 7162 section 3.2.5.2).
+
+        Where expunges that old are no longer remembered, all of `within` that is not there.
+        """
+        if since >= mailbox.pruned:
+            rows = self._db.execute(
+                "SELECT DISTINCT uid FROM expunges WHERE mailbox = ? AND modseq > ? ORDER BY uid", (mailbox.id, since)
+            )
+            return intersection(ranges_of(row[0] for row in rows), within)
+        below = intersection(within, [(1, mailbox.next_uid - 1)])
+        return difference(below, ranges_of(uid for uid, _flagset, _modseq in self.flags(mailbox.id, below)))
 
     def changes(self, mailbox: int, modseq: int, expunged_since: int) -> Changes:
         """What happened after two modseqs (for flags and arrivals, and for expunges)."""
@@ -167,8 +235,20 @@ class Entries:
 
     # Adding
 
-    def append(self, mailbox: int, messages: Sequence[NewMessage], saved: int | None = None) -> tuple[int, list[int]]:
+    def append(
+        self,
+        mailbox: int,
+        messages: Sequence[NewMessage],
+        saved: int | None = None,
+        replaced: tuple[int, Sequence[Range]] | None = None,
+    ) -> tuple[int, list[int]]:
         """Add messages with consecutive UIDs and one modseq; a file that has a row already is left out.
+
+        Args:
+            mailbox: where to.
+            messages: what.
+            saved: the time to remember as SAVEDATE; now, if None.
+            replaced: (mailbox, UIDs) of messages that go away in the same step (RFC 8508).
 
         Returns:
             UIDVALIDITY and the new UIDs.
@@ -176,6 +256,7 @@ class Entries:
         Raises:
             NoSuchMailbox: it vanished meanwhile.
             MailboxFull: UIDs or keywords are used up.
+            MessageGone: what was to be replaced is not there.
         """
         stamp = int(time.time()) if saved is None else saved
         with self._meta.change():
@@ -194,21 +275,38 @@ class Entries:
                 unseen=sum(SEEN not in m.flags for m in fresh),
                 deleted=sum(DELETED in m.flags for m in fresh),
                 octets=sum(m.size for m in fresh),
+                recent=len(fresh),
             )
+            if replaced is not None:
+                self._replace(*replaced)
             self._note_placed()
         self._placed.clear()
         return uidvalidity, list(range(first, first + len(fresh)))
 
+    def _replace(self, mailbox: int, ranges: Sequence[Range]) -> None:
+        uids = self._present(mailbox, ranges)
+        if not uids:
+            raise MessageGone("the message to be replaced is no longer there")
+        self._expunge(mailbox, uids)
+
     def _insert(self, mailbox: int, uid: int, message: NewMessage, modseq: int, saved: int) -> None:
         self._db.execute(
-            "INSERT INTO messages (file, email_id, body_key, size, received, zone, damaged)"
-            " VALUES (:file, :email_id, :body_key, :size, :received, :zone, :damaged)",
-            {name: getattr(message, name) for name in _MESSAGE_COLUMNS},
+            "INSERT INTO messages (file, email_id, body_key, size, received, zone, damaged, sealed, thread)"
+            " VALUES (:file, :email_id, :body_key, :size, :received, :zone, :damaged, :sealed, :thread)",
+            {name: getattr(message, name) for name in _MESSAGE_COLUMNS} | {"thread": self._thread(message)},
         )
         number = self._db.last_id()
         flagset = self._flagset(message.flags)
         row = (mailbox, uid, number, flagset, modseq, saved)
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def _thread(self, message: NewMessage) -> bytes:
+        """The conversation that one of its references belongs to already, else a new one (RFC 8474 section 5.2)."""
+        keys = [hashlib.sha256(reference).digest()[:16] for reference in message.references]
+        found = (self._db.value("SELECT thread FROM threads WHERE reference = ?", key) for key in keys)
+        thread = next((bytes(known) for known in found if known is not None), message.email_id)
+        self._db.executemany("INSERT OR IGNORE INTO threads VALUES (?, ?)", [(key, thread) for key in keys])
+        return thread
 
     def _flagset(self, flags: frozenset[str]) -> int:
         number = self._meta.flagset(flags)
@@ -233,11 +331,13 @@ class Entries:
             )
         return uidvalidity, first, modseq
 
-    def _count(self, mailbox: int, *, messages: int, unseen: int, deleted: int, octets: int) -> None:
+    def _count(
+        self, mailbox: int, *, messages: int = 0, unseen: int = 0, deleted: int = 0, octets: int = 0, recent: int = 0
+    ) -> None:
         self._db.execute(
             "UPDATE mailboxes SET messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?,"
-            " octets = octets + ? WHERE id = ?",
-            (messages, unseen, deleted, octets, mailbox),
+            " octets = octets + ?, recent = recent + ? WHERE id = ?",
+            (messages, unseen, deleted, octets, recent, mailbox),
         )
 
     def _next_modseq(self, mailbox: int) -> int:
@@ -356,10 +456,8 @@ class Entries:
             before, now = self._meta.flags_of(flagset).split(), self._meta.flags_of(after[flagset]).split()
             self._count(
                 mailbox,
-                messages=0,
                 unseen=len(uids) * ((SEEN not in now) - (SEEN not in before)),
                 deleted=len(uids) * ((DELETED in now) - (DELETED in before)),
-                octets=0,
             )
         return modseq
 
@@ -429,13 +527,13 @@ class Entries:
     def _recount(self, mailbox: int, low: int, high: int, sign: int) -> None:
         """Add (or take off) the messages of a UID range to the mailbox's counters."""
         row = self._db.execute(
-            "SELECT count(*), total(NOT f.seen), total(f.deleted), total(m.size) FROM entries e"
-            " JOIN flagsets f ON f.id = e.flagset JOIN messages m ON m.id = e.message"
-            " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ?",
+            "SELECT count(*), total(NOT f.seen), total(f.deleted), total(m.size), total(e.uid >= b.recent_uid)"
+            " FROM entries e JOIN flagsets f ON f.id = e.flagset JOIN messages m ON m.id = e.message"
+            " JOIN mailboxes b ON b.id = e.mailbox WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ?",
             (mailbox, low, high),
         ).fetchone()
-        messages, unseen, deleted, octets = (sign * int(number) for number in row)
-        self._count(mailbox, messages=messages, unseen=unseen, deleted=deleted, octets=octets)
+        messages, unseen, deleted, octets, recent = (sign * int(number) for number in row)
+        self._count(mailbox, messages=messages, unseen=unseen, deleted=deleted, octets=octets, recent=recent)
 
     # For maintenance
 
@@ -461,13 +559,18 @@ class Entries:
         return found
 
     def forget(self, messages: Iterable[int]) -> list[int]:
-        """Remove rows of messages that are still in no mailbox; the ids removed."""
+        """Remove rows of messages that are still in no mailbox, and conversations without messages; the ids removed."""
         with self._meta.change():
-            return [
+            gone = [
                 number
                 for number in messages
                 if self._db.value("DELETE FROM messages WHERE id = ? AND copies = 0 RETURNING id", number) is not None
             ]
+            if gone:
+                self._db.execute(
+                    "DELETE FROM threads WHERE thread NOT IN (SELECT thread FROM messages WHERE thread IS NOT NULL)"
+                )
+            return gone
 
     def files(self) -> Iterator[bytes]:
         """Every file a row refers to."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import read_head
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
+from crymapd.mime.header import Header
+from crymapd.mime.references import references
 from crymapd.mime.summary import Summarizer, Summary
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
@@ -206,6 +208,7 @@ class Filing:
             head = read_head(handle)
             metadata = head.open(self._keys.opening(head.key_name), self._account_id)
             handle.seek(0)
+            sealed = os.fstat(handle.fileno()).st_size
             summarizer = Summarizer()
             for piece in Opened(handle, Secret(metadata.body_key), UNLIMITED).pieces():
                 summarizer.feed(piece)
@@ -215,7 +218,16 @@ class Filing:
             flags = canonical_flags(metadata.flags)
         except ValueError:
             flags = frozenset()
+        summary = summarizer.finish()
         message = NewMessage(
-            file, metadata.email_id, metadata.body_key, summarizer.size, metadata.received, metadata.zone, flags
+            file,
+            metadata.email_id,
+            metadata.body_key,
+            summarizer.size,
+            metadata.received,
+            metadata.zone,
+            flags,
+            references=references(Header(summary.header)),
+            sealed=sealed,
         )
-        return Examined(message, metadata.mailbox, summarizer.finish())
+        return Examined(message, metadata.mailbox, summary)

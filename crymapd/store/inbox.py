@@ -18,6 +18,7 @@ from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store.keys import delivery_recipient
 from crymapd.store.layout import Layout
 from crymapd.store.messages import Sealing
+from crymapd.store.quota import Quota
 from crymapd.unix import files
 
 
@@ -54,17 +55,19 @@ class Delivery:
 
 
 @contextmanager
-def deliver(home: Path, mailbox: str, flags: frozenset[str], limit: int) -> Iterator[Delivery]:
+def deliver(home: Path, mailbox: str, flags: frozenset[str], limit: int, max_storage: int = 0) -> Iterator[Delivery]:
     """Begin a delivery; leaving without `commit` leaves nothing behind.
 
     Raises:
         NoDeliveryKey: there is no key to seal for.
+        OverQuota: the account has no room left.
     """
     try:
         mailbox = canonical_mailbox(mailbox)
     except BadMailboxName:
         mailbox = INBOX  # as for any mailbox that does not exist
     layout = Layout(home)
+    Quota(layout, max_storage).check(0)
     now = time.time()
     recipient = delivery_recipient(layout, account_id(layout), now)
     metadata = new_metadata(int(now), 0, mailbox, tuple(sorted(flags)))

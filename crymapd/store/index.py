@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, StoreBusy
-from crymapd.mime.summary import Summary
+from crymapd.mime.summary import Rendered, Summary
 from crymapd.store import events
 from crymapd.store.database import Database
 from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
+_COLUMNS = "header, envelope, body, structure, envelope8, body8, structure8, preview"
 
 
 class Index:
@@ -66,11 +68,11 @@ class Index:
 
     def put(self, summaries: Iterable[tuple[int, Summary]]) -> None:
         """Keep summaries of messages."""
-        rows = [(number, s.header, s.envelope, s.body, s.structure) for number, s in summaries]
+        rows = [_row(number, summary) for number, summary in summaries]
 
         def insert() -> None:
             with self._db.write():
-                self._db.executemany("INSERT OR REPLACE INTO parsed VALUES (?, ?, ?, ?, ?)", rows)
+                self._db.executemany("INSERT OR REPLACE INTO parsed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
         self._attempt(insert)
 
@@ -81,11 +83,9 @@ class Index:
         def select() -> None:
             with self._db.read():
                 for number in numbers:
-                    row = self._db.execute(
-                        "SELECT header, envelope, body, structure FROM parsed WHERE message = ?", (number,)
-                    ).fetchone()
+                    row = self._db.execute(f"SELECT {_COLUMNS} FROM parsed WHERE message = ?", (number,)).fetchone()
                     if row is not None:
-                        found[number] = Summary(*row)
+                        found[number] = _summary(row)
 
         self._attempt(select)
         return found
@@ -115,3 +115,14 @@ class Index:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _row(number: int, summary: Summary) -> tuple[object, ...]:
+    plain, utf8 = summary.ascii, summary.utf8
+    differing = (utf8.envelope, utf8.body, utf8.structure) if utf8 != plain else (None, None, None)
+    return (number, summary.header, plain.envelope, plain.body, plain.structure, *differing, summary.preview)
+
+
+def _summary(row: tuple[Any, ...]) -> Summary:
+    plain = Rendered(*row[1:4])
+    return Summary(row[0], plain, plain if row[4] is None else Rendered(*row[4:7]), row[7])

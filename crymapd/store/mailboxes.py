@@ -18,7 +18,7 @@ from crymapd.store.meta import Meta
 
 _COLUMNS = (
     "id, name, object_id, selectable, special_use, uidvalidity, next_uid, recent_uid, modseq, pruned,"
-    " messages, unseen, deleted, octets"
+    " messages, unseen, deleted, octets, recent"
 )
 
 
@@ -40,6 +40,7 @@ class Mailbox:
     unseen: int
     deleted: int
     octets: int
+    recent: int
 
 
 class Mailboxes:
@@ -73,6 +74,9 @@ class Mailboxes:
         if found is None or not found.selectable:
             raise NoSuchMailbox(f"no mailbox {name}")
         return found
+
+    def has_children(self, name: str) -> bool:
+        return bool(self._children(name))
 
     def by_id(self, number: int) -> Mailbox | None:
         """The mailbox as it is now, under whatever name; None when it was deleted."""
@@ -148,11 +152,12 @@ class Mailboxes:
     def _empty_inbox_into(self, inbox: Mailbox, new: str) -> None:
         """The messages, with their UIDs, become a new mailbox; INBOX keeps its identity and is empty."""
         target = self._insert(new, None)
-        moved = (inbox.next_uid, inbox.recent_uid, inbox.messages, inbox.unseen, inbox.deleted, inbox.octets)
         self._db.execute(
-            "UPDATE mailboxes SET modseq = 2, next_uid = ?, recent_uid = ?, messages = ?, unseen = ?, deleted = ?,"
-            " octets = ? WHERE id = ?",
-            (*moved, target),
+            "UPDATE mailboxes SET modseq = 2,"
+            " (next_uid, recent_uid, messages, unseen, deleted, octets, recent) ="
+            " (SELECT next_uid, recent_uid, messages, unseen, deleted, octets, recent FROM mailboxes WHERE id = ?)"
+            " WHERE id = ?",
+            (inbox.id, target),
         )
         self._db.execute(
             "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
@@ -162,24 +167,26 @@ class Mailboxes:
         self._db.execute(
             "UPDATE entries SET mailbox = ?, modseq = 2, saved = unixepoch() WHERE mailbox = ?", (target, inbox.id)
         )
+        self._db.execute("UPDATE blocks SET mailbox = ? WHERE mailbox = ?", (target, inbox.id))
         self._db.execute(
-            "UPDATE mailboxes SET modseq = ?, messages = 0, unseen = 0, deleted = 0, octets = 0 WHERE id = ?",
+            "UPDATE mailboxes SET modseq = ?, messages = 0, unseen = 0, deleted = 0, octets = 0, recent = 0"
+            " WHERE id = ?",
             (inbox.modseq + 1, inbox.id),
         )
 
-    def claim_recent(self, mailbox: Mailbox) -> int:
-        """The first UID that is \\Recent for the caller, who is now the session that was told.
+    def claim_recent(self, mailbox: Mailbox) -> tuple[int, int]:
+        """The first UID that is \\Recent for the caller, who is now the session that was told, and how many are.
 
         RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
         """
         if mailbox.recent_uid == mailbox.next_uid:
-            return mailbox.recent_uid
+            return mailbox.recent_uid, 0
         with self._meta.change():
             fresh = self.by_id(mailbox.id)
             if fresh is None:
-                return mailbox.next_uid
-            self._db.execute("UPDATE mailboxes SET recent_uid = next_uid WHERE id = ?", (mailbox.id,))
-            return fresh.recent_uid
+                return mailbox.next_uid, 0
+            self._db.execute("UPDATE mailboxes SET recent_uid = next_uid, recent = 0 WHERE id = ?", (mailbox.id,))
+            return fresh.recent_uid, fresh.recent
 
     # Subscriptions: plain names, whether or not there is a mailbox (RFC 9051 section 6.3.7)
 

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from crymapd.crypto.secret import Secret, derive
@@ -19,7 +20,24 @@ from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 _KEY_LABEL = "meta.db"
-_EPOCH = struct.Struct(">QI")  # the count of changes, CRC-32 of its eight octets
+_EPOCH = struct.Struct(">QQQI")  # count of changes, octets and number of sealed files, CRC-32 of these 24 octets
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What the file `epoch` says of the database: how often it changed, what its message files take on disk."""
+
+    changes: int
+    octets: int
+    files: int
+
+
+def parse_epoch(content: bytes) -> Epoch | None:
+    """None where it is empty or damaged."""
+    if len(content) != _EPOCH.size:
+        return None
+    *numbers, check = _EPOCH.unpack(content)
+    return Epoch(*numbers) if check == zlib.crc32(content[:-4]) else None
 
 
 class Meta:
@@ -115,15 +133,12 @@ class Meta:
 
     def _epoch(self) -> int:
         """The count of changes that clients may have seen; 0 where the file is empty or damaged."""
-        content = os.pread(self._epoch_fd, _EPOCH.size, 0)
-        if len(content) != _EPOCH.size:
-            return 0
-        count, check = _EPOCH.unpack(content)
-        return int(count) if check == zlib.crc32(content[:8]) else 0
+        found = parse_epoch(os.pread(self._epoch_fd, _EPOCH.size, 0))
+        return 0 if found is None else found.changes
 
-    def _note_epoch(self, count: int) -> None:
-        octets = count.to_bytes(8, "big")
-        os.pwrite(self._epoch_fd, _EPOCH.pack(count, zlib.crc32(octets)), 0)
+    def _note_epoch(self, changes: int) -> None:
+        numbers = struct.pack(">QQQ", changes, self.setting("sealed"), self.setting("files"))
+        os.pwrite(self._epoch_fd, numbers + struct.pack(">I", zlib.crc32(numbers)), 0)
 
     def renumber(self) -> None:
         """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages."""

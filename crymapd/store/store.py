@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO
 
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import new_metadata, read_head
 from crymapd.errors import Damaged, KeyMissing, MessageGone, MessageUnavailable
+from crymapd.mime.header import Header
 from crymapd.mime.parts import Parser, Part
+from crymapd.mime.references import references
 from crymapd.mime.summary import Summarizer, Summary, summarize
 from crymapd.model.flags import SYSTEM_FLAGS
+from crymapd.model.sequence import Range
 from crymapd.store import events, notes
 from crymapd.store.account import Unlocked
 from crymapd.store.entries import Entries, NewMessage
@@ -23,6 +27,7 @@ from crymapd.store.keys import KeyStore
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, Sealing, open_file, place
 from crymapd.store.meta import Meta
+from crymapd.store.quota import Quota
 from crymapd.store.view import View
 from crymapd.unix import files
 
@@ -50,6 +55,7 @@ class Incoming:
         """Durable under its name in `tmp/`; not yet visible."""
         metadata = self._sealing.metadata
         file = self._sealing.publish(store.layout.tmp)
+        summary = self._summarizer.finish()
         message = NewMessage(
             file,
             metadata.email_id,
@@ -58,15 +64,22 @@ class Incoming:
             metadata.received,
             metadata.zone,
             self._flags,
+            references=references(Header(summary.header)),
+            sealed=os.stat(store.layout.tmp / file.hex()).st_size,
         )
-        return message, self._summarizer.finish()
+        return message, summary
 
 
 class Store:
     """One user's mail, unlocked."""
 
-    def __init__(self, account: Unlocked, max_message_size: int) -> None:
+    def __init__(self, account: Unlocked, max_message_size: int, max_storage: int = 0) -> None:
         """Open the databases, rotate keys, finish what a crash left.
+
+        Args:
+            account: whose.
+            max_message_size: octets of the largest message taken.
+            max_storage: octets that all sealed files together may have; 0 for no limit.
 
         Raises:
             NewerStore, StoreBusy, OSError.
@@ -74,6 +87,8 @@ class Store:
         self.layout = account.layout
         self.layout.make()
         self.max_message_size = max_message_size
+        self.hidden_capabilities = account.user.preferences.hidden_capabilities
+        self.quota = Quota(self.layout, max_storage)
         self._account_id = account.user.account_id
         self.keys = KeyStore(self.layout, account.master, self._account_id)
         self.keys.rotate(account.user.keys, time.time())
@@ -97,12 +112,21 @@ class Store:
         """Every flag a client may meet in this account."""
         return [*SYSTEM_FLAGS, *self.meta.keywords()]
 
-    def select(self, name: str, *, read_only: bool) -> View:
-        """A view of a mailbox, after filing what has arrived. Raises NoSuchMailbox."""
+    def select(self, name: str, *, read_only: bool, recent: bool = True) -> View:
+        """A view of a mailbox, after filing what has arrived; without `recent` its \\Recent are for others.
+
+        Raises:
+            NoSuchMailbox.
+        """
         self.file_arrivals()
         mailbox = self.mailboxes.get(name)
-        recent = mailbox.recent_uid if read_only else self.mailboxes.claim_recent(mailbox)
-        return View(self.entries, mailbox, recent, read_only=read_only)
+        if not recent:
+            first, count = mailbox.next_uid, 0
+        elif read_only:
+            first, count = mailbox.recent_uid, mailbox.recent
+        else:
+            first, count = self.mailboxes.claim_recent(mailbox)
+        return View(self.entries, mailbox, first, count, read_only=read_only)
 
     # Bringing mail in
 
@@ -115,13 +139,21 @@ class Store:
         sealing = Sealing(self.layout, self.keys.own_recipient(), metadata, self.max_message_size)
         return sealing, Incoming(sealing, flags)
 
-    def append(self, mailbox: str, messages: list[tuple[NewMessage, Summary]]) -> tuple[int, list[int]]:
-        """Add finished messages in one transaction: UIDVALIDITY and UIDs.
+    def append(
+        self,
+        mailbox: str,
+        messages: list[tuple[NewMessage, Summary]],
+        replaced: tuple[int, Sequence[Range]] | None = None,
+    ) -> tuple[int, list[int]]:
+        """Add finished messages (and remove those `replaced`) in one transaction: UIDVALIDITY and UIDs.
 
         Raises:
-            NoSuchMailbox, MailboxFull.
+            NoSuchMailbox, MailboxFull, MessageGone, OverQuota.
         """
-        done = self.entries.append(self.mailboxes.get(mailbox).id, [message for message, _summary in messages])
+        if replaced is None:  # RFC 8508 section 3.4: what is replaced makes room
+            self.quota.check(sum(message.sealed for message, _summary in messages))
+        target = self.mailboxes.get(mailbox).id
+        done = self.entries.append(target, [message for message, _summary in messages], replaced=replaced)
         summaries = []
         for message, summary in messages:
             number = self.entries.message_id(message.file)

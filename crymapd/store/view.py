@@ -28,10 +28,11 @@ class Told:
 class View:
     """Sequence numbers of one selected mailbox."""
 
-    def __init__(self, entries: Entries, mailbox: Mailbox, recent_uid: int, *, read_only: bool) -> None:
+    def __init__(self, entries: Entries, mailbox: Mailbox, recent_uid: int, recent: int, *, read_only: bool) -> None:
         self.mailbox = mailbox
         self.read_only = read_only
         self._recent: list[Range] = [(recent_uid, mailbox.next_uid - 1)] if recent_uid < mailbox.next_uid else []
+        self._recent_count = recent  # until UIDs are loaded
         self.told = Told(mailbox.modseq, mailbox.modseq, mailbox.next_uid)
         self.exists = mailbox.messages
         self._entries = entries
@@ -56,10 +57,16 @@ class View:
         at = bisect_left(self.uids, uid)
         return SeqNum(at + 1) if at < len(self.uids) and self.uids[at] == uid else None
 
-    def claim(self, first: int, next_uid: int) -> None:
-        """UIDs from `first` on were shown to nobody before us (RFC 3501 section 2.3.2)."""
+    def claim(self, first: int, next_uid: int, count: int) -> None:
+        """UIDs from `first` on, `count` messages, were shown to nobody before us (RFC 3501 section 2.3.2)."""
         if first < next_uid:
             self._recent = merge([*self._recent, (first, next_uid - 1)])
+            self._recent_count += count
+
+    def forget_recent(self) -> None:
+        """This session no longer tells of \\Recent (IMAP4rev2 has none)."""
+        self._recent = []
+        self._recent_count = 0
 
     def is_recent(self, uid: int) -> bool:
         return any(low <= uid <= high for low, high in self._recent)
@@ -68,7 +75,7 @@ class View:
     def recent(self) -> int:
         """How many messages are \\Recent here; without loading all UIDs to say so."""
         if self._uids is None:
-            return sum(self._entries.count(self.mailbox.id, low, high) for low, high in self._recent)
+            return self._recent_count
         return sum(bisect_right(self._uids, high) - bisect_left(self._uids, low) for low, high in self._recent)
 
     def uid_ranges(self, seq_ranges: Iterable[Range]) -> list[Range]:
@@ -96,14 +103,14 @@ class View:
             self._uids.extend(uids)
         self.exists += len(uids)
 
-    def remove(self, uids: Sequence[Uid]) -> list[SeqNum]:
-        """Expunges are announced: their sequence numbers, highest first, so that each is right when sent."""
-        numbers = []
+    def remove(self, uids: Sequence[Uid]) -> list[tuple[SeqNum, Uid]]:
+        """Expunges are announced: (sequence number, UID), highest first, so that each number is right when sent."""
+        gone = []
         own = self.uids
         for uid in reversed(uids):
             at = bisect_left(own, uid)
             if at < len(own) and own[at] == uid:
                 del own[at]
-                numbers.append(SeqNum(at + 1))
+                gone.append((SeqNum(at + 1), uid))
         self.exists = len(own)
-        return numbers
+        return gone

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from crymapd.config.system import Limits
 from crymapd.daemon.login import Login
 from crymapd.daemon.throttle import Throttle
 from crymapd.unix.lockpool import LockPool
@@ -50,7 +51,7 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
         try:
             login = Login(
                 server.root / "users",
-                1 << 26,
+                Limits(),
                 LockPool(server.root / "state", 1),
                 Throttle(server.root / "state"),
                 "test",

@@ -10,7 +10,7 @@ from crymapd.imap import capability
 from tests.imap.test_transcripts import FILES
 from tests.testlib import transcript
 
-ANNOUNCED = sorted({*capability.BEFORE_LOGIN, *capability.AFTER_LOGIN})
+ANNOUNCED = sorted({name.partition("={")[0] for name in (*capability.BEFORE_LOGIN, *capability.AFTER_LOGIN)})
 REASONS = [transcript.read(path).reason for path in FILES]
 
 
@@ -20,15 +20,21 @@ def test_a_transcript_names_it(name: str) -> None:
     assert any(word.search(reason) for reason in REASONS), f"no transcript names {name} on its first line"
 
 
-@pytest.mark.parametrize("authenticated", [False, True])
-def test_rev1_comes_first_and_nothing_twice(authenticated: bool) -> None:
-    names = capability.text(authenticated=authenticated).split()
+@pytest.mark.parametrize("text", [capability.before_login(), capability.after_login(1000, ())])
+def test_rev1_comes_first_and_nothing_twice(text: str) -> None:
+    names = text.split()
     assert names[0] == "IMAP4rev1"
     assert len(names) == len({name.upper() for name in names})
 
 
+def test_an_account_hides_what_its_clients_take_wrongly() -> None:
+    text = capability.after_login(1000, ("compress", "THREAD=REFERENCES", "IMAP4rev1"))
+    assert "COMPRESS" not in text and "THREAD=REFERENCES" not in text and "THREAD=ORDEREDSUBJECT" in text
+    assert text.startswith("IMAP4rev1 ") and " APPENDLIMIT=1000 " in text
+
+
 def test_what_can_be_enabled_is_announced() -> None:
-    assert {name.decode() for name in capability.ENABLEABLE} <= set(capability.AFTER_LOGIN)
+    assert set(capability.ENABLEABLE.values()) <= set(capability.AFTER_LOGIN)
 
 
 def test_mechanisms_are_announced_before_login_only() -> None:

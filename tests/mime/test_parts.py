@@ -130,10 +130,14 @@ def test_offsets_make_sense(message: bytes) -> None:
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(FRAGMENTS, st.binary(max_size=2000)))
 def test_garbage_has_a_structure(message: bytes) -> None:
-    """No octets whatever make anything raise; what is made is ASCII and its parentheses agree."""
+    """No octets whatever make anything raise; what is made is ASCII (or UTF-8) and its parentheses agree."""
     summary = summarize(message)
-    for wire in (summary.envelope, summary.body, summary.structure):
-        assert wire.isascii() and wire.startswith(b"(") and wire.endswith(b")")
+    for shown in (summary.ascii, summary.utf8):
+        for wire in (shown.envelope, shown.body, shown.structure):
+            assert wire.startswith(b"(") and wire.endswith(b")")
+            assert wire.isascii() or shown is summary.utf8
+            wire.decode("utf-8")
+    assert len(summary.preview) <= 256
     root = parse(message)
     header_text(root.header)
     list(body_texts(root, lambda start, end: iter((message[start:end],)), headers=True))

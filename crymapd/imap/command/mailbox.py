@@ -1,10 +1,11 @@
-"""Commands about mailboxes (RFC 9051 section 6.3, RFC 6154)."""
+"""Commands about mailboxes (RFC 9051 section 6.3, RFC 5258, RFC 5819, RFC 6154, RFC 7162)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.model.sequence import SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,16 @@ class Select:
     name: str
     read_only: bool
     condstore: bool
+    resync: Resync | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """What the client remembers of the mailbox (RFC 7162 section 3.2.5); `known` are its UIDs, None for all."""
+
+    uidvalidity: int
+    modseq: int
+    known: SequenceSet | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +56,23 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """LIST, or with `subscribed` LSUB."""
+    """LIST, LSUB or XLIST.
 
+    Attributes:
+        answer: the word of the untagged answers.
+        selection: SUBSCRIBED, SPECIAL-USE, RECURSIVEMATCH.
+        returns: SUBSCRIBED, CHILDREN, SPECIAL-USE.
+        status: the items of RETURN (STATUS (...)) (RFC 5819).
+        extended: whether the syntax of RFC 5258 was used.
+    """
+
+    answer: bytes
     reference: str
-    pattern: str
-    subscribed: bool
+    patterns: tuple[str, ...]
+    selection: frozenset[bytes] = frozenset()
+    returns: frozenset[bytes] = frozenset()
+    status: tuple[bytes, ...] = ()
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +88,22 @@ class Close:
     expunge: bool
 
 
-STATUS_ITEMS = (b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"HIGHESTMODSEQ")
+STATUS_ITEMS = (
+    b"MESSAGES",
+    b"RECENT",
+    b"UIDNEXT",
+    b"UIDVALIDITY",
+    b"UNSEEN",
+    b"HIGHESTMODSEQ",
+    b"SIZE",
+    b"DELETED",
+    b"DELETED-STORAGE",
+    b"MAILBOXID",
+    b"APPENDLIMIT",
+)
+_SELECTION = frozenset((b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"))
+_RETURNS = frozenset((b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE"))
+MAX_PATTERNS = 100
 
 
 def select(reader: Reader) -> Select:
@@ -79,11 +117,57 @@ def examine(reader: Reader) -> Select:
 def _select(reader: Reader, *, read_only: bool) -> Select:
     reader.space()
     name = reader.mailbox()
-    condstore = False
+    condstore, resync = False, None
     if reader.try_text(b" ("):
-        reader.text(b"CONDSTORE)")
-        condstore = True
-    return Select(name, read_only, condstore)
+        while True:
+            option = reader.keyword()
+            if option == b"CONDSTORE":
+                condstore = True
+            elif option == b"QRESYNC" and resync is None:
+                reader.space()
+                resync = _resync(reader)
+            else:
+                raise BadSyntax("SELECT expects CONDSTORE or QRESYNC (...), each once")
+            if reader.try_text(b")"):
+                break
+            reader.space()
+    return Select(name, read_only, condstore, resync)
+
+
+def _resync(reader: Reader) -> Resync:
+    """`(uidvalidity modseq [known-uids] [(numbers uids)])`."""
+    reader.text(b"(")
+    uidvalidity = reader.number()
+    reader.space()
+    modseq = reader.modseq()
+    if not uidvalidity or not modseq:
+        raise BadSyntax("QRESYNC expects a UIDVALIDITY and a modseq of at least 1")
+    known: SequenceSet | None = None
+    if reader.try_text(b" "):
+        if reader.peek() != b"(":
+            known = _known(reader)
+        if known is None or reader.try_text(b" "):
+            _match_data(reader)
+    reader.text(b")")
+    return Resync(uidvalidity, modseq, known)
+
+
+def _known(reader: Reader) -> SequenceSet:
+    found = reader.sequence_set()
+    if found.saved or found.has_star:
+        raise BadSyntax("QRESYNC expects UIDs without * and $")
+    return found
+
+
+def _match_data(reader: Reader) -> None:
+    """Pairs of numbers and UIDs: a hint for servers that have forgotten expunges; ours is exact without it."""
+    reader.text(b"(")
+    numbers = _known(reader)
+    reader.space()
+    uids = _known(reader)
+    reader.text(b")")
+    if numbers.count() != uids.count():
+        raise BadSyntax("QRESYNC expects as many numbers as UIDs")
 
 
 def create(reader: Reader) -> Create:
@@ -121,30 +205,93 @@ def unsubscribe(reader: Reader) -> Unsubscribe:
 
 
 def list_(reader: Reader) -> List:
-    return _list(reader, subscribed=False)
+    """Basic and extended LIST (RFC 5258 section 6)."""
+    reader.space()
+    selection: list[bytes] = []
+    extended = reader.peek() == b"("
+    if extended:
+        selection = _options(reader, _SELECTION)
+        if set(selection) <= {b"RECURSIVEMATCH", b"REMOTE"} and b"RECURSIVEMATCH" in selection:
+            raise BadSyntax("RECURSIVEMATCH expects another selection option")
+        reader.space()
+    reference = reader.mailbox()
+    reader.space()
+    several = reader.peek() == b"("
+    patterns = _patterns(reader) if several else (reader.list_pattern(),)
+    returns: frozenset[bytes] = frozenset()
+    status_items: tuple[bytes, ...] = ()
+    returning = reader.try_text(b" RETURN ")
+    if returning:
+        returns, status_items = _return_options(reader)
+    chosen = frozenset(selection)
+    return List(
+        b"LIST",
+        reference,
+        patterns,
+        chosen,
+        returns | (chosen & _RETURNS),
+        status_items,
+        extended=extended or several or returning,
+    )
+
+
+def _options(reader: Reader, known: frozenset[bytes]) -> list[bytes]:
+    found = reader.words()
+    for word in found:
+        if word not in known:
+            raise BadSyntax(f"LIST expects some of {b' '.join(sorted(known)).decode()}")
+    return found
+
+
+def _patterns(reader: Reader) -> tuple[str, ...]:
+    reader.text(b"(")
+    found = [reader.list_pattern()]
+    while not reader.try_text(b")"):
+        reader.space()
+        found.append(reader.list_pattern())
+        if len(found) > MAX_PATTERNS:
+            raise BadSyntax(f"LIST expects at most {MAX_PATTERNS} patterns")
+    return tuple(found)
+
+
+def _return_options(reader: Reader) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+    reader.text(b"(")
+    returns: set[bytes] = set()
+    items: tuple[bytes, ...] = ()
+    while not reader.try_text(b")"):
+        word = reader.keyword()
+        if word == b"STATUS":
+            reader.space()
+            items = _status_items(reader)
+        elif word in _RETURNS:
+            returns.add(word)
+        else:
+            raise BadSyntax("LIST RETURN expects SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS (...)")
+        if reader.peek() != b")":
+            reader.space()
+    return frozenset(returns), items
 
 
 def lsub(reader: Reader) -> List:
-    return _list(reader, subscribed=True)
-
-
-def _list(reader: Reader, *, subscribed: bool) -> List:
     reference = _named(reader)
     reader.space()
-    return List(reference, reader.list_pattern(), subscribed)
+    return List(b"LSUB", reference, (reader.list_pattern(),))
+
+
+def xlist(reader: Reader) -> List:
+    reference = _named(reader)
+    reader.space()
+    return List(b"XLIST", reference, (reader.list_pattern(),))
 
 
 def status(reader: Reader) -> Status:
     name = _named(reader)
-    reader.text(b" (")
-    items: list[bytes] = []
-    while not reader.try_text(b")"):
-        item = reader.keyword()
-        if item not in STATUS_ITEMS:
-            raise BadSyntax(f"STATUS expects some of {b' '.join(STATUS_ITEMS).decode()}")
-        items.append(item)
-        if reader.peek() != b")":
-            reader.space()
-    if not items:
-        raise BadSyntax("STATUS expects at least one item")
-    return Status(name, tuple(items))
+    reader.space()
+    return Status(name, _status_items(reader))
+
+
+def _status_items(reader: Reader) -> tuple[bytes, ...]:
+    items = tuple(dict.fromkeys(reader.words()))
+    if not items or not set(items) <= set(STATUS_ITEMS):
+        raise BadSyntax(f"STATUS expects some of {b' '.join(STATUS_ITEMS).decode()}")
+    return items

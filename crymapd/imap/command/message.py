@@ -33,17 +33,28 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Expunge:
-    """EXPUNGE, or UID EXPUNGE with `numbers` (RFC 4315)."""
+    """EXPUNGE, with `numbers` UID EXPUNGE (RFC 4315), and XVANQUISH, which asks for no \\Deleted."""
 
     numbers: SequenceSet | None = None
+    only_deleted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AppendTarget:
+    """Where APPEND puts its messages, and what REPLACE (RFC 8508) removes for it."""
+
+    mailbox: str
+    replaced: SequenceSet | None = None
+    uid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AppendHead:
-    """What comes before a message in APPEND."""
+    """What comes before a message in APPEND; `utf8`: it is in `UTF8 (...)` (RFC 6855 section 4)."""
 
     flags: frozenset[str]
     received: datetime | None
+    utf8: bool
 
 
 def store(reader: Reader) -> Store:
@@ -93,21 +104,33 @@ def uid_expunge(reader: Reader) -> Expunge:
     return Expunge(reader.sequence_set())
 
 
+def vanquish(reader: Reader) -> Expunge:
+    reader.space()
+    return Expunge(reader.sequence_set(), only_deleted=False)
+
+
 def append_without_message(_reader: Reader) -> NoReturn:
-    """An APPEND that came to its end without any message."""
-    raise BadSyntax("APPEND expects a literal with the message")
+    """An APPEND or REPLACE that came to its end without any message."""
+    raise BadSyntax("APPEND and REPLACE expect a literal with the message")
 
 
-def append_target(reader: Reader) -> str:
-    """The tag, APPEND, and the mailbox."""
+def append_target(reader: Reader) -> AppendTarget:
+    """The tag, APPEND or REPLACE with the message to replace, and the mailbox."""
     reader.tag()
     reader.space()
-    reader.text(b"APPEND ")
-    return reader.mailbox()
+    uid = reader.try_text(b"UID ")
+    if not uid and reader.try_text(b"APPEND "):
+        return AppendTarget(reader.mailbox())
+    reader.text(b"REPLACE ")
+    replaced = reader.sequence_set()
+    if replaced.saved or len(replaced.ranges) != 1 or len(set(replaced.ranges[0])) != 1:
+        raise BadSyntax("REPLACE expects the number of one message")
+    reader.space()
+    return AppendTarget(reader.mailbox(), replaced, uid)
 
 
 def append_head(reader: Reader) -> AppendHead:
-    """` [flags ][date-time ]`, up to the literal."""
+    """` [flags ][date-time ][UTF8 (]`, up to the literal."""
     reader.space()
     flags: frozenset[str] = frozenset()
     received = None
@@ -117,6 +140,7 @@ def append_head(reader: Reader) -> AppendHead:
     if reader.peek() == b'"':
         received = reader.date_time()
         reader.space()
+    utf8 = reader.try_text(b"UTF8 (")
     if not reader.at_end():
         raise BadSyntax("APPEND expects [flags] [date-time] and a literal")
-    return AppendHead(flags, received)
+    return AppendHead(flags, received, utf8)

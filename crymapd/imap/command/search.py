@@ -1,4 +1,4 @@
-"""SEARCH (RFC 9051 section 6.4.4, RFC 7162 section 3.1.5)."""
+"""SEARCH (RFC 9051 section 6.4.4), SORT and THREAD (RFC 5256), and how their results are wanted (RFC 4731, 9394)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,67 @@ from crymapd.mime.encoded_words import charset as known_charset
 from crymapd.model import search as keys
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
 from crymapd.model.search import SearchKey
+from crymapd.model.sequence import Range
 
 MAX_DEPTH = 100
 MAX_KEYS = 5000
 
 
 @dataclass(frozen=True, slots=True)
+class Returns:
+    """RETURN (...): what of the result is told (RFC 4731, 5182, 9394).
+
+    Attributes:
+        options: MIN, MAX, ALL, COUNT, SAVE.
+        partial: only these of the results, counted from 1 or with negative numbers from the last.
+    """
+
+    options: frozenset[bytes]
+    partial: Range | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
+    """`returns` is None for the plain form."""
+
+    key: SearchKey
+    returns: Returns | None = None
+    uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """`criteria`: (key, whether reversed), most important first."""
+
+    criteria: tuple[tuple[bytes, bool], ...]
+    key: SearchKey
+    returns: Returns | None = None
+    uid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """`algorithm`: REFERENCES or ORDEREDSUBJECT."""
+
+    algorithm: bytes
     key: SearchKey
     uid: bool = False
+
+
+SORT_KEYS = (
+    b"ARRIVAL",
+    b"CC",
+    b"DATE",
+    b"FROM",
+    b"SIZE",
+    b"SUBJECT",
+    b"TO",
+    b"DISPLAYFROM",
+    b"DISPLAYTO",
+)
+ALGORITHMS = (b"REFERENCES", b"ORDEREDSUBJECT")
+_RETURNS = frozenset((b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"))
+MAX_CRITERIA = 20
 
 
 class BadCharset(Exception):
@@ -43,18 +95,85 @@ class _Context:
 
 
 def search(reader: Reader) -> Search:
+    """`SEARCH [RETURN (...)] [CHARSET x] key...`."""
+    returns = _returns(reader) if reader.try_text(b" RETURN ") else None
     charset = "utf-8"
     reader.space()
     if reader.try_text(b"CHARSET "):
+        if reader.utf8_only:
+            raise BadSyntax("after ENABLE UTF8=ACCEPT SEARCH expects no CHARSET (RFC 6855 section 3)")
         charset = _charset(reader.astring())
         reader.space()
+    return Search(_keys(reader, charset), returns)
+
+
+def sort(reader: Reader) -> Sort:
+    """`SORT [RETURN (...)] (criteria) charset key...`."""
+    returns = _returns(reader) if reader.try_text(b" RETURN ") else None
+    reader.text(b" (")
+    criteria: list[tuple[bytes, bool]] = []
+    while not reader.try_text(b")"):
+        word = reader.keyword()
+        backwards = word == b"REVERSE"
+        if backwards:
+            reader.space()
+            word = reader.keyword()
+        if word not in SORT_KEYS or len(criteria) >= MAX_CRITERIA:
+            raise BadSyntax(f"SORT expects [REVERSE] and some of {b' '.join(SORT_KEYS).decode()}")
+        criteria.append((word, backwards))
+        if reader.peek() != b")":
+            reader.space()
+    if not criteria:
+        raise BadSyntax("SORT expects at least one criterion")
+    reader.space()
+    charset = _charset(reader.astring())
+    reader.space()
+    return Sort(tuple(criteria), _keys(reader, charset), returns)
+
+
+def thread(reader: Reader) -> Thread:
+    """`THREAD algorithm charset key...`."""
+    reader.space()
+    algorithm = reader.keyword()
+    if algorithm not in ALGORITHMS:
+        raise BadSyntax(f"THREAD expects one of {b' '.join(ALGORITHMS).decode()}")
+    reader.space()
+    charset = _charset(reader.astring())
+    reader.space()
+    return Thread(algorithm, _keys(reader, charset))
+
+
+def _returns(reader: Reader) -> Returns:
+    """`(MIN MAX PARTIAL 1:100)`; nothing means ALL (RFC 4731 section 3.1)."""
+    reader.text(b"(")
+    options: set[bytes] = set()
+    partial: Range | None = None
+    while not reader.try_text(b")"):
+        word = reader.keyword()
+        if word == b"PARTIAL" and partial is None:
+            reader.space()
+            partial = reader.partial_range()
+        elif word in _RETURNS:
+            options.add(word)
+        else:
+            raise BadSyntax("RETURN expects MIN, MAX, ALL, COUNT, SAVE or PARTIAL with a range")
+        if reader.peek() != b")":
+            reader.space()
+    if partial is not None and b"ALL" in options:
+        raise BadSyntax("RETURN expects PARTIAL or ALL, not both")
+    if not options and partial is None:
+        options.add(b"ALL")
+    return Returns(frozenset(options), partial)
+
+
+def _keys(reader: Reader, charset: str) -> SearchKey:
     context = _Context(reader, charset)
     found = [_key(context, 0)]
     while reader.try_text(b" "):
         if reader.at_end():
             break
         found.append(_key(context, 0))
-    return Search(found[0] if len(found) == 1 else keys.And(tuple(found)))
+    return found[0] if len(found) == 1 else keys.And(tuple(found))
 
 
 def _charset(label: bytes) -> str:
@@ -95,6 +214,7 @@ def _key(context: _Context, depth: int) -> SearchKey:
 
 _PLAIN: dict[bytes, SearchKey] = {
     b"ALL": keys.All(),
+    b"SAVEDATESUPPORTED": keys.All(),
     b"RECENT": keys.HasFlag(RECENT),
     b"OLD": keys.Not(keys.HasFlag(RECENT)),
     b"NEW": keys.And((keys.HasFlag(RECENT), keys.Not(keys.HasFlag(SEEN)))),
@@ -152,6 +272,25 @@ def _modseq(context: _Context) -> SearchKey:
     return keys.ModSeqSince(reader.modseq())
 
 
+def _within(older: bool) -> Callable[[_Context], SearchKey]:
+    def read(context: _Context) -> SearchKey:
+        context.reader.space()
+        seconds = context.reader.number()
+        if not seconds:
+            raise BadSyntax("OLDER and YOUNGER expect seconds, at least 1")
+        return keys.Within(seconds, older)
+
+    return read
+
+
+def _object_id(thread: bool) -> Callable[[_Context], SearchKey]:
+    def read(context: _Context) -> SearchKey:
+        context.reader.space()
+        return keys.ObjectId(context.reader.astring().decode("ascii", "replace"), thread)
+
+    return read
+
+
 _WITH_ARGUMENT: dict[bytes, Callable[[_Context], SearchKey]] = {
     b"BCC": _header("bcc"),
     b"CC": _header("cc"),
@@ -164,9 +303,16 @@ _WITH_ARGUMENT: dict[bytes, Callable[[_Context], SearchKey]] = {
     b"BEFORE": _dated("INTERNAL", "BEFORE"),
     b"ON": _dated("INTERNAL", "ON"),
     b"SINCE": _dated("INTERNAL", "SINCE"),
+    b"SAVEDBEFORE": _dated("SAVED", "BEFORE"),
+    b"SAVEDON": _dated("SAVED", "ON"),
+    b"SAVEDSINCE": _dated("SAVED", "SINCE"),
     b"SENTBEFORE": _dated("SENT", "BEFORE"),
     b"SENTON": _dated("SENT", "ON"),
     b"SENTSINCE": _dated("SENT", "SINCE"),
+    b"OLDER": _within(True),
+    b"YOUNGER": _within(False),
+    b"EMAILID": _object_id(False),
+    b"THREADID": _object_id(True),
     b"LARGER": _size(True),
     b"SMALLER": _size(False),
     b"KEYWORD": _keyword,

@@ -63,6 +63,42 @@ class StartTls:
     """Never possible here: the connection is TLS from its first octet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compress:
+    """RFC 4978."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota:
+    """GETQUOTA (RFC 9208)."""
+
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot:
+    """GETQUOTAROOT."""
+
+    mailbox: str
+
+
+def compress(reader: Reader) -> Compress:
+    reader.space()
+    if reader.keyword() != b"DEFLATE":
+        raise BadSyntax("COMPRESS expects DEFLATE")
+    return Compress()
+
+
+def get_quota(reader: Reader) -> GetQuota:
+    reader.space()
+    return GetQuota(reader.astring())
+
+
+def get_quota_root(reader: Reader) -> GetQuotaRoot:
+    reader.space()
+    return GetQuotaRoot(reader.mailbox())
+
+
 def login(reader: Reader) -> Login:
     reader.space()
     user = reader.astring()

@@ -1,4 +1,4 @@
-"""APPEND and MULTIAPPEND (RFC 9051 section 6.3.12, RFC 3502): messages are sealed while they arrive.
+"""APPEND, MULTIAPPEND and REPLACE (RFC 9051 section 6.3.12, RFC 3502, RFC 8508): sealed while it arrives.
 
 The server drives this with the events of `connection`; nothing is visible before `commit`.
 """
@@ -6,6 +6,7 @@ The server drives this with the events of `connection`; nothing is visible befor
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from crymapd.errors import NoSuchMailbox, TooBig
 from crymapd.imap.command import message as command
@@ -14,7 +15,7 @@ from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.mime.summary import Summary
-from crymapd.model.sequence import format_set
+from crymapd.model.sequence import Range, format_set
 from crymapd.store.entries import NewMessage
 from crymapd.store.store import Incoming
 
@@ -22,13 +23,15 @@ MAX_MESSAGES = 1000
 
 
 class Append:
-    """One APPEND command in progress."""
+    """One APPEND or REPLACE command in progress."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._cleanup = contextlib.ExitStack()
         self._mailbox = ""
+        self._replaced: tuple[int, Sequence[Range]] | None = None
         self._incoming: Incoming | None = None
+        self._in_utf8 = False
         self._finished: list[tuple[NewMessage, Summary]] = []
         self._committed = False
         self.tag = b"*"
@@ -39,25 +42,51 @@ class Append:
         Raises:
             BadSyntax, Refusal: do not take it.
         """
-        reader = Reader(fragments)
+        reader = Reader(fragments, utf8=self._session.unicode)
         if first:
             self.tag = fragments[0].partition(b" ")[0]
-            name = command.append_target(reader)
-            self._session.store  # noqa: B018  # must be logged in
-            try:
-                self._mailbox = self._session.store.mailboxes.get(existing(name)).name
-            except NoSuchMailbox as error:
-                raise Refusal("NO", str(error), "TRYCREATE") from None
-        head = command.append_head(reader)
-        limit = self._session.store.max_message_size
-        if size > limit:
-            raise Refusal("NO", str(TooBig(limit)), "TOOBIG")
+            self._begin_command(command.append_target(reader))
+        elif self._replaced is not None:
+            raise BadSyntax("REPLACE expects one message")
+        head = self._head(reader)
+        store = self._session.store
+        if size > store.max_message_size:
+            raise Refusal("NO", str(TooBig(store.max_message_size)), "TOOBIG")
         if not size:
             raise Refusal("NO", "a message cannot be empty")
         if len(self._finished) >= MAX_MESSAGES:
             raise Refusal("NO", f"at most {MAX_MESSAGES} messages at once", "LIMIT")
-        sealing, self._incoming = self._session.store.begin_append(self._mailbox, head.flags, head.received)
+        store.quota.check(0)
+        sealing, self._incoming = store.begin_append(self._mailbox, head.flags, head.received)
         self._cleanup.enter_context(sealing)
+
+    def _begin_command(self, target: command.AppendTarget) -> None:
+        session = self._session
+        session.store  # noqa: B018  # must be logged in
+        if target.replaced is not None:
+            view = session.writable_view
+            ranges = session.uid_ranges(target.replaced, uid=target.uid)
+            if not view.known(ranges):
+                raise Refusal("NO", "there is no such message to replace", "NONEXISTENT")
+            self._replaced = view.mailbox.id, ranges
+        try:
+            self._mailbox = session.store.mailboxes.get(existing(target.mailbox)).name
+        except NoSuchMailbox as error:
+            raise Refusal("NO", str(error), "TRYCREATE") from None
+
+    def _head(self, reader: Reader) -> command.AppendHead:
+        self._end_utf8(reader)
+        head = command.append_head(reader)
+        if head.utf8 and not self._session.unicode:
+            raise Refusal("NO", "UTF8 expects ENABLE UTF8=ACCEPT before", "CANNOT")
+        self._in_utf8 = head.utf8
+        return head
+
+    def _end_utf8(self, reader: Reader) -> None:
+        """The parenthesis that closes `UTF8 (` after the literal."""
+        if self._in_utf8:
+            reader.text(b")")
+            self._in_utf8 = False
 
     def data(self, octets: bytes, *, last: bool) -> None:
         if self._incoming is None:
@@ -68,14 +97,21 @@ class Append:
             self._incoming = None
 
     def commit(self, fragments: list[bytes]) -> Done:
-        """The command's last line came: all messages appear at once."""
-        Reader(fragments).end()
+        """The command's last line came: all messages appear at once, and what they replace goes."""
+        reader = Reader(fragments)
+        self._end_utf8(reader)
+        reader.end()
         try:
-            uidvalidity, uids = self._session.store.append(self._mailbox, self._finished)
+            uidvalidity, uids = self._session.store.append(self._mailbox, self._finished, self._replaced)
         except NoSuchMailbox as error:
             raise Refusal("NO", str(error), "TRYCREATE") from None
         self._committed = True
-        return ok(code=f"APPENDUID {uidvalidity} {format_set(uids)}")
+        code = f"APPENDUID {uidvalidity} {format_set(uids)}"
+        if self._replaced is None:
+            return ok(code=code)
+        # RFC 8508 section 4.3: before the EXPUNGE, untagged.
+        self._session.line(b"OK [", code.encode(), b"] replaced")
+        return ok()
 
     def close(self) -> None:
         """Forget what was not committed."""

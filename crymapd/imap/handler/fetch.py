@@ -8,34 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import chain
 
 from crymapd.errors import Damaged, MessageGone, MessageUnavailable
 from crymapd.imap import update
-from crymapd.imap.command.fetch import Fetch, SectionItem
-from crymapd.imap.response import Broken, Done, ok
+from crymapd.imap.command.fetch import BinaryItem, Fetch, Item, SectionItem
+from crymapd.imap.handler.matching import email_id, thread_id
+from crymapd.imap.handler.search import cut
+from crymapd.imap.response import Broken, Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
+from crymapd.mime.content import decode_stream
 from crymapd.mime.header import select_fields
 from crymapd.mime.parts import MAX_HEADER
-from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, locate
-from crymapd.mime.summary import Summary
+from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
+from crymapd.mime.summary import Rendered, Summary
 from crymapd.model.flags import SEEN, StoreMode
-from crymapd.model.sequence import Range, ranges_of
+from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
 from crymapd.store.entries import Entries, Stored
 from crymapd.store.store import Message, Store
 from crymapd.store.view import View
 
 _BATCH = 100
 _LARGE = 256 * 1024
-_FROM_SUMMARY = frozenset((b"ENVELOPE", b"BODY", b"BODYSTRUCTURE"))
+_FROM_SUMMARY = frozenset((b"ENVELOPE", b"BODY", b"BODYSTRUCTURE", b"PREVIEW"))
 _FROM_ENTRY = frozenset((b"FLAGS", b"UID", b"MODSEQ"))
+
+
+class UnknownEncoding(Exception):
+    """A part cannot be decoded: its transfer encoding is none we know."""
 
 
 def handle_fetch(session: Session, asked: Fetch) -> Done:
     view = session.view
-    items = list(asked.items)
-    if asked.uid and b"UID" not in items:
+    if asked.vanished and not session.qresync:
+        raise Refusal("BAD", "VANISHED expects ENABLE QRESYNC before", "CLIENTBUG")
+    items: list[Item] = list(asked.items)
+    if (asked.uid or session.qresync) and b"UID" not in items:
         items.insert(0, b"UID")
     if asked.changed_since is not None and b"MODSEQ" not in items:
         items.append(b"MODSEQ")
@@ -44,6 +54,10 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
     if b"FLAGS" in items:
         update.keywords(session)
     ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    if asked.vanished and asked.changed_since is not None:
+        _vanished(session, view, ranges, asked.changed_since)
+    if asked.partial is not None:
+        ranges = ranges_of(cut(view.known(ranges), asked.partial))
     if _mark_seen(session, view, items, ranges, asked.changed_since):
         # RFC 9051 section 6.4.5: a change of flags is part of the answer; RFC 7162 section 3.2: and its modseq.
         changed = (b"FLAGS", b"MODSEQ") if session.condstore else (b"FLAGS",)
@@ -51,15 +65,22 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
     if all(item in _FROM_ENTRY for item in items):
         _from_entries(session, view, ranges, items, asked.changed_since)
         return ok()
-    gone = _from_messages(session, view, ranges, items, asked.changed_since)
-    return Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE") if gone else ok()
+    return _from_messages(session, view, ranges, items, asked.changed_since) or ok()
 
 
-def _mark_seen(
-    session: Session, view: View, items: list[bytes | SectionItem], ranges: list[Range], since: int | None
-) -> bool:
+def _vanished(session: Session, view: View, ranges: list[Range], since: int) -> None:
+    """RFC 7162 section 3.2.6; what the client still counts is left for its proper VANISHED."""
+    now = session.store.mailboxes.by_id(view.mailbox.id)
+    if now is None:
+        return
+    gone = difference(session.store.entries.vanished(now, since, ranges), ranges_of(view.known(ranges)))
+    if gone:
+        session.line(b"VANISHED (EARLIER) ", format_ranges(gone).encode())
+
+
+def _mark_seen(session: Session, view: View, items: list[Item], ranges: list[Range], since: int | None) -> bool:
     """Reading a body without PEEK sets \\Seen, in one step for all messages that will be answered."""
-    if view.read_only or not any(isinstance(item, SectionItem) and not item.peek for item in items):
+    if view.read_only or not any(not isinstance(item, bytes) and not item.peek for item in items):
         return False
     entries, mailbox, flags_of = session.store.entries, view.mailbox.id, session.store.meta.flags_of
     rows = entries.flags(mailbox, ranges_of(view.known(ranges)))
@@ -76,9 +97,7 @@ def _mark_seen(
 # Flags alone: the entries have everything
 
 
-def _from_entries(
-    session: Session, view: View, ranges: list[Range], items: list[bytes | SectionItem], since: int | None
-) -> None:
+def _from_entries(session: Session, view: View, ranges: list[Range], items: list[Item], since: int | None) -> None:
     wire = _FlagWire(session, view)
     send = session.send
     parts = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
@@ -141,10 +160,11 @@ class _FlagWire:
 class _Context:
     """One message being answered: its row, and what is loaded of it when first asked for."""
 
-    def __init__(self, store: Store, row: Stored, summary: Summary | None, wire: _FlagWire) -> None:
+    def __init__(self, session: Session, row: Stored, summary: Summary | None, wire: _FlagWire) -> None:
         self.row = row
         self.wire = wire
-        self._store = store
+        self.unicode = session.unicode
+        self._store = session.store
         self._summary = summary
         self._stack = ExitStack()
         self._message: Message | None = None
@@ -154,6 +174,10 @@ class _Context:
         if self._summary is None:
             raise MessageGone("the message was purged")
         return self._summary
+
+    @property
+    def rendered(self) -> Rendered:
+        return self.summary.utf8 if self.unicode else self.summary.ascii
 
     @property
     def message(self) -> Message:
@@ -181,32 +205,43 @@ _SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
     b"MODSEQ": lambda c: b"MODSEQ (%d)" % c.row[2],
     b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.size,
     b"INTERNALDATE": lambda c: b"INTERNALDATE " + writer.date_time(c.row[6], c.row[7]),
-    b"ENVELOPE": lambda c: b"ENVELOPE " + c.summary.envelope,
-    b"BODY": lambda c: b"BODY " + c.summary.body,
-    b"BODYSTRUCTURE": lambda c: b"BODYSTRUCTURE " + c.summary.structure,
+    b"ENVELOPE": lambda c: b"ENVELOPE " + c.rendered.envelope,
+    b"BODY": lambda c: b"BODY " + c.rendered.body,
+    b"BODYSTRUCTURE": lambda c: b"BODYSTRUCTURE " + c.rendered.structure,
+    b"SAVEDATE": lambda c: b"SAVEDATE " + writer.date_time(c.row[3], 0),
+    b"EMAILID": lambda c: b"EMAILID (%b)" % email_id(c.row).encode("ascii"),
+    b"THREADID": lambda c: b"THREADID " + _thread_id(c.row),
+    b"PREVIEW": lambda c: b"PREVIEW " + writer.string(c.summary.preview.encode("utf-8"), utf8=c.unicode),
 }
 
 
+def _thread_id(row: Stored) -> bytes:
+    found = thread_id(row)
+    return b"NIL" if found is None else b"(%b)" % found.encode("ascii")
+
+
 def _from_messages(
-    session: Session, view: View, ranges: list[Range], items: list[bytes | SectionItem], since: int | None
-) -> bool:
-    """Answer from full rows; True when messages turned out to be gone for good."""
+    session: Session, view: View, ranges: list[Range], items: list[Item], since: int | None
+) -> Done | None:
+    """Answer from full rows; the NO for those that could not be answered."""
     store = session.store
     wants_summary = any(item in _FROM_SUMMARY if isinstance(item, bytes) else _of_header(item) for item in items)
     wire = _FlagWire(session, view)
-    gone = False
+    failed: Done | None = None
     for rows in _batches(store, view, ranges):
         wanted = [row for row in rows if since is None or row[2] > since]
         summaries = store.summaries([row[4] for row in wanted]) if wants_summary else {}
         for row in wanted:
-            context = _Context(store, row, summaries.get(row[4]), wire)
+            context = _Context(session, row, summaries.get(row[4]), wire)
             try:
                 _answer(session, view, context, items)
             except (MessageGone, MessageUnavailable):
-                gone = True
+                failed = Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE")
+            except UnknownEncoding as error:
+                failed = Done("NO", str(error), "UNKNOWN-CTE")  # RFC 9051 section 6.4.5
             finally:
                 context.close()
-    return gone
+    return failed
 
 
 def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Stored]]:
@@ -223,14 +258,14 @@ def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Sto
         yield [row for row in rows if row is not None]
 
 
-def _answer(session: Session, view: View, context: _Context, items: list[bytes | SectionItem]) -> None:
-    """One FETCH response. Raises MessageGone before anything of it is sent."""
+def _answer(session: Session, view: View, context: _Context, items: list[Item]) -> None:
+    """One FETCH response. Raises MessageGone and others before anything of it is sent."""
     number = view.seq(context.row[0])
     if number is None:
         return
-    if any(isinstance(item, SectionItem) and not _of_header(item) for item in items):
+    if any(not isinstance(item, bytes) and not _of_header(item) for item in items):
         context.message  # noqa: B018  # opened first: damage shows now, and changes the size
-    parts = [_SIMPLE[item](context) if isinstance(item, bytes) else _section(context, item) for item in items]
+    parts = [_part(context, item) for item in items]
     if all(isinstance(part, bytes) for part in parts):
         session.send(b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)))  # type: ignore[arg-type]
         return
@@ -241,15 +276,27 @@ def _answer(session: Session, view: View, context: _Context, items: list[bytes |
         if isinstance(part, bytes):
             session.send(part)
         else:
-            _stream(session, *part)
+            _stream(session, part)
     session.send(b")\r\n")
 
 
-_Large = tuple[bytes, Message, int, int]
+@dataclass(frozen=True, slots=True)
+class _Large:
+    """A literal too long to be held: its announcement, its length, and where its octets come from."""
+
+    announced: bytes
+    length: int
+    pieces: Callable[[], Iterator[bytes]]
+
+
+def _part(context: _Context, item: Item) -> bytes | _Large:
+    if isinstance(item, bytes):
+        return _SIMPLE[item](context)
+    return _section(context, item) if isinstance(item, SectionItem) else _binary(context, item)
 
 
 def _section(context: _Context, item: SectionItem) -> bytes | _Large:
-    """A section with its literal; a large one as (label, message, start, end), to be sent in pieces."""
+    """A section with its literal, or a large one to be sent in pieces."""
     if _of_header(item):
         return item.label + b" " + writer.literal(_cut(_header_part(item.section, context.header()), item.partial))
     message = context.message
@@ -266,28 +313,75 @@ def _section(context: _Context, item: SectionItem) -> bytes | _Large:
     if item.partial is not None:
         start = min(start + item.partial[0], end)
         end = min(start + item.partial[1], end)
-    if end - start > _LARGE:
-        return item.label, message, start, end
+    length = end - start
+    if length > _LARGE:
+        return _Large(b"%b {%d}\r\n" % (item.label, length), length, lambda: message.pieces(start, end))
     return item.label + b" " + writer.literal(message.octets(start, end))
 
 
-def _stream(session: Session, label: bytes, message: Message, start: int, end: int) -> None:
+def _binary(context: _Context, item: BinaryItem) -> bytes | _Large:
+    """A part with its transfer encoding undone (RFC 9051 section 6.4.5, RFC 3516 section 4.2)."""
+    message = context.message
+    part = find(message.root, item.path) if item.path else message.root
+    if part is None:
+        return item.label + (b" 0" if item.size_only else b" NIL")
+    start, end = (part.body, part.end) if item.path else (0, message.size)
+    encoding = part.encoding if item.path and not part.is_multipart and not part.is_message else b"binary"
+
+    def pieces() -> Iterator[bytes]:
+        decoded = decode_stream(message.pieces(start, end), encoding)
+        if decoded is None:
+            raise UnknownEncoding(f"part {item.label.decode('ascii')} has an unknown Content-Transfer-Encoding")
+        return decoded
+
+    if item.size_only:
+        return item.label + b" %d" % sum(map(len, pieces()))
+    if end - start <= _LARGE:
+        octets = _cut(b"".join(pieces()), item.partial)
+        return item.label + (b" ~" if b"\0" in octets else b" ") + writer.literal(octets)
+    return _large_binary(item, pieces)
+
+
+def _large_binary(item: BinaryItem, pieces: Callable[[], Iterator[bytes]]) -> _Large:
+    """Decoded twice rather than held: once to announce its length, once to send it."""
+    start, wanted = item.partial or (0, 2**63)
+    length, nul = 0, False
+    for piece in slices(pieces(), start, wanted):
+        length += len(piece)
+        nul = nul or b"\0" in piece
+    announced = b"%b %b{%d}\r\n" % (item.label, b"~" if nul else b"", length)
+    return _Large(announced, length, lambda: slices(pieces(), start, wanted))
+
+
+def slices(pieces: Iterable[bytes], start: int, length: int) -> Iterator[bytes]:
+    """Octets `start` to `start + length` of what comes in pieces."""
+    position, end = 0, start + length
+    for piece in pieces:
+        wanted = piece[max(start - position, 0) : max(end - position, 0)]
+        position += len(piece)
+        if wanted:
+            yield wanted
+        if position >= end:
+            return
+
+
+def _stream(session: Session, large: _Large) -> None:
     """A literal in pieces. Damage found in the middle cannot be told any more: the connection breaks."""
-    session.send(b"%b {%d}\r\n" % (label, end - start))
+    session.send(large.announced)
     sent = 0
     try:
-        for piece in message.pieces(start, end):
+        for piece in large.pieces():
             sent += len(piece)
             session.send(piece)
     except Damaged as error:
         raise Broken(str(error)) from error
-    if sent != end - start:
+    if sent != large.length:
         raise Broken("the message has another length than its row says")
 
 
-def _of_header(item: SectionItem) -> bool:
+def _of_header(item: SectionItem | BinaryItem) -> bool:
     """Whether the top-level header block answers it."""
-    return not item.section.path and item.section.what in (HEADER, FIELDS, FIELDS_NOT)
+    return isinstance(item, SectionItem) and not item.section.path and item.section.what in (HEADER, FIELDS, FIELDS_NOT)
 
 
 def _header_part(section: Section, header: bytes) -> bytes:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from crymapd.errors import BadMailboxName, NoSuchMailbox
+from crymapd.imap import update
 from crymapd.imap.command import mailbox as command
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.model.names import DELIMITER, INBOX, SETTABLE_USES, canonical_mailbox, mailbox_pattern, parents
-from crymapd.model.sequence import Range
+from crymapd.model.names import (
+    DELIMITER,
+    INBOX,
+    SETTABLE_USES,
+    MailboxPattern,
+    canonical_mailbox,
+    mailbox_pattern,
+    parents,
+)
+from crymapd.model.sequence import Range, contains, format_ranges
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.view import View
 
-UNSEEN_TOLD_UP_TO = 10_000
-"""SELECT looks for the first unseen message only in mailboxes up to this size: it must not cost more in larger ones."""
 EVERYTHING: tuple[Range, ...] = ((1, 2**32 - 1),)
 
 
@@ -29,16 +37,22 @@ def existing(name: str) -> str:
 
 def handle_select(session: Session, asked: command.Select) -> Done:
     """RFC 9051 section 6.3.2: even a SELECT that fails leaves nothing selected."""
+    if asked.resync is not None and not session.qresync:
+        raise Refusal("BAD", "QRESYNC expects ENABLE QRESYNC before", "CLIENTBUG")
+    if session.view_or_none is not None:
+        session.line(b"OK [CLOSED] the mailbox before is closed")  # RFC 7162 section 3.2.11
     session.deselect()
-    view = session.store.select(existing(asked.name), read_only=asked.read_only)
-    if asked.condstore:
+    view = session.store.select(existing(asked.name), read_only=asked.read_only, recent=not session.rev2)
+    if asked.condstore or asked.resync is not None:
         session.enable_condstore()
     session.view_or_none = view
-    _describe(session, view)
+    _describe(session, view, asked.name)
+    if asked.resync is not None and asked.resync.uidvalidity == view.mailbox.uidvalidity:
+        _resync(session, view, asked.resync)
     return ok("selected", "READ-ONLY" if asked.read_only else "READ-WRITE")
 
 
-def _describe(session: Session, view: View) -> None:
+def _describe(session: Session, view: View, asked_name: str) -> None:
     mailbox = view.mailbox
     names = session.store.flag_names()
     session.told_keywords = len(names)
@@ -47,38 +61,61 @@ def _describe(session: Session, view: View) -> None:
     permanent = b"" if view.read_only else flags + b" \\*"
     session.line(b"OK [PERMANENTFLAGS (", permanent, b")] flags that are kept")
     session.line(b"%d EXISTS" % view.exists)
-    session.line(b"%d RECENT" % view.recent)
-    unseen = _first_unseen(session, mailbox)
-    if unseen:
-        session.line(b"OK [UNSEEN %d] first unseen" % unseen)
+    if session.rev2:
+        _renamed(session, mailbox, asked_name)
+    else:
+        session.line(b"%d RECENT" % view.recent)
+        unseen = session.store.entries.first_unseen(mailbox.id, mailbox.messages, mailbox.unseen)
+        if unseen:
+            session.line(b"OK [UNSEEN %d] first unseen" % unseen)
     session.line(b"OK [UIDVALIDITY %d] UIDs are valid" % mailbox.uidvalidity)
     session.line(b"OK [UIDNEXT %d] next UID" % mailbox.next_uid)
     session.line(b"OK [HIGHESTMODSEQ %d] highest modseq" % mailbox.modseq)
+    session.line(b"OK [MAILBOXID (%b)] object id" % mailbox.object_id.encode("ascii"))  # RFC 8474 section 4.2
 
 
-def _first_unseen(session: Session, mailbox: Mailbox) -> int | None:
-    """RFC 3501 section 7.1: the number of the first message without \\Seen."""
-    if not mailbox.unseen or mailbox.messages > UNSEEN_TOLD_UP_TO:
-        return None
-    if mailbox.unseen == mailbox.messages:
-        return 1
-    uid = session.store.entries.first_unseen(mailbox.id)
-    return None if uid is None else session.store.entries.count(mailbox.id, 1, uid)
+def _renamed(session: Session, mailbox: Mailbox, old: str) -> None:
+    """LIST with the real name, and with the one that the client used where they differ (RFC 9051 section 6.3.9.7)."""
+    shown = " ".join(attributes(mailbox, has_children=session.store.mailboxes.has_children(mailbox.name)))
+    old_name = b"" if old == mailbox.name else b' ("OLDNAME" (%b))' % session.mailbox_name(old)
+    session.line(b"LIST (", shown.encode(), b') "/" ', session.mailbox_name(mailbox.name), old_name)
+
+
+def _resync(session: Session, view: View, known: command.Resync) -> None:
+    """What happened since the client last looked, in time proportional to it (RFC 7162 section 3.2.5)."""
+    entries, mailbox = session.store.entries, view.mailbox
+    within: Sequence[Range] = EVERYTHING if known.known is None else known.known.resolve(0)
+    vanished = entries.vanished(mailbox, known.modseq, within)
+    if vanished:
+        session.line(b"VANISHED (EARLIER) ", format_ranges(vanished).encode())
+    changed = [
+        change
+        for change in entries.changes(mailbox.id, known.modseq, mailbox.modseq).flags
+        if change.uid < mailbox.next_uid and contains(within, change.uid)
+    ]
+    numbers = entries.ranks(mailbox.id, [change.uid for change in changed])
+    for change in changed:
+        if change.uid in numbers:
+            session.line(update.flag_fetch(session, view, numbers[change.uid], change))
 
 
 def handle_close(session: Session, asked: command.Close) -> Done:
     """CLOSE expunges silently (RFC 9051 section 6.4.2); UNSELECT only leaves."""
     view = session.view
     session.deselect()
-    if asked.expunge and not view.read_only:
-        session.store.entries.expunge(view.mailbox.id, EVERYTHING)
+    if asked.expunge and not view.read_only and session.store.entries.expunge(view.mailbox.id, EVERYTHING):
+        now = session.store.mailboxes.by_id(view.mailbox.id)
+        if session.qresync and now is not None:
+            return ok(code=f"HIGHESTMODSEQ {now.modseq}")  # RFC 7162 section 3.2.8
     return ok()
 
 
 def handle_create(session: Session, asked: command.Create) -> Done:
     name = canonical_mailbox(asked.name)
-    session.store.mailboxes.create(name, _special_use(asked.uses))
-    return ok()
+    made = session.store.mailboxes.create(name, _special_use(asked.uses))
+    if session.rev2 and asked.name.rstrip(DELIMITER) != name:
+        _renamed(session, made, asked.name)
+    return ok(code=f"MAILBOXID ({made.object_id})")  # RFC 8474 section 4.1
 
 
 def _special_use(uses: tuple[bytes, ...]) -> str | None:
@@ -101,7 +138,10 @@ def handle_delete(session: Session, asked: command.Delete) -> Done:
 
 
 def handle_rename(session: Session, asked: command.Rename) -> Done:
-    session.store.mailboxes.rename(existing(asked.old), canonical_mailbox(asked.new))
+    new = canonical_mailbox(asked.new)
+    session.store.mailboxes.rename(existing(asked.old), new)
+    if session.rev2 and (asked.new.rstrip(DELIMITER) != new or asked.old != existing(asked.old)):
+        _renamed(session, session.store.mailboxes.get(new), asked.old)
     return ok()
 
 
@@ -115,35 +155,76 @@ def handle_unsubscribe(session: Session, asked: command.Unsubscribe) -> Done:
     return ok()
 
 
-# LIST
-
-Matches = Callable[[str], bool]
+# LIST (RFC 9051 section 6.3.9, RFC 3501 section 6.3.9, RFC 5258)
 
 
 def handle_list(session: Session, asked: command.List) -> Done:
-    """LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9)."""
-    answer = b"LSUB" if asked.subscribed else b"LIST"
-    if not asked.pattern:
-        session.line(answer, b' (\\Noselect) "/" ""')
+    """LIST, LSUB and XLIST: a line a name, and its STATUS right after it where that was asked for."""
+    if asked.patterns == ("",) and not asked.extended:
+        session.line(asked.answer, b' (\\Noselect) "/" ""')
         return ok()
-    pattern = mailbox_pattern(asked.reference, asked.pattern)
-    if asked.subscribed:
-        lines = _subscribed(session, pattern.matches, levels="%" in asked.pattern)
-    else:
-        lines = _listed(session, pattern.matches)
-    for attributes, name in lines:
-        session.line(answer, b" (", " ".join(attributes).encode(), b') "/" ', writer.mailbox(name))
+    if asked.status:
+        session.store.file_arrivals()
+    if b"HIGHESTMODSEQ" in asked.status:
+        session.enable_condstore()
+    for listed in _listed(session, asked):
+        shown = " ".join(listed.attributes).encode()
+        below = b' ("CHILDINFO" (%b))' % b" ".join(map(writer.quoted, listed.below)) if listed.below else b""
+        name = session.mailbox_name(listed.name)
+        session.line(asked.answer, b" (", shown, b') "/" ', name, below)
+        if asked.status and listed.mailbox is not None and listed.mailbox.selectable:
+            _status_line(session, listed.mailbox, asked.status)
     return ok()
 
 
-def _listed(session: Session, matches: Matches) -> list[tuple[list[str], str]]:
-    every = session.store.mailboxes.all()
-    with_children = {parent for mailbox in every for parent in parents(mailbox.name)}
-    return [
-        (attributes(mailbox, has_children=mailbox.name in with_children), mailbox.name)
-        for mailbox in every
-        if matches(mailbox.name)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One line: `below` are the selection options that names below this one meet (CHILDINFO)."""
+
+    name: str
+    mailbox: Mailbox | None
+    attributes: list[str]
+    below: list[bytes]
+
+
+def _listed(session: Session, asked: command.List) -> list[_Listed]:
+    mailboxes = {mailbox.name: mailbox for mailbox in session.store.mailboxes.all()}
+    subscribed = set(session.store.mailboxes.subscriptions())
+    patterns = [mailbox_pattern(asked.reference, pattern) for pattern in asked.patterns if pattern]
+    if asked.answer == b"LSUB":
+        return _lsub(mailboxes, subscribed, patterns, levels="%" in asked.patterns[0])
+    meets: dict[bytes, Callable[[str], bool]] = {
+        b"SUBSCRIBED": subscribed.__contains__,
+        b"SPECIAL-USE": lambda name: name in mailboxes and mailboxes[name].special_use is not None,
+    }
+    criteria = [option for option in meets if option in asked.selection]
+    candidates = set(mailboxes)
+    if b"SUBSCRIBED" in asked.selection:
+        candidates |= subscribed | {parent for name in subscribed for parent in parents(name)}
+    chosen = {name for name in candidates if all(meets[option](name) for option in criteria)}
+    shown = {name for name in candidates if any(pattern.matches(name) for pattern in patterns)}
+    below: dict[str, list[bytes]] = {}
+    if b"RECURSIVEMATCH" in asked.selection:
+        below = {parent: criteria for name in chosen for parent in parents(name)}
+        # RFC 5258 section 3.5: only for those whose matching descendants are not listed themselves.
+        shown &= chosen | {parent for name in chosen - shown for parent in parents(name)}
+    else:
+        shown &= chosen
+    with_children = {parent for name in mailboxes for parent in parents(name)}
+    found = []
+    for name in sorted(shown, key=_order):
+        mailbox = mailboxes.get(name)
+        has_children = name in with_children
+        its = ["\\NonExistent"] if mailbox is None else attributes(mailbox, has_children=has_children)
+        if b"SUBSCRIBED" in asked.returns and name in subscribed:
+            its.append("\\Subscribed")
+        found.append(_Listed(name, mailbox, its, below.get(name, [])))
+    return found
+
+
+def _order(name: str) -> tuple[bool, list[str]]:
+    """INBOX first, parents before children."""
+    return name != INBOX, name.split(DELIMITER)
 
 
 def attributes(mailbox: Mailbox, *, has_children: bool) -> list[str]:
@@ -155,30 +236,35 @@ def attributes(mailbox: Mailbox, *, has_children: bool) -> list[str]:
     return found
 
 
-def _subscribed(session: Session, matches: Matches, *, levels: bool) -> list[tuple[list[str], str]]:
+def _lsub(
+    mailboxes: dict[str, Mailbox], subscribed: set[str], patterns: list[MailboxPattern], *, levels: bool
+) -> list[_Listed]:
     """Subscribed names, and with `%` the unsubscribed levels above them as \\Noselect (RFC 3501 section 6.3.9)."""
-    names = session.store.mailboxes.subscriptions()
-    selectable = {mailbox.name for mailbox in session.store.mailboxes.all() if mailbox.selectable}
     found: dict[str, list[str]] = {}
-    for name in names:
-        if matches(name):
-            found[name] = [] if name in selectable else ["\\Noselect"]
+    for name in subscribed:
+        if any(pattern.matches(name) for pattern in patterns):
+            found[name] = [] if name in mailboxes and mailboxes[name].selectable else ["\\Noselect"]
             continue
         for parent in parents(name) if levels else ():
-            if matches(parent) and parent not in names:
+            if parent not in subscribed and any(pattern.matches(parent) for pattern in patterns):
                 found[parent] = ["\\Noselect"]
-    return [(found[name], name) for name in sorted(found, key=lambda n: (n != INBOX, n.split(DELIMITER)))]
+    return [_Listed(name, mailboxes.get(name), found[name], []) for name in sorted(found, key=_order)]
 
 
 # STATUS
 
-_STATUS: dict[bytes, Callable[[Session, Mailbox], int]] = {
-    b"MESSAGES": lambda _session, mailbox: mailbox.messages,
-    b"RECENT": lambda session, m: session.store.entries.count(m.id, m.recent_uid, m.next_uid),
-    b"UIDNEXT": lambda _session, mailbox: mailbox.next_uid,
-    b"UIDVALIDITY": lambda _session, mailbox: mailbox.uidvalidity,
-    b"UNSEEN": lambda _session, mailbox: mailbox.unseen,
-    b"HIGHESTMODSEQ": lambda _session, mailbox: mailbox.modseq,
+_STATUS: dict[bytes, Callable[[Session, Mailbox], bytes]] = {
+    b"MESSAGES": lambda _session, mailbox: b"%d" % mailbox.messages,
+    b"RECENT": lambda _session, mailbox: b"%d" % mailbox.recent,
+    b"UIDNEXT": lambda _session, mailbox: b"%d" % mailbox.next_uid,
+    b"UIDVALIDITY": lambda _session, mailbox: b"%d" % mailbox.uidvalidity,
+    b"UNSEEN": lambda _session, mailbox: b"%d" % mailbox.unseen,
+    b"HIGHESTMODSEQ": lambda _session, mailbox: b"%d" % mailbox.modseq,
+    b"SIZE": lambda _session, mailbox: b"%d" % mailbox.octets,  # RFC 8438
+    b"DELETED": lambda _session, mailbox: b"%d" % mailbox.deleted,
+    b"DELETED-STORAGE": lambda session, m: b"%d" % (-(-session.store.entries.deleted_octets(m) // 1024)),  # RFC 9208
+    b"MAILBOXID": lambda _session, mailbox: b"(%b)" % mailbox.object_id.encode("ascii"),  # RFC 8474
+    b"APPENDLIMIT": lambda session, _mailbox: b"%d" % session.store.max_message_size,  # RFC 7889
 }
 
 
@@ -188,6 +274,10 @@ def handle_status(session: Session, asked: command.Status) -> Done:
     mailbox = session.store.mailboxes.get(existing(asked.name))
     if b"HIGHESTMODSEQ" in asked.items:
         session.enable_condstore()
-    pairs = [b"%b %d" % (item, _STATUS[item](session, mailbox)) for item in dict.fromkeys(asked.items)]
-    session.line(b"STATUS ", writer.mailbox(mailbox.name), b" (", b" ".join(pairs), b")")
+    _status_line(session, mailbox, asked.items)
     return ok()
+
+
+def _status_line(session: Session, mailbox: Mailbox, items: Sequence[bytes]) -> None:
+    pairs = b" ".join(b"%b %b" % (item, _STATUS[item](session, mailbox)) for item in items)
+    session.line(b"STATUS ", session.mailbox_name(mailbox.name), b" (", pairs, b")")

@@ -73,10 +73,10 @@ def _target(session: Session, name: str) -> Mailbox:
 
 
 def handle_expunge(session: Session, asked: command.Expunge) -> Done:
-    """EXPUNGE and UID EXPUNGE; the numbers are told by the update that follows."""
+    """EXPUNGE, UID EXPUNGE and XVANQUISH; the numbers are told by the update that follows."""
     view = session.writable_view
     ranges: list[Range] = list(EVERYTHING)
     if asked.numbers is not None:
         ranges = session.uid_ranges(asked.numbers, uid=True)
-    session.store.entries.expunge(view.mailbox.id, ranges)
+    session.store.entries.expunge(view.mailbox.id, ranges, only_deleted=asked.only_deleted)
     return ok()

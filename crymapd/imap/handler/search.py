@@ -1,215 +1,127 @@
-"""SEARCH (RFC 9051 section 6.4.4): cheap keys first, a message is opened only when nothing else decides."""
+"""SEARCH: what is told of the result (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 9394)."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from datetime import date
+from collections.abc import Sequence
+from typing import TypeVar
 
-from crymapd.errors import CrymapError, MessageGone
-from crymapd.imap.command.search import Search
+from crymapd.imap.command.search import Returns, Search
+from crymapd.imap.handler.matching import matching, mentions_modseq
 from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
-from crymapd.mime.dates import sent_day
-from crymapd.mime.encoded_words import decode, decode_words
-from crymapd.mime.header import Header
-from crymapd.mime.text import body_texts, fold, header_text
-from crymapd.model import search as keys
-from crymapd.model.flags import RECENT
+from crymapd.imap.wire import writer
 from crymapd.model.search import SearchKey
+from crymapd.model.sequence import Range, format_set, ranges_of
 from crymapd.store.entries import Stored
-from crymapd.store.store import Message, Store
-from crymapd.store.view import View
 
-_BATCH = 100
-
-
-class Candidate:
-    """A message being judged; what is not in its row is loaded when a key asks for it."""
-
-    def __init__(self, store: Store, row: Stored, number: int, flags: frozenset[str]) -> None:
-        self.row = row
-        self.number = number
-        self.flags = flags
-        self._store = store
-        self._stack = ExitStack()
-        self._message: Message | None = None
-        self._header: Header | None = None
-
-    @property
-    def message(self) -> Message:
-        if self._message is None:
-            self._message = self._stack.enter_context(self._store.read(self.row[4]))
-        return self._message
-
-    @property
-    def header(self) -> Header:
-        if self._header is None:
-            found = self._store.summaries([self.row[4]]).get(self.row[4])
-            if found is None:
-                raise MessageGone("purged")
-            self._header = Header(found.header)
-        return self._header
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-Test = Callable[[Candidate], bool]
+Found = tuple[int, Stored]
+_ALL = Returns(frozenset((b"ALL",)))
 
 
 def handle_search(session: Session, asked: Search) -> Done:
-    view = session.view
-    if _mentions_modseq(asked.key):
+    returns = asked.returns or (_ALL if session.rev2 else None)
+    with_modseq = mentions_modseq(asked.key)
+    if with_modseq:
         session.enable_condstore()
-    test = _Compiler(session, view).test(asked.key)
-    found: list[int] = []
-    highest = 0
-    store = session.store
-    uids = view.uids
-    for at in range(0, len(uids), _BATCH):
-        some = uids[at : at + _BATCH]
-        batch = {row[0]: row for row in store.entries.stored(view.mailbox.id, [(some[0], some[-1])])}
-        for number, uid in enumerate(some, at + 1):
-            row = batch.get(uid) or store.entries.expunged(view.mailbox.id, uid)
-            if row is not None and _matches(store, view, row, number, test):
-                found.append(uid if asked.uid else number)
-                highest = max(highest, row[2])
-    line = b"".join(b" %d" % number for number in found)
-    if found and _mentions_modseq(asked.key):
-        line += b" (MODSEQ %d)" % highest  # RFC 7162 section 3.1.5
-    session.line(b"SEARCH", line)
+    found = search(session, asked.key, returns)
+    if returns is None:
+        _plain(session, found, uid=asked.uid, with_modseq=with_modseq)
+    else:
+        told = told_of(found, returns)
+        numbers = format_set(number_of(item, uid=asked.uid) for item in told)
+        extended(session, returns, found, told, numbers, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
 
-def _matches(store: Store, view: View, row: Stored, number: int, test: Test) -> bool:
-    flags = set(store.meta.flags_of(row[1]).lower().split())
-    if view.is_recent(row[0]):
-        flags.add(RECENT.lower())
-    candidate = Candidate(store, row, number, frozenset(flags))
-    try:
-        return test(candidate)
-    except CrymapError:
-        return False  # gone or unreadable: it holds nothing that could match
-    finally:
-        candidate.close()
+def search(session: Session, key: SearchKey, returns: Returns | None) -> list[Found]:
+    """Every hit; a search that was to be saved and fails leaves nothing saved (RFC 5182 section 2.1)."""
+    if returns is not None and b"SAVE" in returns.options:
+        session.saved = []
+    return list(matching(session, key))
 
 
-def _mentions_modseq(key: SearchKey) -> bool:
-    match key:
-        case keys.ModSeqSince():
-            return True
-        case keys.Not(inner):
-            return _mentions_modseq(inner)
-        case keys.Or(left, right):
-            return _mentions_modseq(left) or _mentions_modseq(right)
-        case keys.And(inner_keys):
-            return any(map(_mentions_modseq, inner_keys))
-    return False
+def number_of(item: Found, *, uid: bool) -> int:
+    return item[1][0] if uid else item[0]
 
 
-_COST: dict[type, int] = {keys.HeaderHas: 2, keys.BodyHas: 3}
+def _plain(session: Session, found: Sequence[Found], *, uid: bool, with_modseq: bool) -> None:
+    """`* SEARCH 2 3 6 (MODSEQ 917162500)`: told also when nothing was found."""
+    line = b"".join(b" %d" % number_of(item, uid=uid) for item in found)
+    if found and with_modseq:
+        line += b" (MODSEQ %d)" % max(row[2] for _number, row in found)  # RFC 7162 section 3.1.5
+    session.line(b"SEARCH", line)
 
 
-def cost(key: SearchKey) -> int:
-    """0 for what the row decides, more for what has to be read."""
-    match key:
-        case keys.Not(inner):
-            return cost(inner)
-        case keys.Or(left, right):
-            return max(cost(left), cost(right))
-        case keys.And(inner_keys):
-            return max(map(cost, inner_keys), default=0)
-        case keys.Dated(source="SENT"):
-            return 1
-    return _COST.get(type(key), 0)
+_T = TypeVar("_T")
 
 
-class _Compiler:
-    """Turns a key into a test; numbers are resolved against the session's view once."""
-
-    def __init__(self, session: Session, view: View) -> None:
-        self._session = session
-        self._view = view
-
-    def test(self, key: SearchKey) -> Test:
-        match key:
-            case keys.All():
-                return lambda _c: True
-            case keys.Not(inner):
-                negated = self.test(inner)
-                return lambda c: not negated(c)
-            case keys.Or(left, right):
-                first, second = (self.test(k) for k in sorted((left, right), key=cost))
-                return lambda c: first(c) or second(c)
-            case keys.And(inner_keys):
-                tests = [self.test(k) for k in sorted(inner_keys, key=cost)]
-                return lambda c: all(test(c) for test in tests)
-            case keys.HasFlag(flag):
-                wanted = flag.lower()
-                return lambda c: wanted in c.flags
-            case keys.Numbers(numbers, uid):
-                uids = frozenset(self._view.known(self._session.uid_ranges(numbers, uid=uid)))
-                return lambda c: c.row[0] in uids
-            case keys.Size(octets, larger):
-                return lambda c: c.row[5] > octets if larger else c.row[5] < octets
-            case keys.ModSeqSince(modseq):
-                return lambda c: c.row[2] >= modseq
-            case keys.Dated(source, relation, day):
-                return _dated(source, relation, day)
-            case keys.HeaderHas(name, text):
-                return _header_has(name, text)
-            case keys.BodyHas(text, header):
-                return _body_has(text, header=header)
+def cut(found: Sequence[_T], partial: Range) -> Sequence[_T]:
+    """RFC 9394 section 3.1: the first result is 1, the last is -1; the ends come in either order."""
+    low, high = sorted(partial)
+    if low > 0:
+        return found[low - 1 : high]
+    count = len(found)
+    return found[max(count + low, 0) : max(count + high + 1, 0)]
 
 
-_RELATIONS: dict[str, Callable[[date, date], bool]] = {
-    "BEFORE": lambda found, day: found < day,
-    "ON": lambda found, day: found == day,
-    "SINCE": lambda found, day: found >= day,
-}
-_DAYS: dict[str, Callable[[Candidate], date | None]] = {
-    "INTERNAL": lambda c: _day(c.row[6] + c.row[7] * 60),
-    "SAVED": lambda c: _day(c.row[3]),
-    "SENT": lambda c: sent_day(c.header.first(b"date")) or _day(c.row[6] + c.row[7] * 60),
-}
+def told_of(found: Sequence[Found], returns: Returns) -> Sequence[Found]:
+    """The hits that ALL or PARTIAL lists."""
+    return found if returns.partial is None else cut(found, returns.partial)
 
 
-def _day(seconds: int) -> date:
-    return date(*time.gmtime(seconds)[:3])
+def save(session: Session, found: Sequence[Found], returns: Returns) -> None:
+    """What `$` means from now on, as UIDs, where that was asked for."""
+    if b"SAVE" in returns.options:
+        session.saved = ranges_of(sorted({row[0] for _number, row in _saved(found, returns)}))
 
 
-def _dated(source: str, relation: str, day: date) -> Test:
-    found, holds = _DAYS[source], _RELATIONS[relation]
-
-    def test(candidate: Candidate) -> bool:
-        its = found(candidate)
-        return its is not None and holds(its, day)
-
-    return test
-
-
-def _header_has(name: str, text: str) -> Test:
-    """A decoded field that holds the text; an empty text asks whether there is the field."""
-    wanted, field = fold(text), name.lower().encode("utf-8", "replace")
-
-    def test(candidate: Candidate) -> bool:
-        return any(
-            not wanted or wanted in fold(decode_words(value)) or wanted in fold(decode(value, None))
-            for value in candidate.header.all(field)
-        )
-
-    return test
+def _saved(found: Sequence[Found], returns: Returns) -> Sequence[Found]:
+    """RFC 5182 section 2.4, RFC 9394 section 3.2."""
+    options = returns.options
+    if options & {b"ALL", b"COUNT"} or (returns.partial is None and not options & {b"MIN", b"MAX"}):
+        return found
+    chosen = list(cut(found, returns.partial)) if returns.partial is not None else []
+    if found and b"MIN" in options:
+        chosen.append(found[0])
+    if found and b"MAX" in options:
+        chosen.append(found[-1])
+    return chosen
 
 
-def _body_has(text: str, *, header: bool) -> Test:
-    wanted = fold(text)
-
-    def test(candidate: Candidate) -> bool:
-        if header and wanted in fold(header_text(candidate.header)):
-            return True
-        message = candidate.message
-        return any(wanted in fold(piece) for piece in body_texts(message.root, message.pieces, headers=header))
-
-    return test
+def extended(
+    session: Session,
+    returns: Returns,
+    found: Sequence[Found],
+    told: Sequence[Found],
+    numbers: str,
+    *,
+    uid: bool,
+    with_modseq: bool,
+) -> None:
+    """Save it, then `* ESEARCH (TAG "A1") UID MIN 2 MAX 9 ALL 2,4:9 COUNT 7`; `numbers` are those told, as a set."""
+    save(session, found, returns)
+    options = returns.options
+    parts: list[str] = []
+    shown: list[Found] = []
+    for option, at in ((b"MIN", 0), (b"MAX", -1)):
+        if option in options and found:
+            parts.append(f"{option.decode()} {number_of(found[at], uid=uid)}")
+            shown.append(found[at])
+    if b"ALL" in options and found:
+        parts.append(f"ALL {numbers}")
+    if returns.partial is not None:
+        first, last = returns.partial
+        parts.append(f"PARTIAL ({first}:{last} {numbers or 'NIL'})")
+        shown.extend(told)
+    if b"COUNT" in options:
+        parts.append(f"COUNT {len(found)}")
+    if options & {b"ALL", b"COUNT"}:
+        shown = list(found)
+    if with_modseq and shown:
+        parts.append(f"MODSEQ {max(row[2] for _number, row in shown)}")  # RFC 4731 section 3.2
+    if not parts and options == {b"SAVE"}:
+        return
+    line = [b"ESEARCH (TAG ", writer.quoted(session.tag), b")"]
+    if uid:
+        line.append(b" UID")
+    session.line(*line, *(b" " + part.encode("ascii") for part in parts))

@@ -16,9 +16,16 @@ from crymapd.imap.wire import writer
 
 
 def handle_capability(session: Session, _command: command.Capability) -> Done:
-    known = session.store_or_none is not None
-    session.line(b"CAPABILITY ", capability.text(authenticated=known).encode())
+    session.line(b"CAPABILITY ", capabilities(session).encode())
     return ok()
+
+
+def capabilities(session: Session) -> str:
+    """What this client may use now."""
+    store = session.store_or_none
+    if store is None:
+        return capability.before_login()
+    return capability.after_login(store.max_message_size, store.hidden_capabilities)
 
 
 def handle_noop(_session: Session, _command: command.Noop) -> Done:
@@ -47,7 +54,7 @@ def log_in(session: Session, user: str, password: str) -> Done:
         raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None
     except AccountUnusable:
         raise Goodbye("the account cannot be served; the server's log says why", "CONTACTADMIN") from None
-    return ok("logged in", "CAPABILITY " + capability.text(authenticated=True))
+    return ok("logged in", "CAPABILITY " + capabilities(session))
 
 
 def _text(octets: bytes) -> str:
@@ -97,11 +104,42 @@ def finish_sasl(session: Session, mechanism: bytes, answers: list[bytes]) -> Don
 
 
 def handle_enable(session: Session, asked: command.Enable) -> Done:
-    enabled = [name for name in asked.names if name in capability.ENABLEABLE]
-    session.line(b" ".join([b"ENABLED", *dict.fromkeys(enabled)]))
-    if b"CONDSTORE" in enabled:
+    """RFC 9051 section 6.3.1, RFC 7162 section 3.2.3, RFC 6855 section 3."""
+    enabled = [capability.ENABLEABLE[name] for name in dict.fromkeys(asked.names) if name in capability.ENABLEABLE]
+    session.line(b" ".join([b"ENABLED", *(name.encode("ascii") for name in enabled)]))
+    if "CONDSTORE" in enabled or "QRESYNC" in enabled:
         session.enable_condstore()
+    session.qresync = session.qresync or "QRESYNC" in enabled
+    session.utf8 = session.utf8 or "UTF8=ACCEPT" in enabled
+    if "IMAP4rev2" in enabled:
+        session.rev2 = True
+        if session.view_or_none is not None:
+            session.view.forget_recent()
     return ok()
+
+
+# Quota (RFC 9208): one root for the whole account, without a name
+
+
+def handle_get_quota(session: Session, asked: command.GetQuota) -> Done:
+    if asked.root:
+        raise Refusal("NO", 'the only quota root is ""', "NONEXISTENT")
+    _quota_line(session)
+    return ok()
+
+
+def handle_get_quota_root(session: Session, asked: command.GetQuotaRoot) -> Done:
+    """The mailbox need not exist (RFC 9208 section 4.1.2)."""
+    session.line(b"QUOTAROOT ", session.mailbox_name(asked.mailbox), b' ""')
+    _quota_line(session)
+    return ok()
+
+
+def _quota_line(session: Session) -> None:
+    """Usage and limit in units of 1024 octets; an empty list where nothing is limited."""
+    quota = session.store.quota
+    shown = b"STORAGE %d %d" % (-(-quota.used() // 1024), quota.limit // 1024) if quota.limit else b""
+    session.line(b'QUOTA "" (', shown, b")")
 
 
 def handle_id(session: Session, asked: command.Id) -> Done:

@@ -45,8 +45,17 @@ class BadSyntax(Exception):
 class Reader:
     """A position in the fragments of one command."""
 
-    def __init__(self, fragments: list[bytes]) -> None:
+    def __init__(self, fragments: list[bytes], *, utf8: bool = False, utf8_only: bool = False) -> None:
+        """How strings are read.
+
+        Args:
+            fragments: line, literal, line, ...
+            utf8: mailbox names come as UTF-8, not modified UTF-7 (RFC 6855 section 3, RFC 9051 section 5.1).
+            utf8_only: strings have no other charset (RFC 6855 section 3).
+        """
         self._fragments = fragments
+        self._utf8 = utf8
+        self.utf8_only = utf8_only
         self._index = 0
         self._at = 0
 
@@ -165,7 +174,15 @@ class Reader:
         return None if self.try_text(b"NIL") else self.string()
 
     def mailbox(self) -> str:
-        return mutf7.decode(self.astring())
+        return self._name(self.astring())
+
+    def _name(self, octets: bytes) -> str:
+        if not self._utf8:
+            return mutf7.decode(octets)
+        try:
+            return octets.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadSyntax("expected a mailbox name in UTF-8") from None
 
     def list_pattern(self) -> str:
         found = self.try_string()
@@ -173,7 +190,7 @@ class Reader:
             found = self._match(_LIST_CHARS)
         if found is None:
             raise self._expected("a mailbox pattern")
-        return mutf7.decode(found)
+        return self._name(found)
 
     # Numbers
 
@@ -207,6 +224,29 @@ class Reader:
         except ValueError:
             self._at = start
             raise self._expected("a sequence set") from None
+
+    def partial_range(self) -> Range:
+        """`1:100`, or counted from the end `-1:-100` (RFC 9394 section 4), as written."""
+        first = self._signed()
+        self.text(b":")
+        last = self._signed()
+        if (first < 0) != (last < 0) or not first or not last:
+            raise self._expected("a range such as 1:100 or -1:-100")
+        return first, last
+
+    def _signed(self) -> int:
+        sign = -1 if self.try_text(b"-") else 1
+        return sign * self.number()
+
+    def words(self) -> list[bytes]:
+        """`(A B C)` in capitals, perhaps empty."""
+        self.text(b"(")
+        found: list[bytes] = []
+        while not self.try_text(b")"):
+            found.append(self.keyword())
+            if self.peek() != b")":
+                self.space()
+        return found
 
     # Flags and dates
 

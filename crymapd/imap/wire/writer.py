@@ -24,12 +24,23 @@ def astring(value: bytes) -> bytes:
     return quoted(value)
 
 
-def mailbox(name: str) -> bytes:
-    return astring(mutf7.encode(name))
+def mailbox(name: str, *, utf8: bool = False) -> bytes:
+    """A mailbox name: modified UTF-7, or UTF-8 for who enabled it."""
+    if not utf8:
+        return astring(mutf7.encode(name))
+    octets = name.encode("utf-8")
+    return quoted(octets) if not octets.isascii() else astring(octets)
 
 
 def literal(value: bytes) -> bytes:
     return b"{%d}\r\n%b" % (len(value), value)
+
+
+def string(value: bytes, *, utf8: bool = False) -> bytes:
+    """A quoted string where the client can read it, else a literal."""
+    if len(value) > 1000 or b"\r" in value or b"\n" in value or b"\0" in value or not (utf8 or value.isascii()):
+        return literal(value)
+    return quoted(value)
 
 
 def date_time(seconds: int, zone: int) -> bytes:

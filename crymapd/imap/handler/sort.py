@@ -1,0 +1,147 @@
+"""SORT and THREAD (RFC 5256, RFC 5957, ESORT of RFC 5267): everything they compare is in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from crymapd.imap.command import search as command
+from crymapd.imap.handler.matching import mentions_modseq
+from crymapd.imap.handler.search import Found, cut, extended, number_of, search
+from crymapd.imap.response import Done, ok
+from crymapd.imap.session import Session
+from crymapd.mime import addresses, threads
+from crymapd.mime.collation import collation_key
+from crymapd.mime.dates import sent_moment
+from crymapd.mime.encoded_words import decode, decode_words
+from crymapd.mime.header import Header
+from crymapd.mime.references import message_id, parents
+from crymapd.mime.subject import base_subject
+from crymapd.mime.threads import Threadable
+from crymapd.store.entries import Stored
+
+_BATCH = 500
+
+
+def handle_sort(session: Session, asked: command.Sort) -> Done:
+    returns, with_modseq = asked.returns, mentions_modseq(asked.key)
+    if with_modseq:
+        session.enable_condstore()
+    found = search(session, asked.key, returns)
+    ordered = _sorted(session, found, asked.criteria)
+    if returns is None:
+        line = b"".join(b" %d" % number_of(item, uid=asked.uid) for item in ordered)
+        if ordered and with_modseq:
+            line += b" (MODSEQ %d)" % max(row[2] for _number, row in ordered)  # RFC 7162 section 3.1.6
+        session.line(b"SORT", line)
+        return ok()
+    told = ordered if returns.partial is None else cut(ordered, returns.partial)
+    numbers = ",".join(str(number_of(item, uid=asked.uid)) for item in told)  # RFC 5267: the order is the answer
+    extended(session, returns, ordered, told, numbers, uid=asked.uid, with_modseq=with_modseq)
+    return ok()
+
+
+def handle_thread(session: Session, asked: command.Thread) -> Done:
+    if mentions_modseq(asked.key):
+        session.enable_condstore()
+    found = search(session, asked.key, None)
+    messages = [
+        _threadable(number_of((number, row), uid=asked.uid), row, header)
+        for (number, row), header in _with_headers(session, found)
+    ]
+    build = threads.by_references if asked.algorithm == b"REFERENCES" else threads.by_subject
+    answer = threads.formatted(build(messages))
+    session.line(b"THREAD", b" " + answer if answer else b"")
+    return ok()
+
+
+def _threadable(number: int, row: Stored, header: Header) -> Threadable:
+    subject, answers = base_subject(header.first(b"subject"))
+    return Threadable(
+        number, _sent(row, header), collation_key(subject), answers, message_id(header), tuple(parents(header))
+    )
+
+
+def _with_headers(session: Session, found: Sequence[Found]) -> Iterator[tuple[Found, Header]]:
+    """Each message with its header block; one that is gone has an empty one."""
+    for at in range(0, len(found), _BATCH):
+        some = found[at : at + _BATCH]
+        summaries = session.store.summaries([row[4] for _number, row in some])
+        for item in some:
+            summary = summaries.get(item[1][4])
+            yield item, Header(b"" if summary is None else summary.header)
+
+
+# Sort keys (RFC 5256 section 3)
+
+Key = Callable[[Stored, Header], Any]
+
+
+def _sent(row: Stored, header: Header) -> int:
+    """Section 2.2: the Date field in UTC, else the INTERNALDATE."""
+    moment = sent_moment(header.first(b"date"))
+    return row[6] if moment is None else moment
+
+
+def _subject(_row: Stored, header: Header) -> str:
+    return collation_key(base_subject(header.first(b"subject"))[0])
+
+
+def _mailbox(field: bytes) -> Key:
+    """The local part of the first address."""
+
+    def key(_row: Stored, header: Header) -> str:
+        first = _first_address(header, field)
+        return collation_key("" if first is None else decode(first.mailbox or b"", None))
+
+    return key
+
+
+def _display(field: bytes) -> Key:
+    """RFC 5957 section 3: the display name, else local@domain, of the first address."""
+
+    def key(_row: Stored, header: Header) -> str:
+        first = _first_address(header, field)
+        if first is None:
+            return ""
+        name = decode_words(first.name or b"").strip()
+        return collation_key(name or decode((first.mailbox or b"") + b"@" + (first.host or b""), None))
+
+    return key
+
+
+def _first_address(header: Header, field: bytes) -> addresses.Address | None:
+    value = header.first(field)
+    found = addresses.parse(value) if value else []
+    return found[0] if found else None
+
+
+_KEYS: dict[bytes, tuple[bool, Key]] = {
+    b"ARRIVAL": (False, lambda row, _header: row[6]),
+    b"SIZE": (False, lambda row, _header: row[5]),
+    b"DATE": (True, _sent),
+    b"SUBJECT": (True, _subject),
+    b"FROM": (True, _mailbox(b"from")),
+    b"TO": (True, _mailbox(b"to")),
+    b"CC": (True, _mailbox(b"cc")),
+    b"DISPLAYFROM": (True, _display(b"from")),
+    b"DISPLAYTO": (True, _display(b"to")),
+}
+"""Whether the key needs the header, and the key."""
+
+
+def _sorted(session: Session, found: Sequence[Found], criteria: Sequence[tuple[bytes, bool]]) -> list[Found]:
+    """By the criteria, the last first: Python's sort keeps the order of equals, in reverse too."""
+    keys = {name: _KEYS[name] for name, _reverse in criteria}
+    if any(needs_header for needs_header, _key in keys.values()):
+        values = {
+            row[0]: {name: key(row, header) for name, (_needs, key) in keys.items()}
+            for (_number, row), header in _with_headers(session, found)
+        }
+    else:
+        empty = Header(b"")
+        values = {row[0]: {name: key(row, empty) for name, (_needs, key) in keys.items()} for _number, row in found}
+    ordered = list(found)
+    for name, reverse in reversed(criteria):
+        ordered.sort(key=lambda item, name=name: values[item[1][0]][name], reverse=reverse)  # type: ignore[misc]
+    return ordered

@@ -1,0 +1,57 @@
+"""The base subject: a subject without the marks of replies and forwards (RFC 5256 section 2.1)."""
+
+from __future__ import annotations
+
+import re
+
+from crymapd.mime.encoded_words import decode_words
+
+_TRAILER = re.compile(r"(?:\(fwd\)|[ \t])\Z", re.IGNORECASE)
+_BLOB = re.compile(r"\[[^\[\]]*+\][ \t]*+")
+_REPLY = re.compile(r"(?:re|fwd?)[ \t]*+(?:\[[^\[\]]*+\][ \t]*+)?:", re.IGNORECASE)
+_FORWARD = "[fwd:"
+MAX_SUBJECT = 2000
+
+
+def base_subject(field: bytes | None) -> tuple[str, bool]:
+    """The base subject as text, and whether something showed that it is a reply or forward."""
+    if field is None:
+        return "", False
+    text = " ".join(decode_words(field[: MAX_SUBJECT * 4])[:MAX_SUBJECT].split())
+    answers = False
+    while True:
+        text, forwarded = _without_trailers(text)
+        text, replied = _without_leaders(text)
+        answers = answers or forwarded or replied
+        if not (text[: len(_FORWARD)].lower() == _FORWARD and text.endswith("]")):
+            return text, answers
+        text = text[len(_FORWARD) : -1]
+        answers = True
+
+
+def _without_trailers(text: str) -> tuple[str, bool]:
+    """Step 2: `(fwd)` and white space at the end."""
+    forwarded = False
+    while match := _TRAILER.search(text, max(len(text) - 5, 0)):
+        forwarded = forwarded or len(match[0]) > 1
+        text = text[: match.start()]
+    return text, forwarded
+
+
+def _without_leaders(text: str) -> tuple[str, bool]:
+    """Steps 3 to 5: `Re:`, `[blob] Fwd[1]:`, white space, and a blob that something follows."""
+    at, replied = 0, False
+    while True:
+        while text[at : at + 1] in (" ", "\t"):
+            at += 1
+        ahead = at
+        while blob := _BLOB.match(text, ahead):
+            ahead = blob.end()
+        reply = _REPLY.match(text, ahead)
+        if reply is not None:
+            at, replied = reply.end(), True
+            continue
+        blob = _BLOB.match(text, at)
+        if blob is None or blob.end() == len(text):
+            return text[at:], replied
+        at = blob.end()

@@ -1,0 +1,44 @@
+-- How many of a mailbox's messages have been shown to nobody: STATUS and SELECT need no count.
+ALTER TABLE mailboxes ADD COLUMN recent INTEGER NOT NULL DEFAULT 0;
+UPDATE mailboxes SET recent =
+  (SELECT count(*) FROM entries WHERE entries.mailbox = mailboxes.id AND entries.uid >= mailboxes.recent_uid);
+
+-- THREADID (RFC 8474): the email id of the first message of the conversation; NULL where filed before there were any.
+ALTER TABLE messages ADD COLUMN thread BLOB;
+
+-- Which conversation a Message-ID belongs to.
+CREATE TABLE threads (
+  reference BLOB PRIMARY KEY,            -- 16 octets: SHA-256 of a Message-ID, cut
+  thread BLOB NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- How many of a mailbox's messages lie in each block of 1024 UIDs: from a UID to its sequence number
+-- without counting from the beginning.
+CREATE TABLE blocks (
+  mailbox INTEGER NOT NULL REFERENCES mailboxes ON DELETE CASCADE,
+  block INTEGER NOT NULL,                -- UID / 1024
+  messages INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, block)
+) WITHOUT ROWID, STRICT;
+INSERT INTO blocks SELECT mailbox, uid >> 10, count(*) FROM entries GROUP BY 1, 2;
+
+CREATE TRIGGER entry_counted AFTER INSERT ON entries BEGIN
+  INSERT INTO blocks VALUES (new.mailbox, new.uid >> 10, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
+END;
+CREATE TRIGGER entry_uncounted AFTER DELETE ON entries BEGIN
+  UPDATE blocks SET messages = messages - 1 WHERE mailbox = old.mailbox AND block = old.uid >> 10;
+END;
+
+-- What the sealed files of messages in some mailbox take on disk, for quotas: kept as settings, and noted in
+-- the file `epoch` after each commit, so that delivery knows it without the password.
+ALTER TABLE messages ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0; -- octets of the sealed file
+INSERT INTO settings VALUES ('sealed', 0), ('files', (SELECT count(*) FROM messages WHERE copies > 0));
+
+CREATE TRIGGER message_in_use AFTER UPDATE OF copies ON messages WHEN old.copies = 0 AND new.copies > 0 BEGIN
+  UPDATE settings SET value = value + new.sealed WHERE name = 'sealed';
+  UPDATE settings SET value = value + 1 WHERE name = 'files';
+END;
+CREATE TRIGGER message_out_of_use AFTER UPDATE OF copies ON messages WHEN old.copies > 0 AND new.copies = 0 BEGIN
+  UPDATE settings SET value = value - old.sealed WHERE name = 'sealed';
+  UPDATE settings SET value = value - 1 WHERE name = 'files';
+END;
