@@ -45,6 +45,19 @@ def user_add(
         command.run(root, name, data_dir, uid=uid, stdin=password_stdin, prompt=prompt_password)
 
 
+@user.command("hide")
+@click.argument("name")
+@click.argument("capability", nargs=-1)
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@click.pass_obj
+def user_hide(root: Path | None, name: str, capability: tuple[str, ...], password_stdin: bool) -> None:
+    """Do not announce these IMAP capabilities to the account's clients; none shows everything again."""
+    from crymapd.cli import user_hide as command
+
+    with reported(PROGRAM):
+        command.run(root, name, capability, stdin=password_stdin)
+
+
 @main.command()
 @click.option("--detach", is_flag=True, help="Leave the terminal and run in the background (for rc.d).")
 @click.option("--pid-file", type=click.Path(path_type=Path), help="Where to write the process id.")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pwd
 import shutil
-import sys
-import traceback
 from pathlib import Path
 
-from crymapd.cli.failure import describe, fail
+from crymapd.cli import accounts
+from crymapd.cli.failure import fail
 from crymapd.config.system import load_root
-from crymapd.crypto.slots import MAX_PASSWORD_BYTES, generate_password
-from crymapd.errors import AccountExists, AccountUnusable, CrymapError
+from crymapd.crypto.slots import generate_password
+from crymapd.errors import AccountExists, AccountUnusable
 from crymapd.model.names import canonical_user
 from crymapd.store import account
 from crymapd.store.store import Store
@@ -31,12 +29,16 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
     if os.path.lexists(home):
         raise AccountExists(f"{home} exists already; to use an existing account: ln -s {home} {link}")
     owner = _owner(name, uid)
-    password = _password(stdin=stdin, prompt=prompt)
+    if stdin and prompt:
+        fail("crymapd", "--password-stdin and --prompt-password exclude each other", sysexits.USAGE)
+    generated = not stdin and not prompt
+    password = generate_password() if generated else accounts.password(stdin=stdin, confirm=True)
     home.mkdir(mode=files.PRIVATE_DIR)
     try:
         if owner is not None:
             _give(home, owner)
-        _provision(home, password, owner, root.system.limits.max_message_size)
+        limit = root.system.limits.max_message_size
+        accounts.as_owner(home, owner, lambda directory: Store(account.create(directory, password), limit).close())
         files.fsync_dir(home.parent)
         if home != link:
             os.symlink(home, link)
@@ -44,7 +46,7 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
-    if not stdin and not prompt:
+    if generated:
         print(f"Password: {password}")
 
 
@@ -72,44 +74,3 @@ def _give(home: Path, owner: privileges.Owner) -> None:
         os.fchown(fd, owner.uid, owner.gid)
     finally:
         os.close(fd)
-
-
-def _provision(home: Path, password: str, owner: privileges.Owner | None, limit: int) -> None:
-    """As the owner, in a child when that takes a change of ids."""
-    if owner is None:
-        Store(account.create(home, password), limit).close()
-        return
-    child = os.fork()
-    if child == 0:
-        status = sysexits.SOFTWARE
-        try:
-            privileges.confine_root(home)
-            privileges.become(owner)
-            Store(account.create(Path("/"), password), limit).close()
-            status = 0
-        except (OSError, CrymapError) as error:
-            print(f"crymapd: {describe(error)}", file=sys.stderr)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    if os.waitpid(child, 0)[1] != 0:
-        raise AccountUnusable(f"the account could not be created in {home} as its owner (uid {owner.uid})")
-
-
-def _password(*, stdin: bool, prompt: bool) -> str:
-    if stdin and prompt:
-        fail("crymapd", "--password-stdin and --prompt-password exclude each other", sysexits.USAGE)
-    if stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    elif prompt:
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Confirm: ") != password:
-            fail("crymapd", "the two entries differ", sysexits.DATAERR)
-    else:
-        return generate_password()
-    if not password:
-        fail("crymapd", "the password is empty", sysexits.NOINPUT)
-    if len(password.encode()) > MAX_PASSWORD_BYTES:
-        fail("crymapd", f"the password is longer than {MAX_PASSWORD_BYTES} octets", sysexits.DATAERR)
-    return password

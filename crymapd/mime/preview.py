@@ -26,7 +26,7 @@ def preview(root: Part, read: Reader) -> str:
         part = next(_shown(root, subtype), None)
         if part is not None:
             text = plain(_text(part, read))
-            return _CONTROL.sub(" ", " ".join(text.split()))[:MAX_CHARACTERS].strip()
+            return " ".join(_CONTROL.sub(" ", text).split())[:MAX_CHARACTERS].rstrip()
     return ""
 
 
