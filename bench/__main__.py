@@ -19,41 +19,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.testlib.corpus import varied
+from tests.testlib.process import children, cpu, peak, pss, reset_peak
 from tests.testlib.server import CRYMAPD, PASSWORD, Server, running, trusting
 
 ROUNDS = 20
 IDLE = 100
-
-
-def pss(pid: int) -> int:
-    """Proportional set size in KiB."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:")))
-
-
-def cpu(pids: list[int]) -> float:
-    """Seconds of processor time of the processes so far."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def reset_peak(pid: int) -> int:
-    """Forget the highest resident size so far (login needs 64 MiB for a moment); the size now, in KiB."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return peak(pid)
-
-
-def peak(pid: int) -> int:
-    """Highest resident size in KiB."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmHWM:")))
 
 
 def row(what: str, value: str) -> None:

@@ -17,7 +17,7 @@ _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}) ')
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a command may take: octets of a line, of one literal, of all literals, and their number."""
+    """What a command may take: octets of its lines, of one literal, of all literals, and their number."""
 
     line: int
     literal: int
@@ -88,6 +88,8 @@ class Connection:
         self._buffer = bytearray()
         self._searched = 0
         self._fragments: list[bytes] = []
+        self._line_octets = 0  # of the lines in _fragments
+        self._literal = bytearray()  # what came of the literal at hand, where it is an argument
         self._tag: bytes | None = None
         self._literal_left = 0
         self._message = False  # the literal at hand is a message
@@ -164,7 +166,7 @@ class Connection:
     def _take_line(self) -> bytes | None:
         newline = self._buffer.find(b"\n", self._searched)
         if newline < 0:
-            if len(self._buffer) > self.limits.line:
+            if len(self._buffer) > self._line_left:
                 self._too_long()
                 del self._buffer[:-64]  # the end may announce a literal
             self._searched = len(self._buffer)
@@ -172,9 +174,14 @@ class Connection:
         line = bytes(self._buffer[:newline])
         del self._buffer[: newline + 1]
         self._searched = 0
-        if len(line) > self.limits.line:
+        if len(line) > self._line_left:
             self._too_long(line)
         return line[:-1] if line.endswith(b"\r") else line
+
+    @property
+    def _line_left(self) -> int:
+        """How long the next line may be; a line that was asked for is none of the command's."""
+        return self.limits.line - self._line_octets
 
     def _too_long(self, line: bytes | None = None) -> None:
         if self._swallowing is None:
@@ -198,10 +205,11 @@ class Connection:
         if not self._fragments and not self._messages:
             self._tag = _tag_of(line)
         self._fragments.append(line)
+        self._line_octets += len(line)
         if literal:
             return self._announced(line, literal)
         if len(self._fragments) == 1 and not self._messages and not line.strip():
-            self._fragments.clear()  # stray line ends between commands (iOS) mean nothing
+            self._reset()  # stray line ends between commands (iOS) mean nothing
             return None
         fragments = self._fragments
         self._reset()
@@ -218,6 +226,7 @@ class Connection:
             self._undecided = size, sync
             shown = [*self._fragments[:-1], before]
             self._fragments = []
+            self._line_octets = 0
             return MessageLiteral(shown, size, first=not self._messages)
         return self._argument(size, sync)
 
@@ -251,11 +260,15 @@ class Connection:
             last = not self._literal_left
             self._message = not last
             return MessageData(data, last)
-        self._fragments[-1] += data
+        self._literal += data
+        if not self._literal_left:
+            self._fragments[-1] = bytes(self._literal)
+            self._literal = bytearray()
         return None
 
     def _reset(self) -> None:
         self._fragments = []
+        self._line_octets = 0
         self._swallowing = None
         self._appending = False
         self._messages = 0

@@ -64,12 +64,13 @@ class Parsed:
 
 
 class Malformed(Exception):
-    """A command that was not understood, with the answer to it."""
+    """A command that was not understood, with the answer to it; `unsaved`: and `$` means nothing from now on."""
 
-    def __init__(self, tag: bytes, done: Done) -> None:
+    def __init__(self, tag: bytes, done: Done, *, unsaved: bool = False) -> None:
         super().__init__(done.text)
         self.tag = tag
         self.done = done
+        self.unsaved = unsaved
 
 
 def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only: bool = False) -> Parsed:
@@ -94,7 +95,8 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
         raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
     except search.BadCharset as error:
         known = " ".join(charset_names())
-        raise Malformed(tag, Done("NO", f"unknown charset {error}", f"BADCHARSET ({known})")) from None
+        done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({known})")
+        raise Malformed(tag, done, unsaved=error.saving) from None
     return Parsed(tag, row, command)
 
 

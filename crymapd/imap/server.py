@@ -132,6 +132,8 @@ class Server:
             session = self._session
             parsed = dispatch.parse(fragments, session.state, utf8=session.unicode, utf8_only=session.utf8)
         except dispatch.Malformed as malformed:
+            if malformed.unsaved:
+                session.saved = []
             self._answer(malformed.tag, malformed.done)
             return
         match parsed.command:

@@ -41,10 +41,14 @@ _Token = tuple[str, bytes]
 
 def parse(field: bytes) -> list[Address]:
     """The addresses and groups of an unfolded field; what is no address is left out."""
-    found: list[Address] = []
+    return list(each(field))
+
+
+def each(field: bytes) -> Iterator[Address]:
+    """Those of `parse`, for who needs only the first."""
     current: list[_Token] = []
     comment = b""
-    in_group = in_angle = False
+    in_group = in_angle = has_at = False
     for kind, text in _tokens(field[:MAX_FIELD]):
         if kind == "comment":
             comment = comment or text
@@ -53,22 +57,21 @@ def parse(field: bytes) -> list[Address]:
             in_angle = True
         elif kind == "special" and text == b">":
             in_angle = False
-        ends = kind == "special" and not in_angle and text in b",;"
-        if ends:
-            _add(found, current, comment)
-            current, comment = [], b""
+        if kind == "special" and not in_angle and text in b",;":
+            yield from _address(current, comment)
+            current, comment, has_at = [], b"", False
             if text == b";" and in_group:
-                found.append(GROUP_END)
+                yield GROUP_END
                 in_group = False
-        elif kind == "special" and text == b":" and not in_angle and not in_group and ("special", b"@") not in current:
-            found.append(Address(None, None, _phrase(current) or b"", None))
+        elif kind == "special" and text == b":" and not (in_angle or in_group or has_at):
+            yield Address(None, None, _phrase(current) or b"", None)
             current, comment, in_group = [], b"", True
         else:
+            has_at = has_at or (kind == "special" and text == b"@")
             current.append((kind, text))
-    _add(found, current, comment)
+    yield from _address(current, comment)
     if in_group:
-        found.append(GROUP_END)
-    return found
+        yield GROUP_END
 
 
 def _tokens(field: bytes) -> Iterator[_Token]:
@@ -97,15 +100,15 @@ def _tokens(field: bytes) -> Iterator[_Token]:
             yield "space", b" "
 
 
-def _add(found: list[Address], tokens: list[_Token], comment: bytes) -> None:
-    """Turn the tokens between two commas into an address, if they are one."""
+def _address(tokens: list[_Token], comment: bytes) -> Iterator[Address]:
+    """What stands between two commas, if it is an address."""
     texts = [token for token in tokens if token[0] != "space"]
     if not texts:
         return
     opening = next((i for i, token in enumerate(tokens) if token == ("special", b"<")), None)
     if opening is None:
         mailbox, host = _addr_spec(texts)
-        found.append(Address(comment or None, None, mailbox, host))
+        yield Address(comment or None, None, mailbox, host)
         return
     name = _phrase(tokens[:opening]) or comment or None
     inner = [t for t in tokens[opening + 1 :] if t[0] != "space" and t != ("special", b">") and t != ("special", b"<")]
@@ -114,7 +117,7 @@ def _add(found: list[Address], tokens: list[_Token], comment: bytes) -> None:
     if colon is not None and inner[0] == ("special", b"@"):
         route, inner = b"".join(text for _kind, text in inner[:colon]), inner[colon + 1 :]
     mailbox, host = _addr_spec(inner)
-    found.append(Address(name, route, mailbox, host))
+    yield Address(name, route, mailbox, host)
 
 
 def _addr_spec(tokens: list[_Token]) -> tuple[bytes, bytes]:

@@ -6,12 +6,18 @@ import binascii
 import codecs
 import re
 from contextlib import suppress
+from encodings import normalize_encoding
 from encodings.aliases import aliases
 from functools import cache
 
 _WORD = re.compile(rb"=\?([!-<>@-~]{1,64}?)(?:\*[A-Za-z0-9-]*)?\?([QqBb])\?([!->@-~ ]*?)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t]+(?==\?)")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
+# Modules without an alias of their own. Only what is named here or there is looked up: Python searches its
+# library for any other name, and remembers for good that there is none.
+_UNALIASED = ("cp1006", "cp720", "cp737", "cp856", "cp874", "cp875", "koi8_t", "koi8_u", "mac_arabic",
+              "mac_croatian", "mac_farsi", "mac_romanian", "utf_8_sig")  # fmt: skip
+_CODECS = frozenset((*aliases.values(), *_UNALIASED))
 _OTHER_NAMES = {"ks_c_5601-1987": "cp949", "iso-8859-8-i": "iso-8859-8", "x-sjis": "cp932"}
 MAX_TEXT = 1 << 20
 # Codecs that are no charsets of mail, or whose decoders are unsafe on a stranger's octets.
@@ -21,7 +27,7 @@ _REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape"
 @cache
 def preload() -> None:
     """Load every charset, once: Python reads them from its library when first used, and a confined worker cannot."""
-    for name in sorted(set(aliases.values())):
+    for name in sorted(_CODECS):
         with suppress(LookupError, ImportError):
             codecs.lookup(name)
     charset("utf-16-be")
@@ -30,7 +36,7 @@ def preload() -> None:
 @cache
 def charset_names() -> tuple[str, ...]:
     """Every charset that can be decoded, under one name each."""
-    found = (charset(name) for name in set(aliases.values()))
+    found = (charset(name) for name in _CODECS)
     return tuple(sorted({name.upper() for name in found if name is not None}))
 
 
@@ -40,8 +46,12 @@ def charset(name: bytes | str) -> str | None:
     label = label.strip().strip("\"'").lower()
     if not label or len(label) > 64:
         return None
+    module = normalize_encoding(_OTHER_NAMES.get(label, label))
+    module = aliases.get(module) or aliases.get(module.replace(".", "_"), module)
+    if module not in _CODECS:
+        return None
     try:
-        found = codecs.lookup(_OTHER_NAMES.get(label, label))
+        found = codecs.lookup(module)
     except (LookupError, ValueError, UnicodeError):
         return None
     usable = getattr(found, "_is_text_encoding", True) and found.name.replace("-", "_") not in _REFUSED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from crymapd.mime import addresses, wire
 from crymapd.mime.header import Header
 from crymapd.mime.wire import ASCII, Wire
@@ -33,7 +35,7 @@ def _or(value: bytes, fallback: bytes) -> bytes:
 
 def address_list(fields: list[bytes], out: Wire = ASCII) -> bytes:
     """Every address of the fields, or NIL."""
-    found = [address for field in fields for address in addresses.parse(field)][:MAX_ADDRESSES]
+    found = list(islice((address for field in fields for address in addresses.each(field)), MAX_ADDRESSES))
     return b"(" + b"".join(_address(address, out) for address in found) + b")" if found else b"NIL"
 
 

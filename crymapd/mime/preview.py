@@ -17,6 +17,8 @@ MAX_CHARACTERS = 200
 MAX_OCTETS = 64 * 1024
 _UNSEEN = re.compile(r"<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*+>?")
+_LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,};?")
+"""No character has such a number, and Python refuses to read those of more than 4300 digits."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\u034f\u00ad]+")
 
 
@@ -56,4 +58,4 @@ def _as_it_is(text: str) -> str:
 
 
 def _without_tags(text: str) -> str:
-    return html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text)))
+    return html.unescape(_LONG_REFERENCE.sub(" ", _TAG.sub(" ", _UNSEEN.sub(" ", text))))

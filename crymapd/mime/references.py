@@ -7,7 +7,8 @@ import re
 from crymapd.mime.header import Header
 
 # `<left@right>`, the left side perhaps quoted; anything between the brackets is taken as it stands.
-_ID = re.compile(rb'<((?:"(?:[^"\\\r\n]|\\.)*+"|[^<>"\s])++)>')
+# A `<` never belongs to an id: were it allowed in quotes, each would be tried to the end of the field.
+_ID = re.compile(rb'<((?:"(?:[^"\\\r\n<]|\\[^\n<])*+"|[^<>"\s])++)>')
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED = re.compile(rb"\\(.)")
 MAX_FIELD = 64 * 1024

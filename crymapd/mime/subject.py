@@ -6,6 +6,7 @@ import re
 
 from crymapd.mime.encoded_words import decode_words
 
+_SPACES = re.compile(r"[ \t\r\n]+")
 _TRAILER = re.compile(r"(?:\(fwd\)|[ \t])\Z", re.IGNORECASE)
 _BLOB = re.compile(r"\[[^\[\]]*+\][ \t]*+")
 _REPLY = re.compile(r"(?:re|fwd?)[ \t]*+(?:\[[^\[\]]*+\][ \t]*+)?:", re.IGNORECASE)
@@ -17,7 +18,7 @@ def base_subject(field: bytes | None) -> tuple[str, bool]:
     """The base subject as text, and whether something showed that it is a reply or forward."""
     if field is None:
         return "", False
-    text = " ".join(decode_words(field[: MAX_SUBJECT * 4])[:MAX_SUBJECT].split())
+    text = _SPACES.sub(" ", decode_words(field[: MAX_SUBJECT * 4])[:MAX_SUBJECT])
     answers = False
     while True:
         text, forwarded = _without_trailers(text)
@@ -44,14 +45,10 @@ def _without_leaders(text: str) -> tuple[str, bool]:
     while True:
         while text[at : at + 1] in (" ", "\t"):
             at += 1
-        ahead = at
+        last = ahead = at
         while blob := _BLOB.match(text, ahead):
-            ahead = blob.end()
+            last, ahead = ahead, blob.end()
         reply = _REPLY.match(text, ahead)
-        if reply is not None:
-            at, replied = reply.end(), True
-            continue
-        blob = _BLOB.match(text, at)
-        if blob is None or blob.end() == len(text):
-            return text[at:], replied
-        at = blob.end()
+        if reply is None:
+            return text[last if ahead == len(text) else ahead :], replied
+        at, replied = reply.end(), True

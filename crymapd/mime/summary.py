@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crymapd.mime.envelope import envelope
 from crymapd.mime.parts import Parser, Part
 from crymapd.mime.preview import preview
 from crymapd.mime.structure import structure
+from crymapd.mime.text import Folded, folded
 from crymapd.mime.wire import ASCII, UTF8, Wire
 
-_KEPT = 128 * 1024
-"""The preview is made of what lies in the first octets of a message."""
+MAX_SEARCHED = 1 << 20
+"""Larger messages are read again for their texts; the preview is made of what lies before this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,21 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The top-level header block, the answers for clients without and with UTF-8, and the preview."""
+    """The top-level header block, the answers for clients without and with UTF-8, the preview, the texts.
+
+    `texts` is None for a message that is too long to be held.
+    """
 
     header: bytes
     ascii: Rendered
     utf8: Rendered
     preview: str
+    texts: Folded | None
+
+    def rendered(self, names: Sequence[str], *, utf8: bool) -> tuple[bytes, ...]:
+        """Values of `envelope`, `body`, `structure`, `preview`, in that order."""
+        shown = self.utf8 if utf8 else self.ascii
+        return tuple(self.preview.encode() if name == "preview" else getattr(shown, name) for name in names)
 
 
 class Summarizer:
@@ -44,14 +54,15 @@ class Summarizer:
 
     def feed(self, data: bytes) -> None:
         self._parser.feed(data)
-        self._beginning += data[: _KEPT - len(self._beginning)]
+        self._beginning += data[: MAX_SEARCHED - len(self._beginning)]
         self.size += len(data)
 
     def finish(self) -> Summary:
         root = self._parser.close()
         plain = _render(root, ASCII)
         utf8 = plain if _is_ascii(root) else _render(root, UTF8)
-        return Summary(root.header.raw, plain, utf8, preview(root, self._read))
+        texts = folded(root, self._read) if self.size <= MAX_SEARCHED else None
+        return Summary(root.header.raw, plain, utf8, preview(root, self._read), texts)
 
     def _read(self, start: int, end: int) -> Iterator[bytes]:
         yield bytes(self._beginning[start:end])

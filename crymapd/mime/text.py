@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from crymapd.mime import content
 from crymapd.mime.encoded_words import decode, decode_words
@@ -10,13 +12,92 @@ from crymapd.mime.header import Header, unfold
 from crymapd.mime.parts import Part
 
 MAX_PART_TEXT = 16 << 20
+MAX_FOLDED = 8 << 20
+_AT_ONCE = 256 * 1024
+_SLICE = 1 << 16
 Reader = Callable[[int, int], Iterator[bytes]]
 """Octets from an offset to another, in pieces."""
 
 
+class _Folding(dict[int, str]):
+    """Characters without case and taken apart (RFC 5051), each looked up once.
+
+    One by one, as ordering a long run of combining marks takes time beyond its length.
+    """
+
+    def __missing__(self, code: int) -> str:
+        found = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
+        self[code] = found
+        return found
+
+
+_FOLDING = _Folding()
+
+
 def fold(text: str) -> str:
-    """The form in which texts are compared: without case, white space runs as one space."""
-    return " ".join(text.casefold().split())
+    """The form in which texts are compared: without case, white space (and NUL) runs as one space.
+
+    A slice at a time: the words of a long text, each an object, would take many times its size.
+    """
+    folded = "".join(_folded_slice(text[at : at + _SLICE]) for at in range(0, len(text), _SLICE))
+    while "  " in folded:  # where slices meet
+        folded = folded.replace("  ", " ")
+    return folded.strip(" ")
+
+
+def _folded_slice(text: str) -> str:
+    """With a space where it begins or ends with white space."""
+    lowered = text.lower().replace("\0", " ") if text.isascii() else text.translate(_FOLDING)
+    before, after = (" " if end.isspace() else "" for end in (lowered[:1], lowered[-1:]))
+    return before + " ".join(lowered.split()) + after
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Everything of a message that SEARCH looks into, folded; pieces are parted by line ends, which no text has.
+
+    Attributes:
+        header: the decoded top-level header.
+        raw: the same as it came, where it holds encoded words.
+        parts: decoded headers of parts and of messages within.
+        bodies: decoded text parts.
+    """
+
+    header: str
+    raw: str
+    parts: str
+    bodies: str
+
+    def has(self, wanted: str, *, header: bool) -> bool:
+        """Whether a folded text is in the body, or with `header` in any of it (BODY and TEXT)."""
+        return wanted in self.bodies or (header and (wanted in self.header or wanted in self.parts))
+
+    @property
+    def size(self) -> int:
+        return len(self.header) + len(self.raw) + len(self.parts) + len(self.bodies)
+
+
+def folded(root: Part, read: Reader) -> Folded | None:
+    """The searchable text of a message; None where it is too long to be held."""
+    if sum(part.end - part.body for part in _texts(root)) > MAX_FOLDED:
+        return None
+    return Folded(*folded_headers(root), "\n".join(fold(part_text(part, read)) for part in _texts(root)))
+
+
+def folded_headers(root: Part) -> tuple[str, str, str]:
+    """`header`, `raw` and `parts` of Folded."""
+    raw = ""
+    if b"=?" in root.header.raw:
+        raw = "\n".join(decode(value, None) for _name, value in _unfolded(root.header))
+    below = "\n".join(fold(header_text(part.header)) for part in _below(root))
+    return fold(header_text(root.header)), fold(raw), below
+
+
+def _texts(root: Part) -> Iterator[Part]:
+    """The text parts, in order."""
+    for part in (root, *_below(root)):
+        if not part.children and part.type.lower() == b"text":
+            yield part
 
 
 def header_text(header: Header) -> str:
@@ -30,20 +111,18 @@ def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:
         yield name, unfold(value)
 
 
-def body_texts(root: Part, read: Reader, *, headers: bool) -> Iterator[str]:
-    """The text of each text part, and with `headers` the header blocks of parts and inner messages.
-
-    The top-level header is not among them.
-    """
-    stack = [root]
+def _below(root: Part) -> Iterator[Part]:
+    """Every part but the first, in order."""
+    stack = list(reversed(root.children))
     while stack:
         part = stack.pop()
-        if headers and part is not root:
-            yield header_text(part.header)
-        if part.children:
-            stack.extend(reversed(part.children))
-        elif part.type.lower() == b"text":
-            yield part_text(part, read)
+        yield part
+        stack.extend(reversed(part.children))
+
+
+def body_texts(root: Part, read: Reader) -> Iterator[str]:
+    """The text of each text part, decoded, one at a time."""
+    return (part_text(part, read) for part in _texts(root))
 
 
 def part_text(part: Part, read: Reader) -> str:

@@ -5,10 +5,11 @@ A thread is a tree of numbers; nothing here recurses, as a conversation may be t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-MAX_DEPTH = 2000
+MAX_STEPS = 5_000_000
+"""How far loops are looked for in one THREAD; no honest mailbox comes near. What is undecided then stays unlinked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,53 @@ def by_references(messages: Sequence[Threadable]) -> list[Node]:
     return roots
 
 
+class _Links:
+    """Parents and children while the links are made (step 1); a link that would close a loop is not made."""
+
+    def __init__(self) -> None:
+        self._below: dict[Node, dict[Node, None]] = {}
+        self._steps = MAX_STEPS
+
+    def link(self, parent: Node, child: Node) -> None:
+        """For a child without parent."""
+        if not self._closes_loop(parent, child):
+            child.parent = parent
+            self._below.setdefault(parent, {})[child] = None
+
+    def cut(self, child: Node) -> None:
+        if child.parent is not None:
+            del self._below[child.parent][child]
+            child.parent = None
+
+    def _closes_loop(self, parent: Node, child: Node) -> bool:
+        """Whether `child` is `parent` or above it.
+
+        One walk goes up from the parent, one down from the child, in step: the shorter way decides.
+        """
+        above: Node | None = parent
+        below: list[Iterator[Node]] = [iter((child,))]
+        while above is not child:
+            above = above.parent if above is not None else None
+            if above is None or not below:
+                return False
+            node = next(below[-1], None)
+            if node is parent:
+                return True
+            if node is None:
+                below.pop()
+            else:
+                below.append(iter(self._below.get(node, ())))
+            self._steps -= 1
+            if self._steps < 0:
+                return True
+        return True
+
+
 def _linked(messages: Sequence[Threadable]) -> list[Node]:
     """Step 1: a parent for every message that has one."""
     by_id: dict[bytes, Node] = {}
     nodes: list[Node] = []
+    links = _Links()
     for message in messages:
         node = Node(message)
         nodes.append(node)
@@ -89,26 +133,17 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
                 by_id[reference] = Node()
                 nodes.append(by_id[reference])
             current = by_id[reference]
-            if previous is not None and current.parent is None and not _descends(previous, current):
-                current.parent = previous
+            if previous is not None and current.parent is None:
+                links.link(previous, current)
             previous = current
-        node.parent = previous if previous is not None and not _descends(previous, node) else None
+        if node.parent is not previous:  # one that others gave it was a guess
+            links.cut(node)
+            if previous is not None:
+                links.link(previous, node)
     for node in nodes:
         if node.parent is not None:
             node.parent.children.append(node)
     return nodes
-
-
-def _descends(node: Node, ancestor: Node) -> bool:
-    """Whether `node` is `ancestor` or below it, or lies too deep to tell: no link is made then either."""
-    current: Node | None = node
-    for _step in range(MAX_DEPTH):
-        if current is None:
-            return False
-        if current is ancestor:
-            return True
-        current = current.parent
-    return True
 
 
 def _pruned(roots: list[Node]) -> list[Node]:

@@ -137,6 +137,25 @@ class Entries:
         ).fetchone()
         return row
 
+    def messages_after(self, number: int, limit: int = -1) -> list[int]:
+        """Ids of messages beyond an id, ascending."""
+        return [
+            row[0]
+            for row in self._db.execute("SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", (number, limit))
+        ]
+
+    def of_messages(self, mailbox: int, messages: Iterable[int], since: int) -> list[Stored]:
+        """Rows of a mailbox by message ids, ascending by UID; with those expunged after modseq `since`."""
+        found: dict[int, Stored] = {}
+        for table, condition in (("expunges", " AND e.modseq > ?"), ("entries", " AND ? >= 0")):
+            query = (
+                f"SELECT {_STORED} FROM {table} e JOIN messages m ON m.id = e.message"
+                f" WHERE e.message = ? AND e.mailbox = ?{condition}"
+            )
+            for message in messages:
+                found.update((row[0], row) for row in self._db.execute(query, (message, mailbox, since)))
+        return [found[uid] for uid in sorted(found)]
+
     def first_unseen(self, mailbox: int, messages: int, unseen: int) -> int | None:
         """The number of the first message without \\Seen, where it is near the beginning or the end.
 

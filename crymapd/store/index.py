@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
+
+import brotli
 
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, StoreBusy
-from crymapd.mime.summary import Rendered, Summary
+from crymapd.mime.summary import Summary
+from crymapd.mime.text import Folded
+from crymapd.model.sequence import ranges_of
 from crymapd.store import events
 from crymapd.store.database import Database
 from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
-_COLUMNS = "header, envelope, body, structure, envelope8, body8, structure8, preview"
+_TABLES = ("headers", "rendered", "texts")
+RENDERED = ("envelope", "body", "structure", "preview")
+_FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
+MAX_KEPT_TEXT = 256 * 1024
+"""Longer texts are found through their words, but read from the message."""
+_MAX_TRIGRAMS = 40
 
 
 class Index:
-    """Summaries by message id. Every failure here is repaired by starting anew, never shown."""
+    """Headers, answers and texts by message id. Every failure here is repaired by starting anew, never shown."""
 
     def __init__(self, layout: Layout, master: Secret) -> None:
         self._layout = layout
@@ -41,8 +51,8 @@ class Index:
         for suffix in ("", "-wal", "-shm"):
             files.remove(self._layout.home / f"index.db{suffix}")
 
-    def _attempt(self, action: Callable[[], None]) -> None:
-        """Run it; a damaged file is replaced by an empty one, a busy one is not waited for."""
+    def _attempt(self, action: Callable[[], None]) -> bool:
+        """Run it; a damaged file is replaced by an empty one, a busy one is not waited for. Whether it was done."""
         try:
             self._follow()
             action()
@@ -51,7 +61,10 @@ class Index:
             self._remove(str(error))
             self._db = self._open()
         except (StoreBusy, OSError):
-            pass  # the summary is made again when it is asked for
+            pass  # what is missing is made again when it is asked for
+        else:
+            return True
+        return False
 
     def _follow(self) -> None:
         """Notice that the file was deleted or replaced under us."""
@@ -66,63 +79,158 @@ class Index:
                     files.remove(self._layout.home / f"index.db{suffix}")
             self._db = self._open()
 
+    # Keeping
+
     def put(self, summaries: Iterable[tuple[int, Summary]]) -> None:
-        """Keep summaries of messages."""
-        rows = [_row(number, summary) for number, summary in summaries]
+        """Keep what is known of messages."""
+        made = [(number, summary, _packed(summary.texts)) for number, summary in summaries]
 
         def insert() -> None:
-            with self._db.write():
-                self._db.executemany("INSERT OR REPLACE INTO parsed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            db = self._db
+            with db.write():
+                for number, summary, texts in made:
+                    db.execute("INSERT OR REPLACE INTO headers VALUES (?, ?)", (number, summary.header))
+                    db.execute("INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(number, summary))
+                    if texts is not None:
+                        db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, texts[0]))
+                        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, texts[1]))
+                        db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
 
         self._attempt(insert)
 
-    def get(self, numbers: Iterable[int]) -> dict[int, Summary]:
-        """Those of the asked summaries that are there."""
-        found: dict[int, Summary] = {}
-
-        def select() -> None:
-            with self._db.read():
-                for number in numbers:
-                    row = self._db.execute(f"SELECT {_COLUMNS} FROM parsed WHERE message = ?", (number,)).fetchone()
-                    if row is not None:
-                        found[number] = _summary(row)
-
-        self._attempt(select)
-        return found
-
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Drop what is known of messages."""
+    def forget(self, numbers: Iterable[int], *, purged: bool = True) -> None:
+        """Drop what is known of messages; those not `purged` are read by each search from now on."""
         rows = [(number,) for number in numbers]
 
         def delete() -> None:
             with self._db.write():
-                self._db.executemany("DELETE FROM parsed WHERE message = ?", rows)
+                for table in _TABLES:
+                    self._db.executemany(f"DELETE FROM {table} WHERE message = ?", rows)
+                self._db.executemany("DELETE FROM words WHERE rowid = ?", rows)
+                self._db.executemany(
+                    "DELETE FROM unindexed WHERE message = ?"
+                    if purged
+                    else "INSERT OR IGNORE INTO unindexed VALUES (?)",
+                    rows,
+                )
 
-        self._attempt(delete)
+        if rows:
+            self._attempt(delete)
 
     def clear(self) -> None:
         """Drop everything: the database whose ids it used is another one now."""
 
         def delete() -> None:
             with self._db.write():
-                self._db.execute("DELETE FROM parsed")
+                for table in (*_TABLES, "words", "unindexed"):
+                    self._db.execute(f"DELETE FROM {table}")
+                self._db.execute("UPDATE progress SET complete = 0")
 
         self._attempt(delete)
 
-    def known(self) -> Iterator[int]:
-        for (number,) in self._db.execute("SELECT message FROM parsed"):
-            yield int(number)
+    # Asking
+
+    def headers(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """Those of the asked header blocks that are there."""
+        return dict(self._select("headers", ("header",), numbers))
+
+    def rendered(self, numbers: Iterable[int], names: Sequence[str], *, utf8: bool) -> dict[int, tuple[bytes, ...]]:
+        """Of the asked messages those that are there: the values of `names`, some of RENDERED, in that order."""
+        columns = [_FOR_UTF8.get(name, name) if utf8 else name for name in names]
+        return {row[0]: row[1:] for row in self._select("rendered", columns, numbers)}
+
+    def texts(self, numbers: Iterable[int]) -> dict[int, Folded]:
+        """Those of the asked texts that are there."""
+        return {
+            number: Folded(*brotli.decompress(packed).decode("utf-8", "surrogatepass").split("\0"))
+            for number, packed in self._select("texts", ("folded",), numbers)
+            if packed is not None
+        }
+
+    def indexed(self, numbers: Iterable[int]) -> set[int]:
+        """Which of the asked messages `candidates` knows."""
+        return {number for (number,) in self._select("texts", (), numbers)}
+
+    def _select(self, table: str, columns: Sequence[str], numbers: Iterable[int]) -> list[Any]:
+        found: list[list[Any]] = []
+        query = f"SELECT {', '.join(('message', *columns))} FROM {table} WHERE message BETWEEN ? AND ?"
+
+        def select() -> None:
+            with self._db.read():
+                for low, high in ranges_of(sorted(numbers)):
+                    found.append(self._db.execute(query, (low, high)).fetchall())
+
+        self._attempt(select)
+        return list(chain.from_iterable(found))
+
+    def candidates(self, wanted: str) -> set[int] | None:
+        """The messages that may hold a folded text, among those indexed; None where the index cannot tell."""
+        wanted = _storable(wanted)
+        trigrams = dict.fromkeys(wanted[at : at + 3] for at in range(len(wanted) - 2))
+        if not trigrams:
+            return None
+        query = " AND ".join('"' + text.replace('"', '""') + '"' for text in list(trigrams)[:_MAX_TRIGRAMS])
+        found: set[int] = set()
+
+        def match() -> None:
+            found.update(row[0] for row in self._db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,)))
+
+        return found if self._attempt(match) else None
+
+    # How far it has come
+
+    def complete(self) -> int:
+        """Messages up to this id are indexed, or in `unindexed`."""
+        found = [0]
+
+        def select() -> None:
+            found[0] = int(self._db.value("SELECT complete FROM progress"))
+
+        self._attempt(select)
+        return found[0]
+
+    def set_complete(self, number: int, unindexed: Iterable[int] = ()) -> None:
+        """All up to `number` were looked at; those `unindexed` cannot be."""
+        rows = [(message,) for message in unindexed]
+
+        def update() -> None:
+            with self._db.write():
+                self._db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
+                self._db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
+
+        self._attempt(update)
+
+    def unindexed(self) -> set[int]:
+        """Messages that each search must read."""
+        found: set[int] = set()
+
+        def select() -> None:
+            found.update(row[0] for row in self._db.execute("SELECT message FROM unindexed"))
+
+        self._attempt(select)
+        return found
 
     def close(self) -> None:
         self._db.close()
 
 
+def _packed(texts: Folded | None) -> tuple[str, bytes | None] | None:
+    """What the words are taken from, and the texts as they are kept (None where they are too long)."""
+    if texts is None:
+        return None
+    pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
+    kept = None
+    if texts.size <= MAX_KEPT_TEXT:
+        kept = brotli.compress("\0".join(pieces).encode("utf-8", "surrogatepass"), quality=4)
+    return _storable("\n".join(pieces)), kept
+
+
+def _storable(text: str) -> str:
+    """Lone surrogates, which some charsets decode to, have no place in a database."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _row(number: int, summary: Summary) -> tuple[object, ...]:
     plain, utf8 = summary.ascii, summary.utf8
     differing = (utf8.envelope, utf8.body, utf8.structure) if utf8 != plain else (None, None, None)
-    return (number, summary.header, plain.envelope, plain.body, plain.structure, *differing, summary.preview)
-
-
-def _summary(row: tuple[Any, ...]) -> Summary:
-    plain = Rendered(*row[1:4])
-    return Summary(row[0], plain, plain if row[4] is None else Rendered(*row[4:7]), row[7])
+    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode())

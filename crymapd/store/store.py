@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from crymapd.mime.header import Header
 from crymapd.mime.parts import Parser, Part
 from crymapd.mime.references import references
 from crymapd.mime.summary import Summarizer, Summary, summarize
+from crymapd.mime.text import Folded, folded
 from crymapd.model.flags import SYSTEM_FLAGS
 from crymapd.model.sequence import Range
 from crymapd.store import events, notes
@@ -32,6 +34,7 @@ from crymapd.store.view import View
 from crymapd.unix import files
 
 _SMALL = 1 << 20
+_SLICE = 1000
 
 
 class Incoming:
@@ -171,20 +174,72 @@ class Store:
 
     # Reading mail
 
-    def summaries(self, numbers: list[int]) -> dict[int, Summary]:
-        """Summaries of messages, from the index or made now."""
-        found = self.index.get(numbers)
-        made = []
+    def headers(self, numbers: Sequence[int]) -> dict[int, bytes]:
+        """Top-level header blocks, from the index or read now; messages that are gone are left out."""
+        found = self.index.headers(numbers)
+        for number, summary in self._missing(numbers, found):
+            found[number] = summary.header
+        return found
+
+    def rendered(self, numbers: Sequence[int], names: Sequence[str], *, utf8: bool) -> dict[int, tuple[bytes, ...]]:
+        """Answers (`index.RENDERED`) ready for the wire, from the index or made now."""
+        found = self.index.rendered(numbers, names, utf8=utf8)
+        for number, summary in self._missing(numbers, found):
+            found[number] = summary.rendered(names, utf8=utf8)
+        return found
+
+    def _missing(self, numbers: Sequence[int], found: Container[int]) -> list[tuple[int, Summary]]:
+        made: list[tuple[int, Summary]] = []
+        kept: list[tuple[int, Summary]] = []
         for number in numbers:
             if number not in found:
                 with contextlib.suppress(MessageGone, MessageUnavailable):
                     with self.read(number) as message:
-                        found[number] = message.summary()
+                        made.append((number, message.summary()))
                     if not message.is_note:
-                        made.append((number, found[number]))
-        if made:
-            self.index.put(made)
-        return found
+                        kept.append(made[-1])
+        if kept:
+            self.index.put(kept)
+        return made
+
+    def catch_up(self, seconds: float) -> None:
+        """Index for SEARCH what is not yet, for so long; most often there is nothing to do."""
+        deadline = time.monotonic() + seconds
+        while True:
+            numbers = self.entries.messages_after(self.index.complete(), _SLICE)
+            indexed = self.index.indexed(numbers)
+            done = 0
+            unreadable: list[int] = []
+            for number in numbers:
+                if number not in indexed:
+                    if time.monotonic() > deadline:
+                        break
+                    if not self._index_one(number):
+                        unreadable.append(number)
+                done = number
+            if done:
+                self.index.set_complete(done, unreadable)
+            if not numbers or done != numbers[-1] or len(numbers) < _SLICE:
+                return
+
+    def _index_one(self, number: int) -> bool:
+        """False for what each search must read: notes, and messages too long to be kept."""
+        try:
+            with self.read(number) as message:
+                if message.is_note:
+                    return False
+                summary = dataclasses.replace(message.summary(), texts=message.folded())
+        except MessageGone:
+            return True
+        except MessageUnavailable:
+            return False
+        self.index.put([(number, summary)])
+        return number in self.index.indexed([number])
+
+    def unindexed(self) -> set[int]:
+        """Messages of which the index does not know what they hold."""
+        waiting = self.entries.messages_after(self.index.complete())
+        return self.index.unindexed() | (set(waiting) - self.index.indexed(waiting))
 
     @contextlib.contextmanager
     def read(self, number: int) -> Iterator[Message]:
@@ -236,7 +291,7 @@ class Store:
         text = notes.note(file, reason)
         if known != reason:
             self.entries.set_condition(number, len(text), reason)
-            self.index.forget([number])
+            self.index.forget([number], purged=False)
 
         def pieces(start: int = 0, end: int | None = None) -> Iterator[bytes]:
             yield text[start:end]
@@ -301,6 +356,10 @@ class Message:
                 parser.feed(piece)
             self._root = parser.close()
         return self._root
+
+    def folded(self) -> Folded | None:
+        """The texts that SEARCH looks into; None where they are too long to be held."""
+        return folded(self.root, self.pieces)
 
     def summary(self) -> Summary:
         if self._whole is not None:

@@ -35,18 +35,32 @@ root, uid, *names = sys.argv[1:]
 for name in names:
     user_add.run(pathlib.Path(root), name, None, uid=int(uid) if uid else None, stdin=True, prompt=False)
 """
+_WITH_LIMITS = """
+import importlib, sys
+for setting in sys.argv.pop(1).split():
+    name, value = setting.split("=")
+    module, constant = name.rsplit(".", 1)
+    assert hasattr(importlib.import_module(module), constant), setting
+    setattr(importlib.import_module(module), constant, float(value))
+from crymapd.cli.crymapd import main
+main()
+"""
 _LISTENING = re.compile(r"listening for imaps on 127\.0\.0\.1 port (\d+)")
 
 
 @dataclass
 class Server:
-    """A root directory and, between `start` and `stop`, its listener."""
+    """A root directory and, between `start` and `stop`, its listener.
+
+    `limits` are constants of modules to run it with: `crymapd.channel.WRITE_TIMEOUT=1`.
+    """
 
     root: Path
     config: str = ""
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    limits: str = ""
 
     def prepare(self) -> None:
         """Certificate and configuration."""
@@ -87,8 +101,9 @@ class Server:
         """Run the listener until it says that it listens."""
         log = self.root / "log"
         before = len(log.read_bytes()) if log.exists() else 0
+        program = [sys.executable, "-c", _WITH_LIMITS, self.limits] if self.limits else CRYMAPD
         self.process = subprocess.Popen(
-            [*CRYMAPD, "--root", self.root, "listen"], env={**os.environ, **self.environment}
+            [*program, "--root", self.root, "listen"], env={**os.environ, **self.environment}
         )
         self.wait_for_port()
         assert _LISTENING.search(self.log()[before:])
@@ -171,9 +186,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(root: Path, config: str = "", users: tuple[str, ...] = ("alice",)) -> Iterator[Server]:
+def running(
+    root: Path, config: str = "", users: tuple[str, ...] = ("alice",), *, limits: str = ""
+) -> Iterator[Server]:
     """A prepared, started server with accounts; stopped at the end."""
-    server = Server(root, config)
+    server = Server(root, config, limits=limits)
     server.prepare()
     for user in users:
         server.add_user(user)

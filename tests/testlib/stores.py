@@ -14,6 +14,7 @@ from crymapd.mime.summary import Summary
 from crymapd.model.numbers import MAX_UID
 from crymapd.store.entries import NewMessage
 from crymapd.store.inbox import deliver
+from crymapd.store.index import RENDERED
 from crymapd.store.messages import Sealing
 from crymapd.store.store import Incoming, Store
 
@@ -105,9 +106,13 @@ def contents(store: Store) -> Contents:
             flags = tuple(store.meta.flags_of(flagset).split())
             held[uid] = Held(flags, digest(UNREADABLE if UNREADABLE in whole else whole))
             octets += len(whole)
-        for number, summary in store.summaries([row[4] for row in rows]).items():
+        numbers = [row[4] for row in rows]
+        headers, rendered = store.headers(numbers), store.rendered(numbers, RENDERED, utf8=False)
+        for number in numbers:
             with store.read(number) as read:
-                assert read.summary() == summary, "the index tells of another message"
+                summary = read.summary()
+            assert summary.header == headers[number], "the index tells of another message"
+            assert summary.rendered(RENDERED, utf8=False) == rendered[number], "the index tells of another message"
         found[mailbox.name] = held
         now = store.mailboxes.by_id(mailbox.id)
         if now is not None:

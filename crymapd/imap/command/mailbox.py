@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.model.sequence import SequenceSet
+from crymapd.model.sequence import SequenceSet, numbers_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,19 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """What the client remembers of the mailbox (RFC 7162 section 3.2.5); `known` are its UIDs, None for all."""
+    """What the client remembers of the mailbox (RFC 7162 section 3.2.5).
+
+    Attributes:
+        uidvalidity: of the mailbox it knew.
+        modseq: up to where it had been told.
+        known: its UIDs, None for all.
+        sample: some sequence numbers with the UIDs that they were, ascending.
+    """
 
     uidvalidity: int
     modseq: int
     known: SequenceSet | None
+    sample: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ STATUS_ITEMS = (
 _SELECTION = frozenset((b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"))
 _RETURNS = frozenset((b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE"))
 MAX_PATTERNS = 100
+MAX_SAMPLE = 1000
 
 
 def select(reader: Reader) -> Select:
@@ -143,13 +153,14 @@ def _resync(reader: Reader) -> Resync:
     if not uidvalidity or not modseq:
         raise BadSyntax("QRESYNC expects a UIDVALIDITY and a modseq of at least 1")
     known: SequenceSet | None = None
+    sample: tuple[tuple[int, int], ...] = ()
     if reader.try_text(b" "):
         if reader.peek() != b"(":
             known = _known(reader)
         if known is None or reader.try_text(b" "):
-            _match_data(reader)
+            sample = _sample(reader)
     reader.text(b")")
-    return Resync(uidvalidity, modseq, known)
+    return Resync(uidvalidity, modseq, known, sample)
 
 
 def _known(reader: Reader) -> SequenceSet:
@@ -159,8 +170,8 @@ def _known(reader: Reader) -> SequenceSet:
     return found
 
 
-def _match_data(reader: Reader) -> None:
-    """Pairs of numbers and UIDs: a hint for servers that have forgotten expunges; ours is exact without it."""
+def _sample(reader: Reader) -> tuple[tuple[int, int], ...]:
+    """Pairs of numbers and UIDs (RFC 7162 section 3.2.5.2); of very many the first are enough."""
     reader.text(b"(")
     numbers = _known(reader)
     reader.space()
@@ -168,6 +179,8 @@ def _match_data(reader: Reader) -> None:
     reader.text(b")")
     if numbers.count() != uids.count():
         raise BadSyntax("QRESYNC expects as many numbers as UIDs")
+    pairs = zip(numbers_in(numbers.resolve(0)), numbers_in(uids.resolve(0)), strict=False)
+    return tuple(islice(pairs, MAX_SAMPLE))
 
 
 def create(reader: Reader) -> Create:

@@ -74,7 +74,11 @@ MAX_CRITERIA = 20
 
 
 class BadCharset(Exception):
-    """The charset is none that Python knows."""
+    """The charset is none that Python knows; `saving`: the result was to be saved (RFC 5182 section 2.1)."""
+
+    def __init__(self, label: bytes, *, saving: bool) -> None:
+        super().__init__(label.decode("ascii", "replace")[:40])
+        self.saving = saving
 
 
 class _Context:
@@ -102,7 +106,7 @@ def search(reader: Reader) -> Search:
     if reader.try_text(b"CHARSET "):
         if reader.utf8_only:
             raise BadSyntax("after ENABLE UTF8=ACCEPT SEARCH expects no CHARSET (RFC 6855 section 3)")
-        charset = _charset(reader.astring())
+        charset = _charset(reader.astring(), returns)
         reader.space()
     return Search(_keys(reader, charset), returns)
 
@@ -126,7 +130,7 @@ def sort(reader: Reader) -> Sort:
     if not criteria:
         raise BadSyntax("SORT expects at least one criterion")
     reader.space()
-    charset = _charset(reader.astring())
+    charset = _charset(reader.astring(), returns)
     reader.space()
     return Sort(tuple(criteria), _keys(reader, charset), returns)
 
@@ -138,7 +142,7 @@ def thread(reader: Reader) -> Thread:
     if algorithm not in ALGORITHMS:
         raise BadSyntax(f"THREAD expects one of {b' '.join(ALGORITHMS).decode()}")
     reader.space()
-    charset = _charset(reader.astring())
+    charset = _charset(reader.astring(), None)
     reader.space()
     return Thread(algorithm, _keys(reader, charset))
 
@@ -176,10 +180,10 @@ def _keys(reader: Reader, charset: str) -> SearchKey:
     return found[0] if len(found) == 1 else keys.And(tuple(found))
 
 
-def _charset(label: bytes) -> str:
+def _charset(label: bytes, returns: Returns | None) -> str:
     name = known_charset(label)
     if name is None:
-        raise BadCharset(label.decode("ascii", "replace")[:40])
+        raise BadCharset(label, saving=returns is not None and b"SAVE" in returns.options)
     return name
 
 

@@ -56,7 +56,8 @@ class Append:
             raise Refusal("NO", "a message cannot be empty")
         if len(self._finished) >= MAX_MESSAGES:
             raise Refusal("NO", f"at most {MAX_MESSAGES} messages at once", "LIMIT")
-        store.quota.check(0)
+        if self._replaced is None:  # what is replaced makes room (RFC 8508 section 3.4)
+            store.quota.check(0)
         sealing, self._incoming = store.begin_append(self._mailbox, head.flags, head.received)
         self._cleanup.enter_context(sealing)
 

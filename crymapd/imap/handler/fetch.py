@@ -6,10 +6,10 @@ the index, where they lie ready for the wire; only the rest opens the message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from crymapd.errors import Damaged, MessageGone, MessageUnavailable
 from crymapd.imap import update
@@ -20,19 +20,18 @@ from crymapd.imap.response import Broken, Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 from crymapd.mime.content import decode_stream
-from crymapd.mime.header import select_fields
+from crymapd.mime.header import field_selector, select_fields
 from crymapd.mime.parts import MAX_HEADER
 from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
-from crymapd.mime.summary import Rendered, Summary
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
 from crymapd.store.entries import Entries, Stored
 from crymapd.store.store import Message, Store
 from crymapd.store.view import View
 
-_BATCH = 100
+_BATCH = 200
+_LINES = 500
 _LARGE = 256 * 1024
-_FROM_SUMMARY = frozenset((b"ENVELOPE", b"BODY", b"BODYSTRUCTURE", b"PREVIEW"))
 _FROM_ENTRY = frozenset((b"FLAGS", b"UID", b"MODSEQ"))
 
 
@@ -98,15 +97,19 @@ def _mark_seen(session: Session, view: View, items: list[Item], ranges: list[Ran
 
 
 def _from_entries(session: Session, view: View, ranges: list[Range], items: list[Item], since: int | None) -> None:
+    """One formatting a message, one write for many."""
     wire = _FlagWire(session, view)
-    send = session.send
     parts = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
     template = b"* %(number)d FETCH (" + b" ".join(parts[item] for item in items if isinstance(item, bytes)) + b")\r\n"
     entries, mailbox = session.store.entries, view.mailbox.id
     rows = chain(_numbered(view, entries.flags(mailbox, ranges)), _numbered(view, _expunged(entries, view, ranges)))
-    for number, uid, flagset, modseq in rows:
-        if since is None or modseq > since:
-            send(template % {b"number": number, b"uid": uid, b"modseq": modseq, b"flags": wire.flags(uid, flagset)})
+    lines = (
+        template % {b"number": number, b"uid": uid, b"modseq": modseq, b"flags": wire.flags(uid, flagset)}
+        for number, uid, flagset, modseq in rows
+        if since is None or modseq > since
+    )
+    while some := b"".join(islice(lines, _LINES)):
+        session.send(some)
 
 
 def _expunged(entries: Entries, view: View, ranges: list[Range]) -> Iterator[tuple[int, int, int]]:
@@ -142,14 +145,14 @@ class _FlagWire:
 
     def __init__(self, session: Session, view: View) -> None:
         self._meta = session.store.meta
-        self._view = view
+        self._is_recent = view.is_recent if view.recent else None
         self._known: dict[int, bytes] = {}
 
     def flags(self, uid: int, flagset: int) -> bytes:
         text = self._known.get(flagset)
         if text is None:
             text = self._known[flagset] = self._meta.flags_of(flagset).encode("ascii")
-        if self._view.is_recent(uid):
+        if self._is_recent is not None and self._is_recent(uid):
             return b"\\Recent " + text if text else b"\\Recent"
         return text
 
@@ -157,31 +160,41 @@ class _FlagWire:
 # Everything else
 
 
+_PREPARED = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
+
+
 class _Context:
     """One message being answered: its row, and what is loaded of it when first asked for."""
 
-    def __init__(self, session: Session, row: Stored, summary: Summary | None, wire: _FlagWire) -> None:
+    __slots__ = ("_header", "_message", "_prepared", "_stack", "_store", "row", "unicode", "wire")
+
+    def __init__(
+        self,
+        session: Session,
+        wire: _FlagWire,
+        row: Stored,
+        prepared: dict[bytes, bytes] | None,
+        header: bytes | None,
+    ) -> None:
         self.row = row
         self.wire = wire
         self.unicode = session.unicode
         self._store = session.store
-        self._summary = summary
-        self._stack = ExitStack()
+        self._prepared = prepared
+        self._header = header
+        self._stack: ExitStack | None = None
         self._message: Message | None = None
 
-    @property
-    def summary(self) -> Summary:
-        if self._summary is None:
+    def prepared(self, item: bytes) -> bytes:
+        """What lies ready for the wire."""
+        if self._prepared is None:
             raise MessageGone("the message was purged")
-        return self._summary
-
-    @property
-    def rendered(self) -> Rendered:
-        return self.summary.utf8 if self.unicode else self.summary.ascii
+        return self._prepared[item]
 
     @property
     def message(self) -> Message:
         if self._message is None:
+            self._stack = ExitStack()
             self._message = self._stack.enter_context(self._store.read(self.row[4]))
         return self._message
 
@@ -192,26 +205,29 @@ class _Context:
 
     def header(self) -> bytes:
         """The top-level header block; one that was too long to be kept is read again."""
-        header = self.summary.header
+        header = self._header
+        if header is None:
+            raise MessageGone("the message was purged")
         return header if len(header) < MAX_HEADER else self.message.octets(0, self.message.root.body)
 
     def close(self) -> None:
-        self._stack.close()
+        if self._stack is not None:
+            self._stack.close()
 
 
 _SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
     b"UID": lambda c: b"UID %d" % c.row[0],
-    b"FLAGS": lambda c: b"FLAGS (" + c.wire.flags(c.row[0], c.row[1]) + b")",
+    b"FLAGS": lambda c: b"FLAGS (%b)" % c.wire.flags(c.row[0], c.row[1]),
     b"MODSEQ": lambda c: b"MODSEQ (%d)" % c.row[2],
     b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.size,
     b"INTERNALDATE": lambda c: b"INTERNALDATE " + writer.date_time(c.row[6], c.row[7]),
-    b"ENVELOPE": lambda c: b"ENVELOPE " + c.rendered.envelope,
-    b"BODY": lambda c: b"BODY " + c.rendered.body,
-    b"BODYSTRUCTURE": lambda c: b"BODYSTRUCTURE " + c.rendered.structure,
+    b"ENVELOPE": lambda c: b"ENVELOPE " + c.prepared(b"ENVELOPE"),
+    b"BODY": lambda c: b"BODY " + c.prepared(b"BODY"),
+    b"BODYSTRUCTURE": lambda c: b"BODYSTRUCTURE " + c.prepared(b"BODYSTRUCTURE"),
     b"SAVEDATE": lambda c: b"SAVEDATE " + writer.date_time(c.row[3], 0),
     b"EMAILID": lambda c: b"EMAILID (%b)" % email_id(c.row).encode("ascii"),
     b"THREADID": lambda c: b"THREADID " + _thread_id(c.row),
-    b"PREVIEW": lambda c: b"PREVIEW " + writer.string(c.summary.preview.encode("utf-8"), utf8=c.unicode),
+    b"PREVIEW": lambda c: b"PREVIEW " + writer.string(c.prepared(b"PREVIEW"), utf8=c.unicode),
 }
 
 
@@ -225,22 +241,34 @@ def _from_messages(
 ) -> Done | None:
     """Answer from full rows; the NO for those that could not be answered."""
     store = session.store
-    wants_summary = any(item in _FROM_SUMMARY if isinstance(item, bytes) else _of_header(item) for item in items)
+    wants_header = any(not isinstance(item, bytes) and _of_header(item) for item in items)
+    prepared_items = [item for item in items if isinstance(item, bytes) and item in _PREPARED]
+    names = [_PREPARED[item] for item in prepared_items]
     wire = _FlagWire(session, view)
+    parts = [_maker(item) for item in items]
+    opened = any(not isinstance(item, bytes) and not _of_header(item) for item in items)
     failed: Done | None = None
     for rows in _batches(store, view, ranges):
         wanted = [row for row in rows if since is None or row[2] > since]
-        summaries = store.summaries([row[4] for row in wanted]) if wants_summary else {}
+        numbers = [row[4] for row in wanted]
+        rendered = store.rendered(numbers, names, utf8=session.unicode) if names else {}
+        headers = store.headers(numbers) if wants_header else {}
+        lines: list[bytes] = []
         for row in wanted:
-            context = _Context(session, row, summaries.get(row[4]), wire)
+            values = rendered.get(row[4])
+            prepared = None if values is None else dict(zip(prepared_items, values, strict=True))
+            context = _Context(session, wire, row, prepared, headers.get(row[4]))
             try:
-                _answer(session, view, context, items)
+                if opened:
+                    context.message  # noqa: B018  # first: damage shows now, and changes the size
+                _answer(session, view, context, [part(context) for part in parts], lines)
             except (MessageGone, MessageUnavailable):
                 failed = Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE")
             except UnknownEncoding as error:
                 failed = Done("NO", str(error), "UNKNOWN-CTE")  # RFC 9051 section 6.4.5
             finally:
                 context.close()
+        session.send(b"".join(lines))
     return failed
 
 
@@ -258,26 +286,27 @@ def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Sto
         yield [row for row in rows if row is not None]
 
 
-def _answer(session: Session, view: View, context: _Context, items: list[Item]) -> None:
-    """One FETCH response. Raises MessageGone and others before anything of it is sent."""
+def _answer(
+    session: Session, view: View, context: _Context, parts: Sequence[bytes | _Large], lines: list[bytes]
+) -> None:
+    """One FETCH response: into `lines`, or with a literal in pieces after them."""
     number = view.seq(context.row[0])
     if number is None:
         return
-    if any(not isinstance(item, bytes) and not _of_header(item) for item in items):
-        context.message  # noqa: B018  # opened first: damage shows now, and changes the size
-    parts = [_part(context, item) for item in items]
-    if all(isinstance(part, bytes) for part in parts):
-        session.send(b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)))  # type: ignore[arg-type]
+    if not any(isinstance(part, _Large) for part in parts):
+        lines.append(b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)))  # type: ignore[arg-type]
         return
-    session.send(b"* %d FETCH (" % number)
+    lines.append(b"* %d FETCH (" % number)
     for at, part in enumerate(parts):
         if at:
-            session.send(b" ")
+            lines.append(b" ")
         if isinstance(part, bytes):
-            session.send(part)
-        else:
-            _stream(session, part)
-    session.send(b")\r\n")
+            lines.append(part)
+            continue
+        session.send(b"".join(lines))
+        lines.clear()
+        _stream(session, part)
+    lines.append(b")\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,10 +318,16 @@ class _Large:
     pieces: Callable[[], Iterator[bytes]]
 
 
-def _part(context: _Context, item: Item) -> bytes | _Large:
+def _maker(item: Item) -> Callable[[_Context], bytes | _Large]:
+    """What makes an item's part of the answer."""
     if isinstance(item, bytes):
-        return _SIMPLE[item](context)
-    return _section(context, item) if isinstance(item, SectionItem) else _binary(context, item)
+        return _SIMPLE[item]
+    if isinstance(item, BinaryItem):
+        return lambda context: _binary(context, item)
+    if item.section.what == FIELDS and _of_header(item) and item.partial is None:
+        select = field_selector(item.section.names)
+        return lambda context: b"%b %b" % (item.label, writer.literal(select(context.header())))
+    return lambda context: _section(context, item)
 
 
 def _section(context: _Context, item: SectionItem) -> bytes | _Large:

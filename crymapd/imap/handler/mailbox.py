@@ -20,7 +20,8 @@ from crymapd.model.names import (
     mailbox_pattern,
     parents,
 )
-from crymapd.model.sequence import Range, contains, format_ranges
+from crymapd.model.numbers import MAX_UID
+from crymapd.model.sequence import Range, contains, format_ranges, intersection
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.view import View
 
@@ -76,16 +77,21 @@ def _describe(session: Session, view: View, asked_name: str) -> None:
 
 def _renamed(session: Session, mailbox: Mailbox, old: str) -> None:
     """LIST with the real name, and with the one that the client used where they differ (RFC 9051 section 6.3.9.7)."""
-    shown = " ".join(attributes(mailbox, has_children=session.store.mailboxes.has_children(mailbox.name)))
-    old_name = b"" if old == mailbox.name else b' ("OLDNAME" (%b))' % session.mailbox_name(old)
-    session.line(b"LIST (", shown.encode(), b') "/" ', session.mailbox_name(mailbox.name), old_name)
+    shown = attributes(mailbox, has_children=session.store.mailboxes.has_children(mailbox.name))
+    _list_line(session, shown, mailbox.name, old)
+
+
+def _list_line(session: Session, shown: list[str], name: str, old: str) -> None:
+    old_name = b"" if old == name else b' ("OLDNAME" (%b))' % session.mailbox_name(old)
+    session.line(b"LIST (", " ".join(shown).encode(), b') "/" ', session.mailbox_name(name), old_name)
 
 
 def _resync(session: Session, view: View, known: command.Resync) -> None:
     """What happened since the client last looked, in time proportional to it (RFC 7162 section 3.2.5)."""
     entries, mailbox = session.store.entries, view.mailbox
     within: Sequence[Range] = EVERYTHING if known.known is None else known.known.resolve(0)
-    vanished = entries.vanished(mailbox, known.modseq, within)
+    agreed = _agreed(entries.ranks(mailbox.id, [uid for _number, uid in known.sample]), known.sample)
+    vanished = entries.vanished(mailbox, known.modseq, intersection(within, [(agreed + 1, MAX_UID)]))
     if vanished:
         session.line(b"VANISHED (EARLIER) ", format_ranges(vanished).encode())
     changed = [
@@ -99,15 +105,18 @@ def _resync(session: Session, view: View, known: command.Resync) -> None:
             session.line(update.flag_fetch(session, view, numbers[change.uid], change))
 
 
+def _agreed(numbers: dict[int, int], sample: Sequence[tuple[int, int]]) -> int:
+    """The highest UID that still has its number: the client knows of every expunge below (RFC 7162 section 3.2.5.2)."""
+    return max((uid for number, uid in sample if numbers.get(uid) == number), default=0)
+
+
 def handle_close(session: Session, asked: command.Close) -> Done:
     """CLOSE expunges silently (RFC 9051 section 6.4.2); UNSELECT only leaves."""
     view = session.view
     session.deselect()
-    if asked.expunge and not view.read_only and session.store.entries.expunge(view.mailbox.id, EVERYTHING):
-        now = session.store.mailboxes.by_id(view.mailbox.id)
-        if session.qresync and now is not None:
-            return ok(code=f"HIGHESTMODSEQ {now.modseq}")  # RFC 7162 section 3.2.8
-    return ok()
+    if asked.expunge and not view.read_only:
+        session.store.entries.expunge(view.mailbox.id, EVERYTHING)
+    return ok()  # without HIGHESTMODSEQ, which would hide the expunges from the client (RFC 7162 section 3.2.8)
 
 
 def handle_create(session: Session, asked: command.Create) -> Done:
@@ -130,10 +139,12 @@ def _special_use(uses: tuple[bytes, ...]) -> str | None:
 
 def handle_delete(session: Session, asked: command.Delete) -> Done:
     """Who deletes what he has selected has nothing selected afterwards, and is told OK."""
-    mailboxes = session.store.mailboxes
-    mailboxes.delete(existing(asked.name))
+    mailboxes, name = session.store.mailboxes, existing(asked.name)
+    mailboxes.delete(name)
     if session.view_or_none is not None and mailboxes.by_id(session.view.mailbox.id) is None:
         session.deselect()
+    if session.rev2 and asked.name.rstrip(DELIMITER) != name:
+        _list_line(session, ["\\NonExistent"], name, asked.name)
     return ok()
 
 
@@ -179,7 +190,12 @@ def handle_list(session: Session, asked: command.List) -> Done:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """One line: `below` are the selection options that names below this one meet (CHILDINFO)."""
+    """One line.
+
+    Attributes:
+        mailbox: what STATUS is told of (RFC 5819 section 2); None where the name itself meets no selection option.
+        below: the selection options that names below this one meet (CHILDINFO).
+    """
 
     name: str
     mailbox: Mailbox | None
@@ -218,7 +234,8 @@ def _listed(session: Session, asked: command.List) -> list[_Listed]:
         its = ["\\NonExistent"] if mailbox is None else attributes(mailbox, has_children=has_children)
         if b"SUBSCRIBED" in asked.returns and name in subscribed:
             its.append("\\Subscribed")
-        found.append(_Listed(name, mailbox, its, below.get(name, [])))
+        met = mailbox if name in chosen else None
+        found.append(_Listed(name, met, its, below.get(name, [])))
     return found
 
 

@@ -13,7 +13,7 @@ from crymapd.imap.wire import writer
 from crymapd.mime.dates import sent_day
 from crymapd.mime.encoded_words import decode, decode_words
 from crymapd.mime.header import Header
-from crymapd.mime.text import body_texts, fold, header_text
+from crymapd.mime.text import Folded, body_texts, fold, folded_headers
 from crymapd.model import search as keys
 from crymapd.model.flags import RECENT
 from crymapd.model.search import SearchKey
@@ -21,67 +21,56 @@ from crymapd.store.entries import Stored
 from crymapd.store.store import Message, Store
 from crymapd.store.view import View
 
-_BATCH = 100
+_BATCH = 200
 PROGRESS_SECONDS = 10.0
-_KEPT_TEXT = 4 << 20
-"""A message's folded text is kept for further keys up to this many characters."""
+_CATCH_UP_SECONDS = 0.5
+"""How long a search indexes what is not yet, before it reads the rest itself."""
 
 
 class Candidate:
     """A message being judged; what is not in its row is loaded when a key asks for it."""
 
-    def __init__(self, store: Store, row: Stored, number: int, flags: frozenset[str]) -> None:
+    __slots__ = ("_header", "_message", "_stack", "_store", "_texts", "flags", "row")
+
+    def __init__(self, store: Store, row: Stored, flags: frozenset[str], texts: Folded | None = None) -> None:
         self.row = row
-        self.number = number
         self.flags = flags
         self._store = store
-        self._stack = ExitStack()
-        self._message: Message | None = None
+        self._texts = texts
         self._header: Header | None = None
-        self._texts: dict[bool, tuple[list[str], Iterator[str]]] = {}
+        self._message: Message | None = None
+        self._stack: ExitStack | None = None
 
-    def folded_header(self) -> str:
-        """The decoded top-level header, folded."""
-        if self._folded_header is None:
-            self._folded_header = fold(header_text(self.header))
-        return self._folded_header
-
-    _folded_header: str | None = None
-
-    def folded_texts(self, *, headers: bool) -> Iterator[str]:
-        """The decoded text of each part, with `headers` of the part headers too; short ones are read once."""
-        kept, source = self._texts.setdefault(headers, ([], self._source(headers)))
-        yield from tuple(kept)
-        room = _KEPT_TEXT - sum(map(len, kept))
-        for text in source:
-            room -= len(text)
-            if room >= 0:
-                kept.append(text)
-            else:
-                self._texts.pop(headers, None)  # too much to keep: it is read again for the next key
-            yield text
-
-    def _source(self, headers: bool) -> Iterator[str]:
+    def has_text(self, wanted: str, *, header: bool) -> bool:
+        """Whether a folded text is in the body, or with `header` anywhere."""
+        if self._texts is None:
+            self._texts = self.message.folded()
+        if self._texts is not None:
+            return self._texts.has(wanted, header=header)
         message = self.message
-        return (fold(piece) for piece in body_texts(message.root, message.pieces, headers=headers))
+        if header and any(wanted in text for text in folded_headers(message.root)[::2]):
+            return True
+        return any(wanted in fold(text) for text in body_texts(message.root, message.pieces))
 
     @property
     def message(self) -> Message:
         if self._message is None:
+            self._stack = ExitStack()
             self._message = self._stack.enter_context(self._store.read(self.row[4]))
         return self._message
 
     @property
     def header(self) -> Header:
         if self._header is None:
-            found = self._store.summaries([self.row[4]]).get(self.row[4])
+            found = self._store.headers([self.row[4]]).get(self.row[4])
             if found is None:
                 raise MessageGone("purged")
-            self._header = Header(found.header)
+            self._header = Header(found)
         return self._header
 
     def close(self) -> None:
-        self._stack.close()
+        if self._stack is not None:
+            self._stack.close()
 
 
 Test = Callable[[Candidate], bool]
@@ -90,20 +79,82 @@ Test = Callable[[Candidate], bool]
 def matching(session: Session, key: SearchKey) -> Iterator[tuple[int, Stored]]:
     """(sequence number, row) of every message that the key means, ascending.
 
-    A client that waits long hears how far it is (RFC 9585).
+    The index says which messages may match; the texts decide.  A client that waits long hears how far
+    it is (RFC 9585).
     """
-    view, store = session.view, session.store
+    view = session.view
     test = _Compiler(session, view).test(key)
+    flags = _Flags(session, view)
+    needs_texts = _mentions(key, keys.BodyHas)
+    for rows in _batches(session, view, key):
+        texts = session.store.index.texts([row[4] for row in rows]) if needs_texts else {}
+        for row in rows:
+            candidate = Candidate(session.store, row, flags.of(row), texts.get(row[4]))
+            if _matches(candidate, test):
+                number = view.seq(row[0])
+                if number is not None:
+                    yield number, row
+
+
+def _batches(session: Session, view: View, key: SearchKey) -> Iterator[list[Stored]]:
+    """Rows of the messages that may match, in batches, ascending."""
+    entries, mailbox = session.store.entries, view.mailbox.id
+    narrowed = _Narrowing(session.store).of(key)
+    if narrowed is not None and len(narrowed) <= max(_BATCH, view.exists // 4):
+        rows = entries.of_messages(mailbox, narrowed, view.told.expunged)
+        for at in range(0, len(rows), _BATCH):
+            yield rows[at : at + _BATCH]
+        return
     uids = view.uids
     progress = _Progress(session, len(uids))
     for at in range(0, len(uids), _BATCH):
         some = uids[at : at + _BATCH]
-        batch = {row[0]: row for row in store.entries.stored(view.mailbox.id, [(some[0], some[-1])])}
-        for number, uid in enumerate(some, at + 1):
-            row = batch.get(uid) or store.entries.expunged(view.mailbox.id, uid)
-            if row is not None and _matches(store, view, row, number, test):
-                yield number, row
-            progress.reached(number)
+        found = {row[0]: row for row in entries.stored(mailbox, [(some[0], some[-1])])}
+        known = (found.get(uid) or entries.expunged(mailbox, uid) for uid in some)
+        yield [row for row in known if row is not None and (narrowed is None or row[4] in narrowed)]
+        progress.reached(at + len(some))
+
+
+class _Narrowing:
+    """The messages that a key may mean at most, by what the index knows; None for all."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._unindexed: set[int] | None = None
+
+    def of(self, key: SearchKey) -> set[int] | None:
+        match key:
+            case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
+                return self._holding(fold(text))
+            case keys.And(inner_keys):
+                found = [some for some in map(self.of, inner_keys) if some is not None]
+                return set.intersection(*found) if found else None
+            case keys.Or(left, right):
+                one, other = self.of(left), self.of(right)
+                return None if one is None or other is None else one | other
+        return None
+
+    def _holding(self, wanted: str) -> set[int] | None:
+        if self._unindexed is None:
+            self._store.catch_up(_CATCH_UP_SECONDS)
+            self._unindexed = self._store.unindexed()
+        found = self._store.index.candidates(wanted)
+        return None if found is None else found | self._unindexed
+
+
+class _Flags:
+    """The flags of a message as SEARCH compares them; each combination is put together once."""
+
+    def __init__(self, session: Session, view: View) -> None:
+        self._meta = session.store.meta
+        self._view = view
+        self._known: dict[int, frozenset[str]] = {}
+
+    def of(self, row: Stored) -> frozenset[str]:
+        flags = self._known.get(row[1])
+        if flags is None:
+            flags = self._known[row[1]] = frozenset(self._meta.flags_of(row[1]).lower().split())
+        return flags | {RECENT.lower()} if self._view.is_recent(row[0]) else flags
 
 
 class _Progress:
@@ -115,19 +166,15 @@ class _Progress:
         self._next = time.monotonic() + PROGRESS_SECONDS
 
     def reached(self, count: int) -> None:
-        if time.monotonic() < self._next:
-            return
+        if count >= self._goal or time.monotonic() < self._next:
+            return  # at the goal the answer itself comes
         self._next = time.monotonic() + PROGRESS_SECONDS
         tag = writer.quoted(self._session.tag)
         self._session.line(b"OK [INPROGRESS (%b %d %d)] still searching" % (tag, count, self._goal))
         self._session.flush()
 
 
-def _matches(store: Store, view: View, row: Stored, number: int, test: Test) -> bool:
-    flags = set(store.meta.flags_of(row[1]).lower().split())
-    if view.is_recent(row[0]):
-        flags.add(RECENT.lower())
-    candidate = Candidate(store, row, number, frozenset(flags))
+def _matches(candidate: Candidate, test: Test) -> bool:
     try:
         return test(candidate)
     except CrymapError:
@@ -137,16 +184,19 @@ def _matches(store: Store, view: View, row: Stored, number: int, test: Test) -> 
 
 
 def mentions_modseq(key: SearchKey) -> bool:
+    """Whether the answer tells modseqs (RFC 7162 section 3.1.5)."""
+    return _mentions(key, keys.ModSeqSince)
+
+
+def _mentions(key: SearchKey, kind: type) -> bool:
     match key:
-        case keys.ModSeqSince():
-            return True
         case keys.Not(inner):
-            return mentions_modseq(inner)
+            return _mentions(inner, kind)
         case keys.Or(left, right):
-            return mentions_modseq(left) or mentions_modseq(right)
+            return _mentions(left, kind) or _mentions(right, kind)
         case keys.And(inner_keys):
-            return any(map(mentions_modseq, inner_keys))
-    return False
+            return any(_mentions(inner, kind) for inner in inner_keys)
+    return isinstance(key, kind)
 
 
 _COST: dict[type, int] = {keys.HeaderHas: 2, keys.BodyHas: 3}
@@ -260,10 +310,4 @@ def _header_has(name: str, text: str) -> Test:
 
 def _body_has(text: str, *, header: bool) -> Test:
     wanted = fold(text)
-
-    def test(candidate: Candidate) -> bool:
-        if header and wanted in candidate.folded_header():
-            return True
-        return any(wanted in text for text in candidate.folded_texts(headers=header))
-
-    return test
+    return lambda candidate: candidate.has_text(wanted, header=header)

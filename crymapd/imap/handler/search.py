@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from crymapd.imap.command.search import Returns, Search
 from crymapd.imap.handler.matching import matching, mentions_modseq
-from crymapd.imap.response import Done, ok
+from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 from crymapd.model.search import SearchKey
@@ -34,10 +34,18 @@ def handle_search(session: Session, asked: Search) -> Done:
 
 
 def search(session: Session, key: SearchKey, returns: Returns | None) -> list[Found]:
-    """Every hit; a search that was to be saved and fails leaves nothing saved (RFC 5182 section 2.1)."""
-    if returns is not None and b"SAVE" in returns.options:
-        session.saved = []
-    return list(matching(session, key))
+    """Every hit.
+
+    A search that was to be saved and fails leaves nothing saved, one that is BAD what was (RFC 5182 section 2.1).
+    """
+    try:
+        return list(matching(session, key))
+    except Refusal:
+        raise  # a number beyond the mailbox
+    except Exception:
+        if returns is not None and b"SAVE" in returns.options:
+            session.saved = []
+        raise
 
 
 def number_of(item: Found, *, uid: bool) -> int:

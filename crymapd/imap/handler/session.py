@@ -118,28 +118,29 @@ def handle_enable(session: Session, asked: command.Enable) -> Done:
     return ok()
 
 
-# Quota (RFC 9208): one root for the whole account, without a name
+# Quota (RFC 9208): one root for the whole account, without a name; where nothing is limited, none
 
 
 def handle_get_quota(session: Session, asked: command.GetQuota) -> Done:
-    if asked.root:
-        raise Refusal("NO", 'the only quota root is ""', "NONEXISTENT")
+    if asked.root or not session.store.quota.limit:
+        raise Refusal("NO", "there is no such quota root", "NONEXISTENT")
     _quota_line(session)
     return ok()
 
 
 def handle_get_quota_root(session: Session, asked: command.GetQuotaRoot) -> Done:
     """The mailbox need not exist (RFC 9208 section 4.1.2)."""
-    session.line(b"QUOTAROOT ", session.mailbox_name(asked.mailbox), b' ""')
-    _quota_line(session)
+    limited = bool(session.store.quota.limit)
+    session.line(b"QUOTAROOT ", session.mailbox_name(asked.mailbox), b' ""' if limited else b"")
+    if limited:
+        _quota_line(session)
     return ok()
 
 
 def _quota_line(session: Session) -> None:
-    """Usage and limit in units of 1024 octets; an empty list where nothing is limited."""
+    """Usage and limit in units of 1024 octets."""
     quota = session.store.quota
-    shown = b"STORAGE %d %d" % (-(-quota.used() // 1024), quota.limit // 1024) if quota.limit else b""
-    session.line(b'QUOTA "" (', shown, b")")
+    session.line(b'QUOTA "" (STORAGE %d %d)' % (-(-quota.used() // 1024), quota.limit // 1024))
 
 
 def handle_id(session: Session, asked: command.Id) -> Done:

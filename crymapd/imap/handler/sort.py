@@ -66,10 +66,9 @@ def _with_headers(session: Session, found: Sequence[Found]) -> Iterator[tuple[Fo
     """Each message with its header block; one that is gone has an empty one."""
     for at in range(0, len(found), _BATCH):
         some = found[at : at + _BATCH]
-        summaries = session.store.summaries([row[4] for _number, row in some])
+        headers = session.store.headers([row[4] for _number, row in some])
         for item in some:
-            summary = summaries.get(item[1][4])
-            yield item, Header(b"" if summary is None else summary.header)
+            yield item, Header(headers.get(item[1][4], b""))
 
 
 # Sort keys (RFC 5256 section 3)
@@ -98,14 +97,15 @@ def _mailbox(field: bytes) -> Key:
 
 
 def _display(field: bytes) -> Key:
-    """RFC 5957 section 3: the display name, else local@domain, of the first address."""
+    """RFC 5957 section 3: the display name, else local@domain, else what there is of the first address."""
 
     def key(_row: Stored, header: Header) -> str:
         first = _first_address(header, field)
         if first is None:
             return ""
         name = decode_words(first.name or b"").strip()
-        return collation_key(name or decode((first.mailbox or b"") + b"@" + (first.host or b""), None))
+        address = b"@".join(part for part in (first.mailbox, first.host) if part)
+        return collation_key(name or decode(address, None))
 
     return key
 

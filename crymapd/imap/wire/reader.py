@@ -36,6 +36,8 @@ _MONTHS = {
 }
 _U32 = 2**32 - 1
 MAX_RANGES = 20_000
+MAX_NAME = 8192
+"""Far more than any name takes in modified UTF-7: the handlers answer for those that are a little too long."""
 
 
 class BadSyntax(Exception):
@@ -145,6 +147,8 @@ class Reader:
             match = _QUOTED.match(self._line, self._at)
             if match is None:
                 raise self._expected("a quoted string with its end")
+            if self._utf8 and not _is_utf8(match[1]):
+                raise self._expected("a quoted string in UTF-8")  # RFC 6855 section 3
             self._at = match.end()
             return re.sub(rb"\\(.)", rb"\1", match[1])
         if self.peek() in (b"{", b"~") and _LITERAL.match(self._line, self._at):
@@ -177,6 +181,8 @@ class Reader:
         return self._name(self.astring())
 
     def _name(self, octets: bytes) -> str:
+        if len(octets) > MAX_NAME:
+            raise BadSyntax(f"a mailbox name or pattern has at most {MAX_NAME} octets")
         if not self._utf8:
             return mutf7.decode(octets)
         try:
@@ -306,6 +312,14 @@ class Reader:
             return datetime(int(match[3]), month, int(match[1]), hour, minute, second, tzinfo=timezone(offset))
         except (ValueError, KeyError, OverflowError):
             raise BadSyntax('expected a date and time such as " 1-Feb-2026 12:34:56 +0100"') from None
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _range(piece: bytes) -> Range:

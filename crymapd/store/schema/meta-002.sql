@@ -42,3 +42,5 @@ CREATE TRIGGER message_out_of_use AFTER UPDATE OF copies ON messages WHEN old.co
   UPDATE settings SET value = value - old.sealed WHERE name = 'sealed';
   UPDATE settings SET value = value - 1 WHERE name = 'files';
 END;
+
+CREATE INDEX expunges_message ON expunges (message);

@@ -1,0 +1,1 @@
+"""Fuzzing: `targets` say what must hold for any octets, `python -m tests.fuzz` tries to break it (`make fuzz`)."""

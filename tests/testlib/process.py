@@ -1,0 +1,58 @@
+"""What a process uses, from /proc: memory and processor time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def pss(pid: int) -> int:
+    """Proportional set size in KiB."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:")))
+
+
+def cpu(pids: list[int]) -> float:
+    """Seconds of processor time of the processes so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def reset_peak(pid: int) -> int:
+    """Forget the highest resident size so far (login needs 64 MiB for a moment); the size now, in KiB."""
+    with suppress(PermissionError):  # a confined worker's is root's
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak(pid)
+
+
+def peak(pid: int) -> int:
+    """Highest resident size in KiB."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmHWM:")))
+
+
+@dataclass(slots=True)
+class Used:
+    """What was used inside `bounded`; known at its end."""
+
+    seconds: float = 0.0
+    mib: float = 0.0
+
+
+@contextmanager
+def bounded(pid: int, *, seconds: float, mib: float) -> Iterator[Used]:
+    """At most so much processor time, and so much more memory at any moment than before; the process must live on."""
+    used, before, size = Used(), cpu([pid]), reset_peak(pid)
+    yield used
+    used.seconds, used.mib = cpu([pid]) - before, (peak(pid) - size) / 1024
+    assert used.seconds <= seconds and used.mib <= mib, f"{used}, but at most {seconds} s and {mib} MiB"
