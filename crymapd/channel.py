@@ -79,6 +79,15 @@ class Channel:
             return True
         return self._tls is not None and self._tls.pending() > 0
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether `read` would answer at once."""
+        if self.has_buffered:
+            return True
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        return bool(poller.poll(0))
+
     def read(self, timeout: float) -> bytes:
         """Some octets, at most 64 KiB, as soon as there are any; empty when the peer has closed.
 

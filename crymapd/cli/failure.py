@@ -18,6 +18,7 @@ EXIT_STATUS: dict[type[BaseException], int] = {
     errors.NoSuchUser: sysexits.NOUSER,
     errors.AccountExists: sysexits.CANTCREAT,
     errors.TooBig: sysexits.DATAERR,
+    errors.OverQuota: sysexits.TEMPFAIL,
     errors.AccountUnusable: sysexits.NOPERM,
     errors.NoDeliveryKey: sysexits.TEMPFAIL,
     errors.StoreBusy: sysexits.TEMPFAIL,

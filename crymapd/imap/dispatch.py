@@ -142,6 +142,11 @@ def told_all(current: Session, *, expunges: bool) -> Done:
     return ok()
 
 
+def caught_up(current: Session, seconds: float) -> Done:
+    current.store.catch_up(seconds)
+    return ok()
+
+
 def attempt(current: Session, action: Callable[[], Done]) -> Done:
     """The answer of an action, or the answer to the reason why it failed; the log hears of ours.
 

@@ -23,6 +23,7 @@ IDLE_KEEPALIVE_SECONDS = 14 * 60.0
 BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
 MAX_FAILED_LOGINS = 3
+_SLICE_SECONDS = 0.02
 
 
 class Server:
@@ -67,10 +68,24 @@ class Server:
             if event is not None:
                 return event
             self._channel.flush()
+            self._use_the_wait()
             data = self._channel.read(self._patience())
             if not data:
                 raise Disconnected("the client closed the connection")
             self._connection.receive_data(data)
+
+    def _use_the_wait(self) -> None:
+        """Index new mail while the client has nothing to ask."""
+        while self._is_behind and not self._channel.is_readable:
+            self._index_a_slice()
+
+    @property
+    def _is_behind(self) -> bool:
+        store = self._session.store_or_none
+        return store is not None and store.behind
+
+    def _index_a_slice(self) -> None:
+        dispatch.attempt(self._session, lambda: dispatch.caught_up(self._session, _SLICE_SECONDS))
 
     def _patience(self) -> float:
         if self._logged_in:
@@ -212,7 +227,9 @@ class Server:
                 self._send(b"* OK still here\r\n")
                 keepalive = now + IDLE_KEEPALIVE_SECONDS
                 continue
-            self._wait_idle(min(deadline, keepalive) - now)
+            if self._is_behind:
+                self._index_a_slice()
+            self._wait_idle(0 if self._is_behind else min(deadline, keepalive) - now)
 
     def _tell(self) -> None:
         """Everything that happened; trouble with that is for the log, the next command will answer it."""

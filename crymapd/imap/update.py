@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session, goodbye_deleted
 from crymapd.model.changes import FlagsChanged
 from crymapd.model.flags import RECENT
@@ -16,7 +17,7 @@ def tell(session: Session, *, expunges: bool) -> bool:
     """Tell every change since the last time; whether there was any.
 
     Raises:
-        Goodbye: the selected mailbox is gone.
+        Goodbye: the selected mailbox is gone, or what happened is no longer known.
     """
     view = session.view_or_none
     if view is None:
@@ -26,6 +27,8 @@ def tell(session: Session, *, expunges: bool) -> bool:
     if changes.gone:
         session.deselect()
         raise goodbye_deleted()
+    if changes.forgotten:
+        raise Goodbye("so many messages were expunged meanwhile that they cannot be told one by one")
     if not expunges:
         view.uids  # noqa: B018  # loaded now: later it would hold what came and went untold
     news = bool(changes.flags or (changes.expunged and expunges))

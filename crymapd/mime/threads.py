@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-MAX_STEPS = 5_000_000
+MAX_STEPS = 2_000_000
 """How far loops are looked for in one THREAD; no honest mailbox comes near. What is undecided then stays unlinked."""
 
 

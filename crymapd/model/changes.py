@@ -26,6 +26,7 @@ class Changes:
         flags: changed or new messages, ascending by UID.
         expunged: UIDs gone, ascending.
         gone: the mailbox itself was deleted (or became \\Noselect).
+        forgotten: expunges are among it that are no longer remembered; nothing of it is told.
     """
 
     modseq: ModSeq
@@ -33,3 +34,4 @@ class Changes:
     flags: tuple[FlagsChanged, ...] = ()
     expunged: tuple[Uid, ...] = ()
     gone: bool = False
+    forgotten: bool = False

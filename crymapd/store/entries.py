@@ -233,10 +233,12 @@ class Entries:
         """What happened after two modseqs (for flags and arrivals, and for expunges)."""
         with self._db.read():
             now = self._db.execute(
-                "SELECT modseq, next_uid FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
+                "SELECT modseq, next_uid, pruned FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
             ).fetchone()
             if now is None:
                 return Changes(ModSeq(modseq), Uid(0), gone=True)
+            if expunged_since < now[2]:
+                return Changes(ModSeq(modseq), Uid(0), forgotten=True)
             if now[0] == modseq == expunged_since:
                 return Changes(ModSeq(modseq), Uid(now[1]))
             changed = self._db.execute(

@@ -7,6 +7,7 @@ import re
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from crymapd.crypto.secret import Secret
@@ -19,7 +20,6 @@ from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store import events, notes
 from crymapd.store.entries import Entries, NewMessage
-from crymapd.store.index import Index
 from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
@@ -44,14 +44,20 @@ class Filing:
     """What files arrivals, recovers orphans and finishes what a crash left."""
 
     def __init__(
-        self, layout: Layout, keys: KeyStore, account_id: bytes, mailboxes: Mailboxes, entries: Entries, index: Index
+        self,
+        layout: Layout,
+        keys: KeyStore,
+        account_id: bytes,
+        mailboxes: Mailboxes,
+        entries: Entries,
+        summarized: Callable[[list[tuple[int, Summary]]], None],
     ) -> None:
         self._layout = layout
         self._keys = keys
         self._account_id = account_id
         self._mailboxes = mailboxes
         self._entries = entries
-        self._index = index
+        self._summarized = summarized
         self._ignored: set[str] = set()
 
     def file_arrivals(self) -> int:
@@ -112,7 +118,7 @@ class Filing:
             if number is not None and item.summary is not None:
                 summaries.append((number, item.summary))
         if summaries:
-            self._index.put(summaries)
+            self._summarized(summaries)
 
     def _append(self, mailbox: int, messages: list[NewMessage]) -> None:
         """Rows in one mailbox; keywords beyond what an account can have are left off rather than the mail."""

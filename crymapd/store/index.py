@@ -82,21 +82,31 @@ class Index:
     # Keeping
 
     def put(self, summaries: Iterable[tuple[int, Summary]]) -> None:
-        """Keep what is known of messages."""
-        made = [(number, summary, _packed(summary.texts)) for number, summary in summaries]
+        """Keep headers and answers of messages."""
+        rows = [(number, summary.header, _row(number, summary)) for number, summary in summaries]
 
         def insert() -> None:
-            db = self._db
-            with db.write():
-                for number, summary, texts in made:
-                    db.execute("INSERT OR REPLACE INTO headers VALUES (?, ?)", (number, summary.header))
-                    db.execute("INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(number, summary))
-                    if texts is not None:
-                        db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, texts[0]))
-                        db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, texts[1]))
-                        db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
+            with self._db.write():
+                self._db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
+                query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                self._db.executemany(query, (row[2] for row in rows))
 
-        self._attempt(insert)
+        if rows:
+            self._attempt(insert)
+
+    def put_texts(self, texts: Iterable[tuple[int, Folded]]) -> None:
+        """Keep what SEARCH looks into."""
+        rows = [(number, *_packed(folded)) for number, folded in texts]
+
+        def insert() -> None:
+            with self._db.write():
+                for number, words, kept in rows:
+                    self._db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, words))
+                    self._db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, kept))
+                    self._db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
+
+        if rows:
+            self._attempt(insert)
 
     def forget(self, numbers: Iterable[int], *, purged: bool = True) -> None:
         """Drop what is known of messages; those not `purged` are read by each search from now on."""
@@ -214,10 +224,8 @@ class Index:
         self._db.close()
 
 
-def _packed(texts: Folded | None) -> tuple[str, bytes | None] | None:
+def _packed(texts: Folded) -> tuple[str, bytes | None]:
     """What the words are taken from, and the texts as they are kept (None where they are too long)."""
-    if texts is None:
-        return None
     pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
     kept = None
     if texts.size <= MAX_KEPT_TEXT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -35,6 +34,7 @@ from crymapd.unix import files
 
 _SMALL = 1 << 20
 _SLICE = 1000
+_FRESH = 200
 
 
 class Incoming:
@@ -100,7 +100,10 @@ class Store:
         self.entries = Entries(self.meta)
         self.index = Index(self.layout, account.master)
         self.mailboxes.provide_defaults()
-        self.filing = Filing(self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.index)
+        self.behind = True
+        """Whether there may be messages that SEARCH would have to read."""
+        self._fresh: list[tuple[int, Folded]] = []
+        self.filing = Filing(self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self._summarized)
         self.filing.finish_interrupted()
         if self.meta.reset or self.layout.recovering.exists():
             self.index.clear()
@@ -164,7 +167,7 @@ class Store:
                 summaries.append((number, summary))
                 if place(self.layout, message.file):
                     self.entries.placed([number])
-        self.index.put(summaries)
+        self._summarized(summaries)
         return done
 
     def discard(self, message: NewMessage) -> None:
@@ -203,9 +206,21 @@ class Store:
         return made
 
     def catch_up(self, seconds: float) -> None:
-        """Index for SEARCH what is not yet, for so long; most often there is nothing to do."""
-        deadline = time.monotonic() + seconds
-        while True:
+        """Index for SEARCH what is not yet, for about so long; `behind` says whether there is more.
+
+        One session at a time does it for all.
+        """
+        with files.locked(self.layout.tmp / "index.lock", wait=False) as mine:
+            if mine:
+                self._catch_up(time.monotonic() + seconds)
+            else:
+                self._fresh.clear()
+                self.behind = False
+
+    def _catch_up(self, deadline: float) -> None:
+        fresh, self._fresh = self._fresh, []
+        self.index.put_texts(fresh)
+        while time.monotonic() < deadline:
             numbers = self.entries.messages_after(self.index.complete(), _SLICE)
             indexed = self.index.indexed(numbers)
             done = 0
@@ -219,22 +234,29 @@ class Store:
                 done = number
             if done:
                 self.index.set_complete(done, unreadable)
-            if not numbers or done != numbers[-1] or len(numbers) < _SLICE:
+            if done == (numbers[-1] if numbers else 0) and len(numbers) < _SLICE:
+                self.behind = False
                 return
 
     def _index_one(self, number: int) -> bool:
         """False for what each search must read: notes, and messages too long to be kept."""
         try:
             with self.read(number) as message:
-                if message.is_note:
-                    return False
-                summary = dataclasses.replace(message.summary(), texts=message.folded())
+                texts = None if message.is_note else message.folded()
         except MessageGone:
             return True
         except MessageUnavailable:
             return False
-        self.index.put([(number, summary)])
-        return number in self.index.indexed([number])
+        if texts is not None:
+            self.index.put_texts([(number, texts)])
+        return texts is not None
+
+    def _summarized(self, summaries: Sequence[tuple[int, Summary]]) -> None:
+        """New messages: their answers are kept now, their texts when the client leaves time for it."""
+        self.index.put(summaries)
+        self._fresh += [(number, summary.texts) for number, summary in summaries if summary.texts is not None]
+        del self._fresh[_FRESH:]  # the rest will be read again
+        self.behind = True
 
     def unindexed(self) -> set[int]:
         """Messages of which the index does not know what they hold."""

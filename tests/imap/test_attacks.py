@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import select
-import ssl
+import socket
 import threading
 import time
 import zlib
@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.testlib.answers import Fetch, Mailbox
-from tests.testlib.client import Client
+from tests.testlib.answers import Mailbox
 from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
 from tests.testlib.process import Used, bounded, children
@@ -195,22 +194,307 @@ TEXTS = (
 
 @pytest.mark.parametrize("enabled", [False, True])
 @pytest.mark.parametrize("octets", UNTEXT)
-def test_octets_that_are_no_text(server: Server, octets: bytes, *, enabled: bool) -> None:
-    """Bare, quoted and as literals: an answer to each, and all of what is said is grammatical."""
-    with server.client() as client:
-        for command in TEXTS:
-            with server.client() if client.command("NOOP").status != "OK" else suppress() as other:
-                assert other is None
-            for form in (octets, b'"' + octets + b'"', b"{%d+}\r\n%b" % (len(octets), octets)):
-                with attacker_of(server, client, enabled=enabled) as evil:
-                    tag = evil.next_tag()
-                    evil.send_raw(tag.encode() + b" " + command.replace(b"%b", form) + b"\r\n")
-                    assert evil.finish(tag).status in ("OK", "NO", "BAD")
-        client.logout()
+def test_octets_that_are_no_text(server: Server, octets: bytes, enabled: bool) -> None:
+    """Bare, quoted and as literals: an answer to each, and all that is said is grammatical."""
+    forms = (octets, b'"' + octets + b'"', b"{%d+}\r\n%b" % (len(octets), octets))
+    for at in range(0, len(TEXTS), 6):  # twenty bad commands end a connection
+        with server.client() as client:
+            if enabled:
+                client.ok("ENABLE IMAP4rev2 UTF8=ACCEPT")
+            client.ok("SELECT INBOX")
+            for command in TEXTS[at : at + 6]:
+                for form in forms:
+                    tag = client.next_tag()
+                    client.send_raw(tag.encode() + b" " + command.replace(b"%b", form) + b"\r\n")
+                    assert client.finish(tag).status in ("OK", "NO", "BAD")
+            client.logout()
 
 
 # Clients that do not take, or do not give
 
 
-def test_a_client_that_never_reads(server: Server) -> None:
-    raise NotImplementedError
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that waits seconds where others wait minutes."""
+    limits = (
+        "crymapd.channel.WRITE_TIMEOUT=1 crymapd.imap.server.BEFORE_LOGIN_SECONDS=2"
+        " crymapd.daemon.service.HANDSHAKE_SECONDS=2"
+    )
+    with running(tmp_path_factory.mktemp("hasty") / "root", limits=limits) as started:
+        yield started
+        assert not re.search("BUG|Traceback", started.log())
+
+
+def ended(server: Server, worker: int, seconds: float) -> bool:
+    """Whether the worker is gone in time."""
+    assert server.process is not None
+    deadline = time.monotonic() + seconds
+    while worker in children(server.process.pid):
+        if time.monotonic() > deadline:
+            return False
+        select.select([], [], [], 0.02)
+    return True
+
+
+def test_a_client_that_never_reads(hasty: Server) -> None:
+    """What waits for it is bounded, and so is the time."""
+    with hasty.client() as client:
+        client.ok("APPEND INBOX {}", b"Subject: large\r\n\r\n" + b"x" * 998 + b"\r\n" * 31_000_000)
+    with attacker(hasty) as evil:
+        evil.ok(b"FETCH 1 RFC822.SIZE")
+        with bounded(evil.worker, seconds=2, mib=8):
+            evil.stream.send(b"A FETCH 1 BODY.PEEK[]\r\n" * 20)
+            select.select([], [], [], 0.5)
+        assert ended(hasty, evil.worker, 10)
+
+
+def test_an_octet_now_and_then(hasty: Server) -> None:
+    """Whoever does not log in in time is thrown out, however busy he seems."""
+    evil = connect(hasty)
+    start = time.monotonic()
+    with suppress(OSError):
+        for _ in range(200):
+            evil.stream.send(b"A")
+            select.select([], [], [], 0.05)
+    assert evil.stream.read_frame().startswith(b"* BYE")
+    assert ended(hasty, evil.worker, 5) and time.monotonic() - start < 15
+
+
+def test_a_handshake_that_does_not_go_on(hasty: Server) -> None:
+    assert hasty.process is not None
+    others = set(children(hasty.process.pid))
+    with socket.create_connection(("127.0.0.1", hasty.port), 10) as plain:
+        plain.sendall(b"\x16\x03\x01")
+        while not (new := set(children(hasty.process.pid)) - others):
+            select.select([], [], [], 0.02)
+        assert ended(hasty, new.pop(), 10)
+
+
+def test_ten_thousand_commands_at_once(server: Server) -> None:
+    """None of them is kept longer than it takes to do it, though nobody reads the answers."""
+    with attacker(server) as evil, bounded(evil.worker, seconds=20, mib=8):
+        sender = threading.Thread(
+            target=evil.stream.sock.sendall, args=(b"N FETCH 1:* (FLAGS)\r\n" * 10_000 + b"A NOOP\r\n",)
+        )
+        sender.start()
+        assert evil.answer(b"A").startswith(b"A OK")
+        sender.join()
+
+
+def test_a_literal_that_comes_octet_by_octet(server: Server) -> None:
+    """It is put together once, not with every octet."""
+    size = 30_000
+    with attacker(server) as evil, bounded(evil.worker, seconds=10, mib=4):
+        evil.stream.send(b"A SEARCH SUBJECT {%d+}\r\n" % size)
+        for _ in range(size):
+            evil.stream.send(b"x")
+        evil.stream.send(b"\r\n")
+        assert evil.answer(b"A").startswith(b"A OK")
+
+
+# COMPRESS
+
+
+def deflated(octets: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(octets) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+def compressed(evil: Attacker) -> Attacker:
+    """Answers are inflated from here on; what is sent is not deflated for us."""
+    evil.ok(b"COMPRESS DEFLATE")
+    evil.stream._inflate = zlib.decompressobj(-15)
+    return evil
+
+
+def test_a_deflate_bomb(server: Server) -> None:
+    """10 MB in 10 kB before a newline, then 1 GB in 1 MB."""
+    with attacker(server) as evil:
+        compressed(evil)
+        for size, seconds in ((10_000_000, 2), (1_000_000_000, 20)):
+            packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+            bomb = packer.compress(b"A NOOP ")
+            bomb += b"".join(packer.compress(b"\0" * 1_000_000) for _ in range(size // 1_000_000))
+            bomb += packer.compress(b"\r\nK NOOP\r\n") + packer.flush(zlib.Z_FULL_FLUSH)
+            assert len(bomb) < size / 900
+            with bounded(evil.worker, seconds=seconds, mib=8):
+                sender = threading.Thread(target=evil.stream.sock.sendall, args=(bomb,))
+                sender.start()
+                assert evil.answer(b"A").startswith(b"A BAD [TOOBIG]")
+                assert evil.answer(b"K").startswith(b"K OK")
+                sender.join()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"B NOOP\r\n" * 100, b"\xff" * 1000, b"\x03\x00" + b"B NOOP\r\n", deflated(b"B NOOP\r\n")[:-6] + b"\xff" * 50],
+    ids=["not deflated", "no block", "the end of the stream", "cut off"],
+)
+def test_a_deflated_stream_that_is_none(server: Server, octets: bytes) -> None:
+    with attacker(server) as evil:
+        compressed(evil)
+        with suppress(OSError):
+            evil.stream.send(octets)
+        with pytest.raises(Closed):
+            while True:
+                evil.stream.read_frame(10)
+        assert ended(server, evil.worker, 10)
+
+
+# Mail
+
+
+def append(evil: Attacker, message: bytes, *, seconds: float, mib: float) -> Used:
+    """APPEND to the selected mailbox, and everything of the new message that is derived from it."""
+    with bounded(evil.worker, seconds=seconds, mib=mib) as used:
+        announced = b"A APPEND INBOX {%d+}\r\n" % len(message)
+        sender = threading.Thread(target=evil.stream.sock.sendall, args=(announced + message + b"\r\n",))
+        sender.start()
+        assert evil.answer(b"A").startswith(b"A OK")
+        sender.join()
+        for command in (
+            b"FETCH * (RFC822.SIZE ENVELOPE BODY BODYSTRUCTURE PREVIEW)",
+            b"SEARCH TEXT aab",
+            b"SORT (SUBJECT FROM DATE DISPLAYTO) utf-8 ALL",
+            b"THREAD REFERENCES utf-8 ALL",
+            b"FETCH * (BODY.PEEK[1.1.1] BODY.PEEK[HEADER.FIELDS (To)] BODY.PEEK[2.MIME])",
+        ):
+            evil.ok(command)
+    return used
+
+
+HEAD = b"From: eve@example.net\r\nSubject: evil\r\n"
+MIXED = HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(10_000))
+MAIL: dict[str, bytes] = {
+    "10,000 nested multiparts": HEAD + NESTED,
+    "10,000 nested messages": HEAD + b"Content-Type: message/rfc822\r\n\r\n" * 10_000,
+    "100,000 siblings": MIXED + b"--b\r\n\r\n\r\n" * 100_000 + b"--b--\r\n",
+    "one boundary 100,000 times": MIXED + (b"--b\r\n" + MIXED) * 10_000,
+    "no end": MIXED + b"--b\r\n\r\n" + b"text\r\n" * 100_000,
+    "a million addresses": b"From: a@b\r\nTo: " + b"a@b," * 1_000_000 + b"\r\n\r\n",
+    "colons after an address": b"From: " + b"a " * 200_000 + b"@" + b":" * 200_000 + b"\r\n\r\n",
+    "groups": b"To: " + b"g:a;" * 200_000 + b"\r\n\r\n",
+    "100,000 parameters": HEAD + b"Content-Type: text/plain" + b"; a*0*=utf-8''b" * 100_000 + b"\r\n\r\nx",
+    "100,000 encoded words": b"Subject: " + b"=?utf-8?q?aab?= " * 100_000 + b"\r\n\r\n",
+    "60,000 charsets": b"Subject: " + b"".join(b"=?x-%d?q?a?= " % n for n in range(60_000)) + b"\r\n\r\n",
+    "a comment that ends in a backslash": b"From: (" + b"a\\" * 500_000 + b"\r\nDate: (\\\r\nTo: x (\\\r\n\r\n",
+    "references": HEAD + b"References: " + b'<"\\"' * 16_000 + b"\r\nMessage-ID: " + b'<\\"' * 20_000 + b"\r\n\r\n",
+    "marks of replies": b"Subject: " + b"[a]" * 20_000 + b"\r\n\r\n",
+    "an endless number": HEAD + b"Content-Type: text/html\r\n\r\n&#" + b"1" * 50_000 + b";&#x" + b"f" * 50_000,
+    "an empty From": b"From:\r\nTo: ;\r\nCc: <>\r\n\r\n",
+    "half a million fields": b"".join(b"X%d: y\r\n" % n for n in range(500_000)) + b"\r\n",
+    "parts with long headers": MIXED + (b"--b\r\nContent-Description: " + b"d" * 1_000_000 + b"\r\n\r\n") * 20,
+    "short words": HEAD + b"\r\n" + b"ab cd\r\n" * 2_500_000,
+}
+
+
+@pytest.mark.parametrize("name", MAIL)
+def test_mail_that_no_program_sends(server: Server, name: str) -> None:
+    with attacker(server) as evil:
+        used = append(evil, MAIL[name], seconds=15, mib=128)
+        print(f"\n{name}: {used.seconds:.2f} s, {used.mib:.0f} MiB")
+        evil.ok(b"STORE 1:* +FLAGS.SILENT (\\Deleted)")
+        evil.ok(b"EXPUNGE")
+
+
+def test_a_header_of_60_mb(server: Server) -> None:
+    with attacker(server) as evil:
+        used = append(evil, b"X-Long: yyyyy\r\n" * 4_000_000, seconds=30, mib=128)
+        print(f"\n60 MB header: {used.seconds:.2f} s, {used.mib:.0f} MiB")
+        with bounded(evil.worker, seconds=10, mib=512) as used:
+            evil.ok(b"FETCH * BODY.PEEK[HEADER]")
+        print(f"\n60 MB header fetched: {used.seconds:.2f} s, {used.mib:.0f} MiB")
+        evil.ok(b"STORE 1:* +FLAGS.SILENT (\\Deleted)")
+        evil.ok(b"EXPUNGE")
+
+
+def test_twenty_thousand_odd_messages(server: Server) -> None:
+    """SORT and THREAD over them."""
+    with server.client() as client:
+        client.ok("CREATE odd")
+        for message in hostile(157, seed=7):
+            client.ok("APPEND odd {+}", message[:4000] or b" ")
+        client.ok("SELECT odd")
+        for _ in range(7):
+            client.ok("COPY 1:* odd")
+        assert client.ok("STATUS odd (MESSAGES)")
+        client.logout()
+    with attacker(server, b"odd") as evil:
+        for command in (
+            b"SORT (REVERSE SUBJECT FROM CC DISPLAYTO DATE SIZE) utf-8 ALL",
+            b"THREAD REFERENCES utf-8 ALL",
+            b"THREAD ORDEREDSUBJECT utf-8 ALL",
+            b"SEARCH HEADER Subject hostile",
+        ):
+            with bounded(evil.worker, seconds=30, mib=96) as used:
+                evil.ok(command)
+            print(f"\n{command.decode()}: {used.seconds:.2f} s, {used.mib:.0f} MiB")
+
+
+def test_a_thousand_texts(server: Server) -> None:
+    """A message is decoded once, not for each key."""
+    with attacker(server) as evil:
+        append(evil, HEAD + b"\r\n" + b"lorem ipsum\r\n" * 100_000, seconds=15, mib=64)
+        with bounded(evil.worker, seconds=20, mib=64) as used:
+            evil.ok(b"SEARCH" + b"".join(b" NOT TEXT nothing%d" % n for n in range(1000)))
+        print(f"\n1000 texts: {used.seconds:.2f} s, {used.mib:.0f} MiB")
+
+
+# Names
+
+
+USERS = (
+    "..", ".", "", "a/b", "a\0b", "%2e", "alice.", "alice ", " alice", "-rf", "alice\n", "%n", "../alice", "alice/",
+    "al\u0131ce", "\u202ealice", "x" * 4000, "a\u0301lice", "alice\u200b", "\uff41lice", "ali\u0441e",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_user_names_that_are_none(server: Server, name: str) -> None:
+    before = tree(server)
+    with server.client(None) as client:
+        result = client.command("LOGIN {+} {+}", name.encode(), PASSWORD.encode())
+        assert result.status == "NO" and "AUTHENTICATIONFAILED" in result.codes()
+        client.logout()
+    assert tree(server) == before
+
+
+def tree(server: Server) -> set[str]:
+    """The paths below the root; names of counters of failures are hashes."""
+    return {str(path) for path in server.root.rglob("*") if "/state/" not in str(path)}
+
+
+def test_user_names_in_capitals(server: Server) -> None:
+    with server.client("ALICE") as client:
+        client.logout()
+
+
+MAILBOXES = (
+    "..", ".", "../../etc", "a\tb", "a%2eb", "cafe\u0301", "caf\u00e9", "\u202egnp", "trailing ", "trailing.", "-rf",
+    "%n%s", "~root", "$HOME", "`id`", "inbox/INBOX", "InBoX", "con", "a\\b", "'; DROP TABLE mailboxes; --", "\U0001f4a9",
+    "\u200bzero", "/lead", "trail/", "a//b", "x" * 1000,
+)  # fmt: skip
+
+
+def test_mailbox_names_reach_no_file(server: Server) -> None:
+    """Each is made or refused, listed as it was made, and none is the name of a file."""
+    with server.client() as client:
+        client.ok("NOOP")
+        before = {name for path in tree(server) for name in path.split("/")}
+        client.ok("ENABLE UTF8=ACCEPT")
+        for name in MAILBOXES:
+            result = client.command("CREATE {+}", name.encode())
+            assert result.status == "OK" or set(result.codes()) & {"CANNOT", "ALREADYEXISTS"}, (name, result)
+            if result.status == "OK":
+                client.ok("SELECT {+}", name.encode())
+                client.ok("APPEND {+} {+}", name.encode(), b"Subject: x\r\n\r\n")
+                client.ok("UNSELECT")
+        listed = [box.name for box in client.ok('LIST "" *').all(Mailbox)]
+        assert len(set(listed)) == len(listed) and listed.count("caf\u00e9") == 1
+        for name in sorted(listed, reverse=True):
+            assert client.command("DELETE {+}", name.encode()).status in ("OK", "NO")
+        client.logout()
+    files = {name for path in tree(server) for name in path.split("/")} - before
+    assert not [name for name in files if not re.fullmatch(r"[0-9a-z._-]+", name)], files
+    assert not files & set(MAILBOXES)

@@ -61,8 +61,19 @@ COMMAND_LINES = {
     "UID COPY": " 1 a",
     "UID MOVE": " 1 a",
     "UID EXPUNGE": " 1",
+    "COMPRESS": " DEFLATE",
+    "XYZZY": "",
+    "XLIST": ' "" *',
+    "GETQUOTA": ' ""',
+    "GETQUOTAROOT": " INBOX",
+    "SORT": " (DATE) UTF-8 ALL",
+    "THREAD": " REFERENCES UTF-8 ALL",
+    "XVANQUISH": " 1",
+    "UID SORT": " (DATE) UTF-8 ALL",
+    "UID THREAD": " REFERENCES UTF-8 ALL",
 }
-CONVERSATIONS = (session_command.Authenticate, session_command.Idle)
+CONVERSATIONS = (session_command.Authenticate, session_command.Compress, session_command.Idle)
+WITH_MESSAGE = {"APPEND": " INBOX", "REPLACE": " 1 INBOX", "UID REPLACE": " 1 INBOX"}
 
 
 def reasons(kind: type[CrymapError] = CrymapError) -> Iterator[type[CrymapError]]:
@@ -98,7 +109,7 @@ def test_what_is_no_concern_of_the_client_stays_in_the_log() -> None:
 
 
 def test_every_command_is_tried_here() -> None:
-    assert {name.decode() for name in COMMANDS} == {*COMMAND_LINES, "APPEND"}
+    assert {name.decode() for name in COMMANDS} == {*COMMAND_LINES, *WITH_MESSAGE}
 
 
 @pytest.mark.parametrize("name", COMMAND_LINES)
@@ -109,9 +120,10 @@ def test_every_command_has_somebody_who_does_it(name: str) -> None:
     assert type(command) in HANDLERS or isinstance(command, CONVERSATIONS)
 
 
-def test_append_without_a_message_is_refused() -> None:
+@pytest.mark.parametrize("name", WITH_MESSAGE)
+def test_without_a_message_it_is_refused(name: str) -> None:
     with pytest.raises(BadSyntax, match="literal"):
-        COMMANDS[b"APPEND"].parse(Reader([b" INBOX"]))
+        COMMANDS[name.encode()].parse(Reader([WITH_MESSAGE[name].encode()]))
 
 
 def test_every_handler_belongs_to_a_command() -> None:

@@ -149,6 +149,23 @@ def _metadata(s: Scanner) -> CodeValue:
     return (word,)
 
 
+def _in_progress(s: Scanner) -> CodeValue:
+    """RFC 9585 section 5: nothing, or the tag, what is done, and the goal, which is more; each may be NIL."""
+    if not s.accept(b" "):
+        return None
+    s.expect(b"(")
+    tag = None if s.try_nil() else decode(s.quoted())
+    s.sp()
+    start = s.position
+    done = None if s.try_nil() else s.number()
+    s.sp()
+    goal = None if s.try_nil() else s.nz_number()
+    if goal is not None and (done is None or done >= goal):
+        s.fail("a progress, and a goal beyond it", start)
+    s.expect(b")")
+    return tuple("" if value is None else str(value) for value in (tag, done, goal))
+
+
 _VALUES: dict[str, Callable[[Scanner], CodeValue]] = {
     "CAPABILITY": capabilities,
     "PERMANENTFLAGS": _permanent_flags,
@@ -163,4 +180,5 @@ _VALUES: dict[str, Callable[[Scanner], CodeValue]] = {
     "MAILBOXID": _mailbox_id,  # RFC 8474 section 7
     "NOUPDATE": _no_update,  # RFC 5267 section 5
     "METADATA": _metadata,
+    "INPROGRESS": _in_progress,
 }

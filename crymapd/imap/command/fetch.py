@@ -150,8 +150,8 @@ def _item(reader: Reader) -> Item:
         return _binary_item(reader, name)
     if name not in SIMPLE:
         raise BadSyntax(f"FETCH does not know {name.decode('ascii', 'replace')[:40]}")
-    if name == b"PREVIEW" and reader.try_text(b" ("):
-        reader.text(b"LAZY)")  # ours are always at hand
+    if name == b"PREVIEW":
+        reader.try_text(b" (LAZY)")  # ours are always at hand; another parenthesis holds modifiers of FETCH
     return name
 
 

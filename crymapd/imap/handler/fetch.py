@@ -204,11 +204,15 @@ class _Context:
         return self.row[5] if self._message is None else self._message.size
 
     def header(self) -> bytes:
-        """The top-level header block; one that was too long to be kept is read again."""
-        header = self._header
-        if header is None:
+        """The top-level header block, as far as it was kept."""
+        if self._header is None:
             raise MessageGone("the message was purged")
-        return header if len(header) < MAX_HEADER else self.message.octets(0, self.message.root.body)
+        return self._header
+
+    @property
+    def has_cut_header(self) -> bool:
+        """Whether the header block was too long to be kept: then the message has it."""
+        return len(self.header()) >= MAX_HEADER
 
     def close(self) -> None:
         if self._stack is not None:
@@ -253,7 +257,7 @@ def _from_messages(
         numbers = [row[4] for row in wanted]
         rendered = store.rendered(numbers, names, utf8=session.unicode) if names else {}
         headers = store.headers(numbers) if wants_header else {}
-        lines: list[bytes] = []
+        lines = bytearray()
         for row in wanted:
             values = rendered.get(row[4])
             prepared = None if values is None else dict(zip(prepared_items, values, strict=True))
@@ -268,8 +272,15 @@ def _from_messages(
                 failed = Done("NO", str(error), "UNKNOWN-CTE")  # RFC 9051 section 6.4.5
             finally:
                 context.close()
-        session.send(b"".join(lines))
+            if len(lines) > _LARGE:
+                _send(session, lines)
+        _send(session, lines)
     return failed
+
+
+def _send(session: Session, lines: bytearray) -> None:
+    session.send(bytes(lines))
+    lines.clear()
 
 
 def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Stored]]:
@@ -287,26 +298,25 @@ def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Sto
 
 
 def _answer(
-    session: Session, view: View, context: _Context, parts: Sequence[bytes | _Large], lines: list[bytes]
+    session: Session, view: View, context: _Context, parts: Sequence[bytes | _Large], lines: bytearray
 ) -> None:
     """One FETCH response: into `lines`, or with a literal in pieces after them."""
     number = view.seq(context.row[0])
     if number is None:
         return
     if not any(isinstance(part, _Large) for part in parts):
-        lines.append(b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)))  # type: ignore[arg-type]
+        lines += b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts))  # type: ignore[arg-type]
         return
-    lines.append(b"* %d FETCH (" % number)
+    lines += b"* %d FETCH (" % number
     for at, part in enumerate(parts):
         if at:
-            lines.append(b" ")
+            lines += b" "
         if isinstance(part, bytes):
-            lines.append(part)
+            lines += part
             continue
-        session.send(b"".join(lines))
-        lines.clear()
+        _send(session, lines)
         _stream(session, part)
-    lines.append(b")\r\n")
+    lines += b")\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,13 +336,19 @@ def _maker(item: Item) -> Callable[[_Context], bytes | _Large]:
         return lambda context: _binary(context, item)
     if item.section.what == FIELDS and _of_header(item) and item.partial is None:
         select = field_selector(item.section.names)
-        return lambda context: b"%b %b" % (item.label, writer.literal(select(context.header())))
+
+        def of_header(context: _Context) -> bytes | _Large:
+            if context.has_cut_header:
+                return _section(context, item)
+            return b"%b %b" % (item.label, writer.literal(select(context.header())))
+
+        return of_header
     return lambda context: _section(context, item)
 
 
 def _section(context: _Context, item: SectionItem) -> bytes | _Large:
     """A section with its literal, or a large one to be sent in pieces."""
-    if _of_header(item):
+    if _of_header(item) and not context.has_cut_header:
         return item.label + b" " + writer.literal(_cut(_header_part(item.section, context.header()), item.partial))
     message = context.message
     if item.section == Section():
@@ -343,8 +359,7 @@ def _section(context: _Context, item: SectionItem) -> bytes | _Large:
             return item.label + b" NIL"
         start, end = located.start, located.end
         if item.section.what in (FIELDS, FIELDS_NOT):
-            selected = _header_part(item.section, message.octets(start, end))
-            return item.label + b" " + writer.literal(_cut(selected, item.partial))
+            return _selected(item, message, start, end)
     if item.partial is not None:
         start = min(start + item.partial[0], end)
         end = min(start + item.partial[1], end)
@@ -352,6 +367,18 @@ def _section(context: _Context, item: SectionItem) -> bytes | _Large:
     if length > _LARGE:
         return _Large(b"%b {%d}\r\n" % (item.label, length), length, lambda: message.pieces(start, end))
     return item.label + b" " + writer.literal(message.octets(start, end))
+
+
+def _selected(item: SectionItem, message: Message, start: int, end: int) -> bytes | _Large:
+    """Fields of a header block that is read for them; many of them are selected again rather than held."""
+
+    def octets() -> bytes:
+        return _cut(_header_part(item.section, message.octets(start, end)), item.partial)
+
+    found = octets()
+    if len(found) > _LARGE:
+        return _Large(b"%b {%d}\r\n" % (item.label, len(found)), len(found), lambda: iter((octets(),)))
+    return item.label + b" " + writer.literal(found)
 
 
 def _binary(context: _Context, item: BinaryItem) -> bytes | _Large:
