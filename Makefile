@@ -3,7 +3,7 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: run test check bench lint clean
+.PHONY: run test check bench fuzz lint clean
 
 run: .venv/installed
 	@$(BIN)/python -m tests.testlib.demo
@@ -36,6 +36,9 @@ bench: .venv/installed
 .venv/developing: .venv/installed requirements-dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+fuzz: .venv/developing
+	nice $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)
 
 clean:
 	rm -rf .venv .demo build *.egg-info

@@ -37,6 +37,7 @@ class Channel:
         self._socket = sock
         self._tls: SSL.Connection | None = None
         self._out = bytearray()
+        self._stuck = False  # sending failed: nothing more will be tried
         self._deflate: zlib._Compress | None = None
         self._inflate: zlib._Decompress | None = None
         self.octets_in = self.octets_out = 0
@@ -133,11 +134,18 @@ class Channel:
             self.flush()
 
     def flush(self) -> None:
-        """Send everything queued. Raises TimedOut when the peer takes nothing for a minute."""
+        """Send everything queued.
+
+        Raises:
+            TimedOut: the peer takes nothing for a minute.
+            Disconnected: it is gone, or took nothing before: nobody waits for it twice.
+        """
         # A fresh buffer, not a cleared one: where sending fails, the exception still holds pieces of the old.
         queued, self._out = self._out, bytearray()
         if not queued:
             return
+        if self._stuck:
+            raise Disconnected("the client took nothing before")
         view = memoryview(self._packed(queued))
         sent = 0
         deadline = time.monotonic() + WRITE_TIMEOUT
@@ -147,6 +155,9 @@ class Channel:
                 if count:
                     deadline = time.monotonic() + WRITE_TIMEOUT
                 sent += count
+        except (TimedOut, Disconnected):
+            self._stuck = True
+            raise
         finally:
             self.octets_out += sent
 

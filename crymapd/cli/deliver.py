@@ -85,8 +85,15 @@ def _deliver(arguments: argparse.Namespace) -> None:
             _opened(source) as file,
             deliver(home, arguments.mailbox, flags, limits.max_message_size, limits.max_storage) as delivery,
         ):
+            size = 0
             for piece in message_octets(file):
                 delivery.write(piece)
+                size += len(piece)
+            if not size:
+                # Nobody sends nothing: a filter before us has failed, and 0 would make its message vanish.
+                fail(
+                    PROGRAM, f"{'standard input' if source == '-' else source}: the message is empty", sysexits.DATAERR
+                )
             delivery.commit()
 
 

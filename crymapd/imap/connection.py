@@ -13,6 +13,14 @@ _LITERAL = re.compile(rb"(~?)\{(\d{1,20})(\+?)\}\Z")
 _APPEND = re.compile(rb"[^ ]+ (?:UID )?(?:APPEND|REPLACE) ", re.IGNORECASE)
 _MAILBOX_LITERAL = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) \Z", re.IGNORECASE)
 _TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}) ')
+_TAGGED = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}(?: +[^/ ].*| *)', re.DOTALL)
+_OTHER_PROTOCOLS = frozenset(
+    (
+        *(b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"),  # HTTP
+        *(b"EHLO", b"HELO", b"LHLO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"QUIT"),  # SMTP, LMTP
+        *(b"USER", b"PASS", b"APOP", b"AUTH", b"CAPA", b"STLS"),  # POP3
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +282,14 @@ class Connection:
         self._messages = 0
         self._literal_octets = 0
         self._message = False
+
+
+def is_foreign(line: bytes) -> bool:
+    """Whether a line, which was no command, speaks another protocol: no tag, a path for a name, or a verb of that one.
+
+    A browser can be made to send us a request in its user's name (ALPACA); its lines must not be gone through.
+    """
+    return line.partition(b" ")[0].upper() in _OTHER_PROTOCOLS or not _TAGGED.fullmatch(line)
 
 
 def _tag_of(line: bytes) -> bytes | None:

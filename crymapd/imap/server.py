@@ -23,7 +23,7 @@ IDLE_KEEPALIVE_SECONDS = 14 * 60.0
 BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
 MAX_FAILED_LOGINS = 3
-_SLICE_SECONDS = 0.02
+_SLICE_SECONDS = 0.005
 
 
 class Server:
@@ -36,6 +36,7 @@ class Server:
         self._connection = Connection()
         self._started = time.monotonic()
         self._bad = 0
+        self._first = True  # no command has come yet
         self._ended = False
         self._append: Append | None = None
         self._watch: StoreWatch | None = None
@@ -132,7 +133,7 @@ class Server:
         self._refusal = None
         self._end_append()
         self._answer(tag or b"*", done)
-        if tag is None and not self._logged_in:
+        if not self._logged_in and (tag is None or connection.is_foreign(tag)):
             raise Goodbye("not an IMAP client", "PARSE")
 
     _refusal: Done | None = None
@@ -143,10 +144,13 @@ class Server:
         if self._append is not None:
             self._finish_append(self._append, fragments)
             return
+        first, self._first = self._first, False
         try:
             session = self._session
             parsed = dispatch.parse(fragments, session.state, utf8=session.unicode, utf8_only=session.utf8)
         except dispatch.Malformed as malformed:
+            if first and connection.is_foreign(fragments[0]):
+                raise Goodbye("not an IMAP client", "PARSE") from None
             if malformed.unsaved:
                 session.saved = []
             self._answer(malformed.tag, malformed.done)

@@ -145,3 +145,15 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _decode_qp(text: bytes) -> bytes:
     return _QP.sub(lambda m: bytes((int(m[1], 16),)) if m[1] else b"", text)
+
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
+
+def with_crlf(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Text whose lines end with CRLF, where some ended with LF alone (RFC 9051 section 7.5.2, BINARY)."""
+    ended_with_cr = False
+    for piece in pieces:
+        joined = ended_with_cr and piece.startswith(b"\n")
+        yield b"\n" + _BARE_LF.sub(b"\r\n", piece[1:]) if joined else _BARE_LF.sub(b"\r\n", piece)
+        ended_with_cr = piece.endswith(b"\r") if piece else ended_with_cr

@@ -37,7 +37,15 @@ def preload() -> None:
 def charset_names() -> tuple[str, ...]:
     """Every charset that can be decoded, under one name each."""
     found = (charset(name) for name in _CODECS)
-    return tuple(sorted({name.upper() for name in found if name is not None}))
+    return tuple(sorted({_registered(name) for name in found if name is not None}))
+
+
+def _registered(name: str) -> str:
+    """Python's name for a charset as IANA has it, near enough: each can be asked for by that name."""
+    if name == "ascii":
+        return "US-ASCII"
+    text = name.upper() if name.startswith("shift") else name.upper().replace("_", "-")
+    return re.sub(r"^CP(?=125\d$)", "WINDOWS-", re.sub(r"^ISO(?=\d)", "ISO-", text))
 
 
 def charset(name: bytes | str) -> str | None:

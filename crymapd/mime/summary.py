@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crymapd.mime.envelope import envelope
-from crymapd.mime.parts import Parser, Part
+from crymapd.mime.header import field_selector
+from crymapd.mime.parts import MAX_HEADER, Parser, Part
 from crymapd.mime.preview import preview
 from crymapd.mime.structure import structure
 from crymapd.mime.text import Folded, folded
@@ -14,6 +15,28 @@ from crymapd.mime.wire import ASCII, UTF8, Wire
 
 MAX_SEARCHED = 1 << 20
 """Larger messages are read again for their texts; the preview is made of what lies before this."""
+
+
+COMMON_FIELDS = frozenset(
+    (
+        b"from",
+        b"to",
+        b"cc",
+        b"bcc",
+        b"subject",
+        b"date",
+        b"message-id",
+        b"priority",
+        b"x-priority",
+        b"references",
+        b"newsgroups",
+        b"in-reply-to",
+        b"content-type",
+        b"reply-to",
+    )
+)
+"""What Thunderbird asks of every message: kept ready for the wire."""
+_common_fields = field_selector(tuple(sorted(COMMON_FIELDS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +61,22 @@ class Summary:
     preview: str
     texts: Folded | None
 
-    def rendered(self, names: Sequence[str], *, utf8: bool) -> tuple[bytes, ...]:
-        """Values of `envelope`, `body`, `structure`, `preview`, in that order."""
+    @property
+    def fields(self) -> bytes | None:
+        """COMMON_FIELDS of the header; None where the header was too long to be kept."""
+        return _common_fields(self.header) if len(self.header) < MAX_HEADER else None
+
+    def rendered(self, names: Sequence[str], *, utf8: bool) -> tuple[bytes | None, ...]:
+        """Values of `envelope`, `body`, `structure`, `preview`, `fields` by their names."""
         shown = self.utf8 if utf8 else self.ascii
-        return tuple(self.preview.encode() if name == "preview" else getattr(shown, name) for name in names)
+        everything = {
+            "envelope": shown.envelope,
+            "body": shown.body,
+            "structure": shown.structure,
+            "preview": self.preview.encode(),
+            "fields": self.fields,
+        }
+        return tuple(everything[name] for name in names)
 
 
 class Summarizer:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from crymapd.mime import content
 from crymapd.mime.encoded_words import decode, decode_words
@@ -102,8 +104,38 @@ def _texts(root: Part) -> Iterator[Part]:
 
 def header_text(header: Header) -> str:
     """Every field of a header block, decoded, one a line."""
-    lines = [decode(name, None) + ": " + decode_words(value) for name, value in _unfolded(header)]
+    lines: list[str] = []
+    for name, value in _unfolded(header):
+        lines.append(decode(name, None) + ": " + decode_words(value))
+        if b"*" in value and name in _WITH_PARAMETERS:
+            lines += extended_values(value)
     return "\n".join(lines)
+
+
+_WITH_PARAMETERS = (b"content-type", b"content-disposition")
+_EXTENDED = re.compile(rb"([^*]+)\*(?:(\d{1,4})(\*)?)?")
+
+
+def extended_values(field: bytes) -> list[str]:
+    """Parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
+    found = content.valued(field)
+    pieces: dict[bytes, list[tuple[int, bytes, bool]]] = {}
+    for name, value in found.parameters if found else ():
+        if match := _EXTENDED.fullmatch(name):
+            encoded = match[2] is None or match[3] is not None
+            pieces.setdefault(match[1].lower(), []).append((int(match[2] or 0), value, encoded))
+    return [_joined(sorted(values)) for values in pieces.values()]
+
+
+def _joined(pieces: list[tuple[int, bytes, bool]]) -> str:
+    """`charset'language'text` of the first piece says how all are read, if it is encoded."""
+    _number, first, encoded = pieces[0]
+    charset, quote, rest = first.partition(b"'")
+    label, skipped = None, 0
+    if encoded and quote and b"'" in rest:
+        label, skipped = charset, len(first) - len(rest.partition(b"'")[2])
+    octets = b"".join(unquote_to_bytes(value) if escaped else value for _number, value, escaped in pieces)
+    return decode(octets[skipped:], label)
 
 
 def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from crymapd.errors import MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.model.changes import Changes, FlagsChanged
@@ -102,10 +103,11 @@ class Entries:
         return sorted(present + gone) if gone else present
 
     def flags(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[tuple[int, int, int]]:
-        """(uid, flagset, modseq) of present messages, from the entries alone: the fast way.
+        """(uid, flagset, modseq) of present messages, from the entries alone: the fast way."""
+        return chain.from_iterable(self.flag_pages(mailbox, ranges))
 
-        Read a page at a time, so that a slow client holds no read transaction.
-        """
+    def flag_pages(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[list[tuple[int, int, int]]]:
+        """The same a page at a time, so that a slow client holds no read transaction."""
         for low, high in ranges:
             page: list[tuple[int, int, int]] = []
             while not page or len(page) == _PAGE:
@@ -114,19 +116,19 @@ class Entries:
                     " ORDER BY uid LIMIT ?",
                     (mailbox, low, high, _PAGE),
                 ).fetchall()
-                yield from page
                 if not page:
                     break
+                yield page
                 low = page[-1][0] + 1
 
     def stored(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Stored]:
-        """Full rows of present messages."""
+        """Full rows of present messages; each range is read before any of it is given out."""
         for low, high in ranges:
             yield from self._db.execute(
                 f"SELECT {_STORED} FROM entries e JOIN messages m ON m.id = e.message"
                 " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? ORDER BY e.uid",
                 (mailbox, low, high),
-            )
+            ).fetchall()
 
     def expunged(self, mailbox: int, uid: int) -> Stored | None:
         """A message that was expunged but whose file is still there, for a session not yet told."""

@@ -36,6 +36,14 @@ def not_filed(name: str, reason: str) -> None:
     sink(f"delivered file new/{name[:16]}... was not filed: {reason}; it stays in new/ and is tried again later")
 
 
+def directory_made_again(name: str) -> None:
+    sink(f"{name}/ was missing and has been made again; what was in it is lost unless a backup has it")
+
+
+def not_listed(name: str, reason: str) -> None:
+    sink(f"{name}/ cannot be listed: {reason}; what is in it stays there until it can")
+
+
 def not_a_message(name: str) -> None:
     sink(f"new/{name[:80]!r} is not a plain file of ours and was left alone")
 

@@ -59,6 +59,7 @@ class Filing:
         self._entries = entries
         self._summarized = summarized
         self._ignored: set[str] = set()
+        self._unlisted = False  # new/ could not be listed, and this was said
 
     def file_arrivals(self) -> int:
         """Give every delivered message its row; the number filed. Cheap when there is nothing."""
@@ -72,7 +73,26 @@ class Filing:
         return len(arrived)
 
     def _arrived(self) -> list[str]:
-        """Names in `new/`, oldest first."""
+        """Names in `new/`, oldest first; none when it cannot be listed, which must not keep anybody from other mail."""
+        try:
+            return self._listed()
+        except OSError as error:
+            self._cannot_list(error)
+        return []
+
+    def _cannot_list(self, error: OSError) -> None:
+        try:
+            if isinstance(error, FileNotFoundError):
+                if files.make_dir(self._layout.new):
+                    events.directory_made_again("new")
+                return
+        except OSError as other:
+            error = other
+        if not self._unlisted:
+            self._unlisted = True
+            events.not_listed("new", str(error.strerror))
+
+    def _listed(self) -> list[str]:
         found = []
         with os.scandir(self._layout.new) as entries:
             for entry in entries:

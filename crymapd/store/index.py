@@ -21,8 +21,9 @@ from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
 _TABLES = ("headers", "rendered", "texts")
-RENDERED = ("envelope", "body", "structure", "preview")
+RENDERED = ("envelope", "body", "structure", "preview", "fields")
 _FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
+Values = tuple["bytes | None", ...]
 MAX_KEPT_TEXT = 256 * 1024
 """Longer texts are found through their words, but read from the message."""
 _MAX_TRIGRAMS = 40
@@ -88,7 +89,7 @@ class Index:
         def insert() -> None:
             with self._db.write():
                 self._db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
-                query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 self._db.executemany(query, (row[2] for row in rows))
 
         if rows:
@@ -144,7 +145,9 @@ class Index:
         """Those of the asked header blocks that are there."""
         return dict(self._select("headers", ("header",), numbers))
 
-    def rendered(self, numbers: Iterable[int], names: Sequence[str], *, utf8: bool) -> dict[int, tuple[bytes, ...]]:
+    def rendered(
+        self, numbers: Iterable[int], names: Sequence[str], *, utf8: bool
+    ) -> dict[int, tuple[bytes | None, ...]]:
         """Of the asked messages those that are there: the values of `names`, some of RENDERED, in that order."""
         columns = [_FOR_UTF8.get(name, name) if utf8 else name for name in names]
         return {row[0]: row[1:] for row in self._select("rendered", columns, numbers)}
@@ -241,4 +244,4 @@ def _storable(text: str) -> str:
 def _row(number: int, summary: Summary) -> tuple[object, ...]:
     plain, utf8 = summary.ascii, summary.utf8
     differing = (utf8.envelope, utf8.body, utf8.structure) if utf8 != plain else (None, None, None)
-    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode())
+    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode(), summary.fields)

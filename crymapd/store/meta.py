@@ -53,6 +53,7 @@ class Meta:
         self._key = derive(master, _KEY_LABEL)
         self.reset = False
         """The message ids are not those of before: whatever is kept by them elsewhere is void."""
+        self._renumbered = False
         with files.locked(layout.lock):
             self.db = self._open()
         self._epoch_fd = os.open(
@@ -141,7 +142,12 @@ class Meta:
         os.pwrite(self._epoch_fd, numbers + struct.pack(">I", zlib.crc32(numbers)), 0)
 
     def renumber(self) -> None:
-        """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages."""
+        """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages.
+
+        Once is enough: UIDs given out after that cannot be mistaken.
+        """
+        if self._renumbered:
+            return
         events.database_older()
         self._begin_recovery()
         with self.change():
@@ -149,6 +155,7 @@ class Meta:
                 self.db.execute("UPDATE mailboxes SET uidvalidity = ? WHERE id = ?", (self.next_uidvalidity(), mailbox))
             self.db.execute("UPDATE settings SET value = 0 WHERE name = 'is_copy'")
             self.db.execute("UPDATE settings SET value = max(value, ?) WHERE name = 'changes'", (self._epoch(),))
+        self._renumbered = True
 
     # Transactions
 

@@ -35,6 +35,7 @@ from crymapd.unix import files
 _SMALL = 1 << 20
 _SLICE = 1000
 _FRESH = 200
+_AT_ONCE = 64
 
 
 class Incoming:
@@ -184,7 +185,9 @@ class Store:
             found[number] = summary.header
         return found
 
-    def rendered(self, numbers: Sequence[int], names: Sequence[str], *, utf8: bool) -> dict[int, tuple[bytes, ...]]:
+    def rendered(
+        self, numbers: Sequence[int], names: Sequence[str], *, utf8: bool
+    ) -> dict[int, tuple[bytes | None, ...]]:
         """Answers (`index.RENDERED`) ready for the wire, from the index or made now."""
         found = self.index.rendered(numbers, names, utf8=utf8)
         for number, summary in self._missing(numbers, found):
@@ -222,34 +225,32 @@ class Store:
         self.index.put_texts(fresh)
         while time.monotonic() < deadline:
             numbers = self.entries.messages_after(self.index.complete(), _SLICE)
-            indexed = self.index.indexed(numbers)
-            done = 0
-            unreadable: list[int] = []
-            for number in numbers:
-                if number not in indexed:
-                    if time.monotonic() > deadline:
-                        break
-                    if not self._index_one(number):
-                        unreadable.append(number)
-                done = number
+            missing = sorted(set(numbers) - self.index.indexed(numbers))
+            read, unreadable = self._texts_of(missing, deadline)
+            self.index.put_texts(read.items())
+            left = next((number for number in missing if number not in read and number not in unreadable), None)
+            done = [number for number in numbers if left is None or number < left]
             if done:
-                self.index.set_complete(done, unreadable)
-            if done == (numbers[-1] if numbers else 0) and len(numbers) < _SLICE:
+                self.index.set_complete(done[-1], unreadable)
+            if left is None and len(numbers) < _SLICE:
                 self.behind = False
                 return
 
-    def _index_one(self, number: int) -> bool:
-        """False for what each search must read: notes, and messages too long to be kept."""
-        try:
-            with self.read(number) as message:
+    def _texts_of(self, numbers: Sequence[int], deadline: float) -> tuple[dict[int, Folded], list[int]]:
+        """The texts of as many messages as there is time for, and those without: notes and long ones."""
+        found: dict[int, Folded] = {}
+        unreadable: list[int] = []
+        for number in numbers[:_AT_ONCE]:
+            texts = None
+            with contextlib.suppress(MessageGone, MessageUnavailable), self.read(number) as message:
                 texts = None if message.is_note else message.folded()
-        except MessageGone:
-            return True
-        except MessageUnavailable:
-            return False
-        if texts is not None:
-            self.index.put_texts([(number, texts)])
-        return texts is not None
+            if texts is None:
+                unreadable.append(number)
+            else:
+                found[number] = texts
+            if time.monotonic() > deadline:
+                break
+        return found, unreadable
 
     def _summarized(self, summaries: Sequence[tuple[int, Summary]]) -> None:
         """New messages: their answers are kept now, their texts when the client leaves time for it."""

@@ -57,6 +57,16 @@ class View:
         at = bisect_left(self.uids, uid)
         return SeqNum(at + 1) if at < len(self.uids) and self.uids[at] == uid else None
 
+    def numbers(self, uids: Sequence[int]) -> Sequence[int]:
+        """The sequence numbers of ascending UIDs, 0 for those this session does not count; quick for many."""
+        if not uids:
+            return ()
+        own = self.uids
+        at = bisect_left(own, uids[0])
+        if own[at : at + len(uids)] == array("I", uids):
+            return range(at + 1, at + 1 + len(uids))
+        return [self.seq(uid) or 0 for uid in uids]
+
     def claim(self, first: int, next_uid: int, count: int) -> None:
         """UIDs from `first` on, `count` messages, were shown to nobody before us (RFC 3501 section 2.3.2)."""
         if first < next_uid:

@@ -38,15 +38,16 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
-def make_dir(path: Path, mode: int = PRIVATE_DIR) -> None:
-    """Create a directory that is there after a power cut; one already there is fine."""
+def make_dir(path: Path, mode: int = PRIVATE_DIR) -> bool:
+    """Create a directory that is there after a power cut; False when there is one already, which is fine."""
     try:
         checkpoint(f"mkdir {path.name}")
         os.mkdir(path, mode)
     except FileExistsError:
-        return
+        return False
     os.chmod(path, mode)
     fsync_dir(path.parent)
+    return True
 
 
 def open_regular(path: Path) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,15 +36,26 @@ class Inotify:
     interval: float | None = None
 
     def __init__(self, signal: Path, arrivals: Path) -> None:
+        self._arrivals = arrivals
+        self._lost = False  # the directory of arrivals was removed; whoever looks into it makes it again
         self._inotify = INotify(nonblocking=True)
         self._inotify.add_watch(signal, flags.MODIFY)
-        self._inotify.add_watch(arrivals, flags.MOVED_TO | flags.CREATE)
+        self._watch_arrivals()
+
+    def _watch_arrivals(self) -> None:
+        self._inotify.add_watch(self._arrivals, flags.MOVED_TO | flags.CREATE | flags.MOVE_SELF)
+        self._lost = False
 
     def fileno(self) -> int:
+        if self._lost:
+            with suppress(OSError):
+                self._watch_arrivals()
         return int(self._inotify.fileno())
 
     def drain(self) -> bool:
-        return bool(self._inotify.read(timeout=0))
+        found = self._inotify.read(timeout=0)
+        self._lost = self._lost or any(event.mask & (flags.IGNORED | flags.MOVE_SELF) for event in found)
+        return bool(found)
 
     def close(self) -> None:
         self._inotify.close()

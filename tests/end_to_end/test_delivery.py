@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.testlib.answers import Fetch
 from tests.testlib.server import DELIVER, NOBODY, Server
 
 CASES = {
@@ -92,6 +93,40 @@ def test_too_large_is_bad_data(tmp_path: Path) -> None:
     done = small.try_deliver(b"Subject: a\n\n" + b"x" * 3000)
     assert done.returncode == 65 and b"max_message_size" in done.stderr
     assert not list((home / "new").iterdir()) and not list((home / "tmp").glob("stage-*"))
+
+
+@pytest.mark.parametrize("given", [b"", b"From me Mon Jan  1 00:00:00 2026\n", b"From me\r\n"])
+def test_nothing_is_bad_data(server: Server, given: bytes) -> None:
+    """A filter before us has failed, most likely: 0 would make the message it was given vanish."""
+    server.add_user(user := f"nothing{len(given)}")
+    done = server.try_deliver(given, user)
+    assert (done.returncode, done.stderr) == (65, b"crymap-deliver: standard input: the message is empty\n")
+    home = server.root / "users" / user
+    assert not list((home / "new").iterdir()) and not list((home / "tmp").glob("stage-*"))
+
+
+def test_an_empty_file_is_bad_data(server: Server, tmp_path: Path) -> None:
+    """Named, as what is wrong must be; those before it are delivered, as ever."""
+    server.add_user("nofile")
+    folder = Path("/var/tmp") / f"nofile-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    try:
+        for name, octets in (("1", b"Subject: a\n\nb\n"), ("2", b""), ("3", b"Subject: c\n\nd\n")):
+            (folder / name).write_bytes(octets)
+        done = server.try_deliver(b"", "nofile", *(str(folder / name) for name in "123"))
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode == 65 and done.stderr == f"crymap-deliver: {folder}/2: the message is empty\n".encode()
+    assert len(list((server.root / "users" / "nofile" / "new").iterdir())) == 1
+
+
+def test_one_line_end_is_a_message(server: Server) -> None:
+    """Empty header, empty body: odd, but it is not nothing."""
+    server.add_user("lineend")
+    server.deliver(b"\n", "lineend")
+    with server.client("lineend") as client:
+        client.ok("SELECT INBOX")
+        assert client.ok("FETCH 1 BODY.PEEK[]").one(Fetch).octets("BODY[]") == b"\r\n"
 
 
 def test_what_may_pass_is_temporary(tmp_path: Path) -> None:

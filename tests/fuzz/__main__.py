@@ -45,7 +45,7 @@ def _escaped(word: bytes) -> str:
 
 def _fuzz(target: str, options: list[str]) -> None:
     """Hand over to libFuzzer, which ends the process."""
-    import atheris  # type: ignore[import-untyped,unused-ignore]
+    import atheris
 
     with atheris.instrument_imports(include=["crymapd.imap", "crymapd.mime", "crymapd.model"]):
         from tests.fuzz import targets

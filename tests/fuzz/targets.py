@@ -156,12 +156,16 @@ def fields(block: header.Header) -> None:
 
 # Doing commands on odd mail
 
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # goes when the process does
+
 
 @cache
 def _session() -> tuple[Session, bytearray]:
     """A session with a mailbox of hostile mail selected, and what it has sent."""
     slots.CURRENT = CHEAP
-    directory = Path(tempfile.mkdtemp(prefix="crymapd-fuzz-"))
+    folder = tempfile.TemporaryDirectory(prefix="crymapd-fuzz-")
+    _FOLDERS.append(folder)
+    directory = Path(folder.name)
     store = Store(account.create(directory, PASSWORD, CHEAP), LIMIT)
     for octets in hostile(28):
         append(store, octets[:2000] or b" ")
@@ -193,7 +197,7 @@ def reading(data: bytes) -> None:
 
 
 def _perform(session: Session, *pieces: bytes) -> None:
-    if not any(pieces[0].upper().startswith(b"A " + name) for name in _READING) and pieces[0][:2] != b"S ":
+    if not any(pieces[0].upper().startswith(b"A " + name) for name in _READING) and pieces[0] != b"S SELECT INBOX":
         return
     with suppress(dispatch.Malformed, Goodbye):
         done = dispatch.perform(session, dispatch.parse(list(pieces), session.state, utf8=session.unicode))

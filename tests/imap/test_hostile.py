@@ -179,9 +179,56 @@ HTTP = b"GET / HTTP/1.1\r\nHost: example.org\r\nUser-Agent: curl\r\nAccept: */*\
 
 
 def test_http_inside_tls(server: Server) -> None:
-    said = answers(stranger(server), HTTP)
-    assert said[-1].startswith(b"* BYE")
-    assert all(b" BAD " in line for line in said[:-1])
+    assert [line[:5] for line in answers(stranger(server), HTTP)] == [b"* BYE"]
+
+
+FOREIGN = (
+    b"GET / HTTP/1.1", b"get /", b"POST /A%20LOGIN HTTP/1.1", b"A1 / HTTP/1.1", b"PRI * HTTP/2.0",
+    b"GET /" + b"a" * 20_000 + b" HTTP/1.1", b"EHLO x", b"ehlo [127.0.0.1]", b"HELO x", b"LHLO x", b"MAIL FROM:<a@b>",
+    b"CAPA", b"USER alice", b"QUIT", b"(A1 NOOP", b"* NOOP", b"+ NOOP", b"\x16\x03\x01", b"\x80\x81 \xff",
+    b"\r\n\r\nGET / HTTP/1.1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", FOREIGN)
+def test_a_first_line_of_another_protocol(server: Server, line: bytes) -> None:
+    """The connection ends with it, and no later line is looked at."""
+    login = b"".join(b'A%d LOGIN alice "%b"\r\n' % (number, PASSWORD.encode()) for number in range(3))
+    said = answers(stranger(server), line + b"\r\n" + login)
+    assert said[-1].startswith(b"* BYE [PARSE]")
+    assert not [answer for answer in said if b" OK" in answer]
+
+
+MISTAKEN = (
+    b"A1 NOSUCH",
+    b"A1 LOGIN alice",
+    b"A1 SELECT INBOX",
+    b"A1",
+    b"A1 ",
+    b"A1  NOOP",
+    b"A1 123",
+    b"GETS ELSE",
+    b"1.2 n(",
+)
+
+
+@pytest.mark.parametrize("line", MISTAKEN)
+def test_a_first_line_with_a_tag_is_counted(server: Server, line: bytes) -> None:
+    """Two mistakes are pardoned before login; the third ends the connection, whatever it is."""
+    with server.client(None) as client:
+        client.send_raw(line + b"\r\nB NOOP\r\n" + line + b"\r\nC NOOP\r\n")
+        said = [client.stream.read_frame() for _ in range(4)]
+        assert [b" BAD" in answer for answer in said] == [True, False, True, False]
+        client.send_raw(line + b"\r\nD NOOP\r\n")
+        assert b" BAD" in client.stream.read_frame()
+        assert client.stream.read_frame().startswith(b"* BYE")
+        client.expect_close()
+
+
+def test_http_after_a_command_is_counted(server: Server) -> None:
+    said = answers(stranger(server), b"A NOOP\r\n" + HTTP)
+    assert said[0].startswith(b"A OK") and said[-1].startswith(b"* BYE")
+    assert len(said) == 5 and all(b" BAD " in line for line in said[1:4])
 
 
 def test_http_without_tls(server: Server) -> None:

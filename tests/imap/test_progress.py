@@ -56,6 +56,7 @@ COMMANDS = (b"SEARCH LARGER 1", b"UID SEARCH RETURN (COUNT) LARGER 1", b"SORT (S
 def test_each_time_a_while_has_passed(talk: Talk, monkeypatch: pytest.MonkeyPatch, command: bytes) -> None:
     """Tag, what is done, and the goal, which it never reaches: then the answer itself comes. All is sent at once."""
     monkeypatch.setattr(matching, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(matching, "_BATCH", 60)
     answers, done = talk.command(b"a.1 " + command)
     assert done.status == "OK"
     told = progress(answers)

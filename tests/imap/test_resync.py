@@ -7,14 +7,22 @@ must know the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from crymapd.imap import update
+from crymapd.imap.command.mailbox import Resync, Select
+from crymapd.imap.handler.mailbox import handle_select
+from crymapd.imap.session import Session
+from crymapd.model.sequence import Range
+from crymapd.store.mailboxes import Mailbox
 from tests.testlib.answers import Exists, Expunge, Fetch, Numbers, Status, Vanished
 from tests.testlib.client import Client, Result
 from tests.testlib.server import Server, running
+from tests.testlib.stores import StoreOpener, append, message
 
 MESSAGES = 16_384
 USERS = ("small", "large", "pruned", "asleep")
@@ -202,3 +210,27 @@ def prune(server: Server, user: str) -> None:
         while not done.exists():
             assert time.monotonic() < deadline, server.log()
             client.ok("NOOP")
+
+
+def test_an_expunge_between_select_and_its_answer(home: Path, open_store: StoreOpener) -> None:
+    """Another session is faster than the resynchronisation: numbers are those of the EXISTS just told."""
+    store, other = open_store(home), open_store(home)
+    for word in ("one", "two", "three"):
+        append(store, message(word))
+    inbox = store.mailboxes.get("INBOX")
+    sent: list[bytes] = []
+    session = Session(sent.append, lambda _user, _password: store, store_or_none=store, qresync=True, condstore=True)
+    plain = store.entries.vanished
+
+    def slow(mailbox: Mailbox, since: int, within: Sequence[Range]) -> list[Range]:
+        other.entries.expunge(inbox.id, [(1, 1)], only_deleted=False)
+        return plain(mailbox, since, within)
+
+    store.entries.vanished = slow  # type: ignore[method-assign]  # the moment between two transactions
+    handle_select(session, Select("INBOX", False, False, Resync(inbox.uidvalidity, 2, None)))
+    lines = b"".join(sent)
+    assert b"* 3 EXISTS\r\n" in lines and b"VANISHED" not in lines
+    assert b"* 2 FETCH (UID 2 " in lines and b"* 3 FETCH (UID 3 " in lines
+    sent.clear()
+    update.tell(session, expunges=True)
+    assert b"".join(sent) == b"* VANISHED 1\r\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crymapd.mime import addresses, content, encoded_words
+from crymapd.mime import addresses, content, dates, encoded_words, references, subject, text, threads
 from crymapd.mime.envelope import envelope
 from crymapd.mime.header import Header, select_fields
 from crymapd.mime.parts import MAX_DEPTH, MAX_PARTS, Parser, Part, parse
@@ -233,6 +233,7 @@ def test_bounds() -> None:
 # Linear time
 
 Work = tuple[str, Callable[[int], bytes], Callable[[bytes], object]]
+HTML = b"Content-Type: text/html\r\n\r\n"
 MULTIPART = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 
 
@@ -243,6 +244,19 @@ def repeated(unit: bytes, head: bytes = b"", tail: bytes = b"") -> Callable[[int
 def nested(size: int) -> bytes:
     unit = b"Content-Type: multipart/mixed; boundary=%06d\r\n\r\n--%06d\r\n"
     return b"".join(unit % (n, n) for n in range(size // 60))
+
+
+def thread_of(references_of: Callable[[int], tuple[bytes, ...]]) -> Callable[[int], bytes]:
+    """Messages of about a hundred octets each: their references, one message a line."""
+    return lambda size: b"\n".join(b" ".join(references_of(n)) for n in range(size // 100))
+
+
+def _by_references(lines: bytes) -> object:
+    messages = [
+        threads.Threadable(n, n % 7, "subject", bool(n % 3), b"%d" % n, tuple(line.split()))
+        for n, line in enumerate(lines.split(b"\n"))
+    ]
+    return threads.formatted(threads.by_references(messages)), threads.formatted(threads.by_subject(messages))
 
 
 def _list(made: object) -> object:
@@ -300,6 +314,32 @@ WORK: tuple[Work, ...] = (
     ("quoted-printable", repeated(b"=3D=\r\n"), lambda m: _list(content.decode_stream([m], b"quoted-printable"))),
     ("spaces in quoted-printable", repeated(b" "), lambda m: _list(content.decode_stream([m], b"quoted-printable"))),
     ("equal signs and spaces", repeated(b"= "), lambda m: _list(content.decode_stream([m], b"quoted-printable"))),
+    ("colons after an address", lambda size: b"a " * (size // 4) + b"@" + b":" * (size // 2), addresses.parse),
+    ("comments that end in backslashes", repeated(b"(a\\"), addresses.parse),
+    ("charsets", lambda size: b"".join(b"=?x-%05d?q?a?= " % n for n in range(size // 16)), encoded_words.decode_words),
+    ("many dates", repeated(b"(x)1 Jan 2026 ("), lambda m: (dates.sent_day(m), dates.sent_moment(m))),
+    ("ids", repeated(b"<a@b> "), references.message_ids),
+    ("open ids", repeated(b"<"), references.message_ids),
+    ("escaped quotes in ids", repeated(b'<"\\"'), references.message_ids),
+    ("escaped quotes before ids", repeated(b'<\\"'), references.message_ids),
+    ("open quotes in an id", repeated(b'"\\"', b"<"), references.message_ids),
+    ("references of a message", repeated(b" <a@b>", b"References:"), lambda m: references.references(Header(m))),
+    ("marks of replies", repeated(b"Re: "), subject.base_subject),
+    ("blobs", repeated(b"[a]"), subject.base_subject),
+    ("blobs before a word", repeated(b"[a] ", tail=b"x"), subject.base_subject),
+    ("forwards in forwards", repeated(b"[fwd: "), subject.base_subject),
+    ("trailers", repeated(b" (fwd)"), subject.base_subject),
+    ("tags", repeated(b"<a>", HTML), summarize),
+    ("open tags", repeated(b"<style", HTML), summarize),
+    ("open comments in HTML", repeated(b"<!--", HTML), summarize),
+    ("numbers of characters", repeated(b"1", HTML + b"&#"), summarize),
+    ("ampersands", repeated(b"&#x1", HTML), summarize),
+    ("words", repeated(b"ab cd "), lambda m: text.fold(m.decode())),
+    ("combining marks", repeated("e\u0301\u0323".encode()), lambda m: text.fold(m.decode())),
+    ("header text", repeated(b"Subject: =?utf-8?q?a?= b\r\n"), lambda m: text.header_text(Header(m))),
+    ("a chain of replies", thread_of(lambda n: (b"%d" % (n - 1),)), _by_references),
+    ("replies to one", thread_of(lambda n: (b"0",)), _by_references),
+    ("one subject", thread_of(lambda n: ()), _by_references),
 )  # fmt: skip
 
 

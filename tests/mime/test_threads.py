@@ -16,7 +16,9 @@ from crymapd.mime.threads import Node, Threadable, by_references, by_subject, fo
 Build = Callable[[Sequence[Threadable]], list[Node]]
 
 
-def message(number: int, subject: str = "", *references: str, answers: bool = False, sent: int | None = None) -> Threadable:
+def message(
+    number: int, subject: str = "", *references: str, answers: bool = False, sent: int | None = None
+) -> Threadable:
     """Message `number` with the id `<number>`, sent in the order of the numbers."""
     ids = tuple(reference.encode() for reference in references)
     when = number if sent is None else sent

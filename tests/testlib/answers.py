@@ -101,7 +101,7 @@ ExtensionValue = None | int | str | Numbers | tuple["ExtensionValue", ...]
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A LIST or LSUB line; the name as sent, not decoded."""
+    """A LIST, LSUB or XLIST line; the name as sent, not decoded."""
 
     command: str
     flags: tuple[str, ...]

@@ -551,6 +551,7 @@ _RESPONSES: dict[str, Callable[[Scanner], Response]] = {
     "FLAGS": _flags,
     "LIST": lambda s: _mailbox(s, "LIST"),
     "LSUB": lambda s: _mailbox(s, "LSUB"),
+    "XLIST": lambda s: _mailbox(s, "XLIST"),
     "STATUS": _status,
     "NAMESPACE": _namespaces,
     "SEARCH": lambda s: _search(s, "SEARCH"),

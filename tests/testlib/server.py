@@ -186,9 +186,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(
-    root: Path, config: str = "", users: tuple[str, ...] = ("alice",), *, limits: str = ""
-) -> Iterator[Server]:
+def running(root: Path, config: str = "", users: tuple[str, ...] = ("alice",), *, limits: str = "") -> Iterator[Server]:
     """A prepared, started server with accounts; stopped at the end."""
     server = Server(root, config, limits=limits)
     server.prepare()

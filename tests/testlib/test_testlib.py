@@ -88,6 +88,7 @@ EXAMPLES = (
     rb'* LIST (\Noselect) "." #news.',
     rb'* LIST (\Noselect) "/" ~/Mail/foo',
     rb'* LSUB (\NoSelect) "." #news.comp.mail',
+    rb'* XLIST (\HasNoChildren \Sent) "/" Sent',
     b"* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)",
     b"+ Ready for literal data",
     b"* SEARCH 2 84 882",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,6 +76,27 @@ def test_wakes_for_what_it_watches(name: str, tmp_path: Path) -> None:
         assert not watcher.drain()
         (tmp_path / "staged").write_bytes(b"x")
         os.rename(tmp_path / "staged", arrivals / "message")
+        assert watcher.drain()
+        assert not watcher.drain()
+    finally:
+        watcher.close()
+
+
+@pytest.mark.parametrize("leave", [shutil.rmtree, lambda path: path.rename(path.with_name("gone"))])
+def test_inotify_finds_the_directory_that_was_made_again(leave: Callable[[Path], None], tmp_path: Path) -> None:
+    """Its going is told, so that whoever looks makes it again; what comes into the new one is told too."""
+    signal, arrivals = tmp_path / "epoch", tmp_path / "new"
+    signal.write_bytes(b"1")
+    arrivals.mkdir()
+    watcher = Inotify(signal, arrivals)
+    try:
+        leave(arrivals)
+        assert watcher.drain()
+        assert watcher.fileno() is not None  # not there yet: no failure
+        arrivals.mkdir()
+        assert watcher.fileno() is not None
+        watcher.drain()
+        (arrivals / "message").write_bytes(b"x")
         assert watcher.drain()
         assert not watcher.drain()
     finally:

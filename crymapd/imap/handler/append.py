@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from crymapd.errors import NoSuchMailbox, TooBig
 from crymapd.imap.command import message as command
-from crymapd.imap.handler.mailbox import existing
+from crymapd.imap.handler.mailbox import existing, tell_name
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.reader import BadSyntax, Reader
@@ -28,7 +28,7 @@ class Append:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._cleanup = contextlib.ExitStack()
-        self._mailbox = ""
+        self._mailbox = self._asked_mailbox = ""
         self._replaced: tuple[int, Sequence[Range]] | None = None
         self._incoming: Incoming | None = None
         self._in_utf8 = False
@@ -57,7 +57,7 @@ class Append:
         if len(self._finished) >= MAX_MESSAGES:
             raise Refusal("NO", f"at most {MAX_MESSAGES} messages at once", "LIMIT")
         if self._replaced is None:  # what is replaced makes room (RFC 8508 section 3.4)
-            store.quota.check(0)
+            store.quota.check(sum(message.sealed for message, _summary in self._finished))
         sealing, self._incoming = store.begin_append(self._mailbox, head.flags, head.received)
         self._cleanup.enter_context(sealing)
 
@@ -70,6 +70,7 @@ class Append:
             if not view.known(ranges):
                 raise Refusal("NO", "there is no such message to replace", "NONEXISTENT")
             self._replaced = view.mailbox.id, ranges
+        self._asked_mailbox = target.mailbox
         try:
             self._mailbox = session.store.mailboxes.get(existing(target.mailbox)).name
         except NoSuchMailbox as error:
@@ -107,6 +108,7 @@ class Append:
         except NoSuchMailbox as error:
             raise Refusal("NO", str(error), "TRYCREATE") from None
         self._committed = True
+        tell_name(self._session, self._mailbox, self._asked_mailbox)
         code = f"APPENDUID {uidvalidity} {format_set(uids)}"
         if self._replaced is None:
             return ok(code=code)

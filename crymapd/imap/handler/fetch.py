@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from crymapd.errors import Damaged, MessageGone, MessageUnavailable
 from crymapd.imap import update
@@ -19,10 +19,11 @@ from crymapd.imap.handler.search import cut
 from crymapd.imap.response import Broken, Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.mime.content import decode_stream
+from crymapd.mime.content import decode_stream, with_crlf
 from crymapd.mime.header import field_selector, select_fields
 from crymapd.mime.parts import MAX_HEADER
 from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
+from crymapd.mime.summary import COMMON_FIELDS
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
 from crymapd.store.entries import Entries, Stored
@@ -99,17 +100,39 @@ def _mark_seen(session: Session, view: View, items: list[Item], ranges: list[Ran
 def _from_entries(session: Session, view: View, ranges: list[Range], items: list[Item], since: int | None) -> None:
     """One formatting a message, one write for many."""
     wire = _FlagWire(session, view)
-    parts = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
-    template = b"* %(number)d FETCH (" + b" ".join(parts[item] for item in items if isinstance(item, bytes)) + b")\r\n"
-    entries, mailbox = session.store.entries, view.mailbox.id
-    rows = chain(_numbered(view, entries.flags(mailbox, ranges)), _numbered(view, _expunged(entries, view, ranges)))
-    lines = (
-        template % {b"number": number, b"uid": uid, b"modseq": modseq, b"flags": wire.flags(uid, flagset)}
-        for number, uid, flagset, modseq in rows
-        if since is None or modseq > since
+    shown = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
+    template = b"* %(number)d FETCH (" + b" ".join(shown[item] for item in items if isinstance(item, bytes)) + b")\r\n"
+    line = _LINES_OF_FLAGS.get(tuple(items)) or (
+        lambda number, uid, flags, modseq: (
+            template % {b"number": number, b"uid": uid, b"flags": flags, b"modseq": modseq}
+        )
     )
-    while some := b"".join(islice(lines, _LINES)):
-        session.send(some)
+    entries, mailbox = session.store.entries, view.mailbox.id
+    for rows in chain(entries.flag_pages(mailbox, ranges), (list(_expunged(entries, view, ranges)),)):
+        if since is not None:
+            rows = [row for row in rows if row[2] > since]
+        numbers = view.numbers([row[0] for row in rows])
+        flags = wire.of(rows)
+        session.send(
+            b"".join(
+                [
+                    line(number, uid, text, modseq)
+                    for number, (uid, _flagset, modseq), text in zip(numbers, rows, flags, strict=True)
+                    if number
+                ]
+            )
+        )
+
+
+# What clients ask for most, without a dictionary a message.
+_LINES_OF_FLAGS: dict[tuple[Item, ...], Callable[[int, int, bytes, int], bytes]] = {
+    (b"UID", b"FLAGS"): lambda number, uid, flags, _m: b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, uid, flags),
+    (b"UID", b"FLAGS", b"MODSEQ"): lambda number, uid, flags, modseq: (
+        b"* %d FETCH (UID %d FLAGS (%b) MODSEQ (%d))\r\n" % (number, uid, flags, modseq)
+    ),
+    (b"FLAGS",): lambda number, _uid, flags, _m: b"* %d FETCH (FLAGS (%b))\r\n" % (number, flags),
+    (b"UID",): lambda number, uid, _flags, _m: b"* %d FETCH (UID %d)\r\n" % (number, uid),
+}
 
 
 def _expunged(entries: Entries, view: View, ranges: list[Range]) -> Iterator[tuple[int, int, int]]:
@@ -124,22 +147,6 @@ def _expunged(entries: Entries, view: View, ranges: list[Range]) -> Iterator[tup
             yield row[:3]
 
 
-def _numbered(view: View, rows: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
-    """Rows with their sequence numbers; both come ascending, so one walk finds them all."""
-    uids = view.uids
-    at, count = 0, len(uids)
-    for uid, flagset, modseq in rows:
-        if at < count and uids[at] != uid:
-            number = view.seq(uid)
-            if number is None:
-                continue
-            at = number - 1
-        elif at >= count:
-            return
-        yield at + 1, uid, flagset, modseq
-        at += 1
-
-
 class _FlagWire:
     """Flag sets as they go over the wire, each put together once."""
 
@@ -147,6 +154,14 @@ class _FlagWire:
         self._meta = session.store.meta
         self._is_recent = view.is_recent if view.recent else None
         self._known: dict[int, bytes] = {}
+
+    def of(self, rows: Sequence[tuple[int, ...]]) -> list[bytes]:
+        """For rows that begin with UID and flag set."""
+        if self._is_recent is not None:
+            return [self.flags(row[0], row[1]) for row in rows]
+        for flagset in {row[1] for row in rows}.difference(self._known):
+            self._known[flagset] = self._meta.flags_of(flagset).encode("ascii")
+        return [self._known[row[1]] for row in rows]
 
     def flags(self, uid: int, flagset: int) -> bytes:
         text = self._known.get(flagset)
@@ -163,6 +178,15 @@ class _FlagWire:
 _PREPARED = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
 
 
+def _ready(item: Item) -> str | None:
+    """By which name an item lies ready in the index, if it does."""
+    if isinstance(item, bytes):
+        return _PREPARED.get(item)
+    if isinstance(item, SectionItem) and _of_header(item) and item.section.what == FIELDS and item.partial is None:
+        return "fields" if set(item.section.names) == COMMON_FIELDS else None
+    return None
+
+
 class _Context:
     """One message being answered: its row, and what is loaded of it when first asked for."""
 
@@ -173,7 +197,7 @@ class _Context:
         session: Session,
         wire: _FlagWire,
         row: Stored,
-        prepared: dict[bytes, bytes] | None,
+        prepared: tuple[bytes | None, ...] | None,
         header: bytes | None,
     ) -> None:
         self.row = row
@@ -185,11 +209,11 @@ class _Context:
         self._stack: ExitStack | None = None
         self._message: Message | None = None
 
-    def prepared(self, item: bytes) -> bytes:
-        """What lies ready for the wire."""
+    def prepared(self, at: int) -> bytes | None:
+        """What lies ready for the wire, by its place among what was asked of the index."""
         if self._prepared is None:
             raise MessageGone("the message was purged")
-        return self._prepared[item]
+        return self._prepared[at]
 
     @property
     def message(self) -> Message:
@@ -205,6 +229,8 @@ class _Context:
 
     def header(self) -> bytes:
         """The top-level header block, as far as it was kept."""
+        if self._header is None:
+            self._header = self._store.headers([self.row[4]]).get(self.row[4])
         if self._header is None:
             raise MessageGone("the message was purged")
         return self._header
@@ -225,13 +251,9 @@ _SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
     b"MODSEQ": lambda c: b"MODSEQ (%d)" % c.row[2],
     b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.size,
     b"INTERNALDATE": lambda c: b"INTERNALDATE " + writer.date_time(c.row[6], c.row[7]),
-    b"ENVELOPE": lambda c: b"ENVELOPE " + c.prepared(b"ENVELOPE"),
-    b"BODY": lambda c: b"BODY " + c.prepared(b"BODY"),
-    b"BODYSTRUCTURE": lambda c: b"BODYSTRUCTURE " + c.prepared(b"BODYSTRUCTURE"),
     b"SAVEDATE": lambda c: b"SAVEDATE " + writer.date_time(c.row[3], 0),
     b"EMAILID": lambda c: b"EMAILID (%b)" % email_id(c.row).encode("ascii"),
     b"THREADID": lambda c: b"THREADID " + _thread_id(c.row),
-    b"PREVIEW": lambda c: b"PREVIEW " + writer.string(c.prepared(b"PREVIEW"), utf8=c.unicode),
 }
 
 
@@ -245,27 +267,27 @@ def _from_messages(
 ) -> Done | None:
     """Answer from full rows; the NO for those that could not be answered."""
     store = session.store
-    wants_header = any(not isinstance(item, bytes) and _of_header(item) for item in items)
-    prepared_items = [item for item in items if isinstance(item, bytes) and item in _PREPARED]
-    names = [_PREPARED[item] for item in prepared_items]
-    wire = _FlagWire(session, view)
-    parts = [_maker(item) for item in items]
+    names = list(dict.fromkeys(name for name in map(_ready, items) if name is not None))
+    parts = [_maker(item, names) for item in items]
+    wants_header = any(not isinstance(item, bytes) and _of_header(item) and not _ready(item) for item in items)
     opened = any(not isinstance(item, bytes) and not _of_header(item) for item in items)
+    wire = _FlagWire(session, view)
     failed: Done | None = None
     for rows in _batches(store, view, ranges):
-        wanted = [row for row in rows if since is None or row[2] > since]
-        numbers = [row[4] for row in wanted]
-        rendered = store.rendered(numbers, names, utf8=session.unicode) if names else {}
-        headers = store.headers(numbers) if wants_header else {}
+        if since is not None:
+            rows = [row for row in rows if row[2] > since]
+        ids = [row[4] for row in rows]
+        rendered = store.rendered(ids, names, utf8=session.unicode) if names else {}
+        headers = store.headers(ids) if wants_header else {}
         lines = bytearray()
-        for row in wanted:
-            values = rendered.get(row[4])
-            prepared = None if values is None else dict(zip(prepared_items, values, strict=True))
-            context = _Context(session, wire, row, prepared, headers.get(row[4]))
+        for number, row in zip(view.numbers([row[0] for row in rows]), rows, strict=True):
+            context = _Context(session, wire, row, rendered.get(row[4]), headers.get(row[4]))
             try:
                 if opened:
                     context.message  # noqa: B018  # first: damage shows now, and changes the size
-                _answer(session, view, context, [part(context) for part in parts], lines)
+                made = [part(context) for part in parts]
+                if number:
+                    _answer(session, number, made, lines)
             except (MessageGone, MessageUnavailable):
                 failed = Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE")
             except UnknownEncoding as error:
@@ -297,16 +319,13 @@ def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Sto
         yield [row for row in rows if row is not None]
 
 
-def _answer(
-    session: Session, view: View, context: _Context, parts: Sequence[bytes | _Large], lines: bytearray
-) -> None:
+def _answer(session: Session, number: int, parts: Sequence[bytes | _Large], lines: bytearray) -> None:
     """One FETCH response: into `lines`, or with a literal in pieces after them."""
-    number = view.seq(context.row[0])
-    if number is None:
-        return
-    if not any(isinstance(part, _Large) for part in parts):
+    try:
         lines += b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts))  # type: ignore[arg-type]
         return
+    except TypeError:
+        pass  # rarely a part is too large to be held; to ask each beforehand would take longer
     lines += b"* %d FETCH (" % number
     for at, part in enumerate(parts):
         if at:
@@ -328,28 +347,52 @@ class _Large:
     pieces: Callable[[], Iterator[bytes]]
 
 
-def _maker(item: Item) -> Callable[[_Context], bytes | _Large]:
-    """What makes an item's part of the answer."""
+def _maker(item: Item, names: Sequence[str]) -> Callable[[_Context], bytes | _Large]:
+    """What makes an item's part of the answer; `names` are those that are ready, in order."""
+    name = _ready(item)
     if isinstance(item, bytes):
-        return _SIMPLE[item]
+        return _SIMPLE[item] if name is None else _ready_maker(item, names.index(name))
     if isinstance(item, BinaryItem):
         return lambda context: _binary(context, item)
+    if name is not None:
+        return _ready_fields(item, names.index(name))
     if item.section.what == FIELDS and _of_header(item) and item.partial is None:
-        select = field_selector(item.section.names)
-
-        def of_header(context: _Context) -> bytes | _Large:
-            if context.has_cut_header:
-                return _section(context, item)
-            return b"%b %b" % (item.label, writer.literal(select(context.header())))
-
-        return of_header
+        return _fields_maker(item)
     return lambda context: _section(context, item)
+
+
+def _ready_maker(item: bytes, at: int) -> Callable[[_Context], bytes]:
+    if item == b"PREVIEW":
+        return lambda context: b"PREVIEW " + writer.string(context.prepared(at) or b"", utf8=context.unicode)
+    return lambda context: item + b" " + (context.prepared(at) or b"NIL")
+
+
+def _ready_fields(item: SectionItem, at: int) -> Callable[[_Context], bytes | _Large]:
+    announced = item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
+
+    def make(context: _Context) -> bytes | _Large:
+        found = context.prepared(at)
+        return _section(context, item) if found is None else announced % (len(found), found)
+
+    return make
+
+
+def _fields_maker(item: SectionItem) -> Callable[[_Context], bytes | _Large]:
+    select, announced = field_selector(item.section.names), item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
+
+    def make(context: _Context) -> bytes | _Large:
+        if context.has_cut_header:
+            return _section(context, item)
+        found = select(context.header())
+        return announced % (len(found), found)
+
+    return make
 
 
 def _section(context: _Context, item: SectionItem) -> bytes | _Large:
     """A section with its literal, or a large one to be sent in pieces."""
     if _of_header(item) and not context.has_cut_header:
-        return item.label + b" " + writer.literal(_cut(_header_part(item.section, context.header()), item.partial))
+        return _made(item, lambda: _header_part(item.section, context.header()))
     message = context.message
     if item.section == Section():
         start, end = 0, message.size
@@ -359,7 +402,7 @@ def _section(context: _Context, item: SectionItem) -> bytes | _Large:
             return item.label + b" NIL"
         start, end = located.start, located.end
         if item.section.what in (FIELDS, FIELDS_NOT):
-            return _selected(item, message, start, end)
+            return _made(item, lambda: _header_part(item.section, message.octets(start, end)))
     if item.partial is not None:
         start = min(start + item.partial[0], end)
         end = min(start + item.partial[1], end)
@@ -369,16 +412,12 @@ def _section(context: _Context, item: SectionItem) -> bytes | _Large:
     return item.label + b" " + writer.literal(message.octets(start, end))
 
 
-def _selected(item: SectionItem, message: Message, start: int, end: int) -> bytes | _Large:
-    """Fields of a header block that is read for them; many of them are selected again rather than held."""
-
-    def octets() -> bytes:
-        return _cut(_header_part(item.section, message.octets(start, end)), item.partial)
-
-    found = octets()
-    if len(found) > _LARGE:
-        return _Large(b"%b {%d}\r\n" % (item.label, len(found)), len(found), lambda: iter((octets(),)))
-    return item.label + b" " + writer.literal(found)
+def _made(item: SectionItem, make: Callable[[], bytes]) -> bytes | _Large:
+    """What is made of a header block; if it is large, it is made again rather than held."""
+    found = _cut(make(), item.partial)
+    if len(found) <= _LARGE:
+        return item.label + b" " + writer.literal(found)
+    return _Large(b"%b {%d}\r\n" % (item.label, len(found)), len(found), lambda: iter((_cut(make(), item.partial),)))
 
 
 def _binary(context: _Context, item: BinaryItem) -> bytes | _Large:
@@ -388,13 +427,15 @@ def _binary(context: _Context, item: BinaryItem) -> bytes | _Large:
     if part is None:
         return item.label + (b" 0" if item.size_only else b" NIL")
     start, end = (part.body, part.end) if item.path else (0, message.size)
-    encoding = part.encoding if item.path and not part.is_multipart and not part.is_message else b"binary"
+    is_leaf = item.path and not part.is_multipart and not part.is_message
+    encoding = part.encoding if is_leaf else b"binary"
+    is_text = is_leaf and part.type.lower() == b"text"  # whose lines MUST end with CRLF
 
     def pieces() -> Iterator[bytes]:
         decoded = decode_stream(message.pieces(start, end), encoding)
         if decoded is None:
             raise UnknownEncoding(f"part {item.label.decode('ascii')} has an unknown Content-Transfer-Encoding")
-        return decoded
+        return with_crlf(decoded) if is_text else decoded
 
     if item.size_only:
         return item.label + b" %d" % sum(map(len, pieces()))

@@ -21,7 +21,7 @@ from crymapd.model.names import (
     parents,
 )
 from crymapd.model.numbers import MAX_UID
-from crymapd.model.sequence import Range, contains, format_ranges, intersection
+from crymapd.model.sequence import Range, contains, difference, format_ranges, intersection, ranges_of
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.view import View
 
@@ -81,6 +81,16 @@ def _renamed(session: Session, mailbox: Mailbox, old: str) -> None:
     _list_line(session, shown, mailbox.name, old)
 
 
+def tell_name(session: Session, name: str, asked: str) -> None:
+    """LIST with OLDNAME, to a client of IMAP4rev2 that has called a mailbox otherwise than we do."""
+    if not session.rev2 or asked.rstrip(DELIMITER) == name:
+        return
+    try:
+        _renamed(session, session.store.mailboxes.get(name), asked)
+    except NoSuchMailbox:
+        _list_line(session, ["\\NonExistent"], name, asked)
+
+
 def _list_line(session: Session, shown: list[str], name: str, old: str) -> None:
     old_name = b"" if old == name else b' ("OLDNAME" (%b))' % session.mailbox_name(old)
     session.line(b"LIST (", " ".join(shown).encode(), b') "/" ', session.mailbox_name(name), old_name)
@@ -92,14 +102,19 @@ def _resync(session: Session, view: View, known: command.Resync) -> None:
     within: Sequence[Range] = EVERYTHING if known.known is None else known.known.resolve(0)
     agreed = _agreed(entries.ranks(mailbox.id, [uid for _number, uid in known.sample]), known.sample)
     vanished = entries.vanished(mailbox, known.modseq, intersection(within, [(agreed + 1, MAX_UID)]))
-    if vanished:
-        session.line(b"VANISHED (EARLIER) ", format_ranges(vanished).encode())
     changed = [
         change
         for change in entries.changes(mailbox.id, known.modseq, mailbox.modseq).flags
         if change.uid < mailbox.next_uid and contains(within, change.uid)
     ]
-    numbers = entries.ranks(mailbox.id, [change.uid for change in changed])
+    numbers: dict[int, int] = entries.ranks(mailbox.id, [change.uid for change in changed])
+    now = session.store.mailboxes.by_id(mailbox.id)
+    if now is None or now.modseq != mailbox.modseq:
+        # Another session was faster: what this one was told of with EXISTS is still counted, and told in its turn.
+        vanished = difference(vanished, ranges_of(view.uids))
+        numbers = {change.uid: number for change in changed if (number := view.seq(change.uid)) is not None}
+    if vanished:
+        session.line(b"VANISHED (EARLIER) ", format_ranges(vanished).encode())
     for change in changed:
         if change.uid in numbers:
             session.line(update.flag_fetch(session, view, numbers[change.uid], change))
@@ -122,8 +137,7 @@ def handle_close(session: Session, asked: command.Close) -> Done:
 def handle_create(session: Session, asked: command.Create) -> Done:
     name = canonical_mailbox(asked.name)
     made = session.store.mailboxes.create(name, _special_use(asked.uses))
-    if session.rev2 and asked.name.rstrip(DELIMITER) != name:
-        _renamed(session, made, asked.name)
+    tell_name(session, name, asked.name)
     return ok(code=f"MAILBOXID ({made.object_id})")  # RFC 8474 section 4.1
 
 
@@ -143,8 +157,7 @@ def handle_delete(session: Session, asked: command.Delete) -> Done:
     mailboxes.delete(name)
     if session.view_or_none is not None and mailboxes.by_id(session.view.mailbox.id) is None:
         session.deselect()
-    if session.rev2 and asked.name.rstrip(DELIMITER) != name:
-        _list_line(session, ["\\NonExistent"], name, asked.name)
+    tell_name(session, name, asked.name)
     return ok()
 
 

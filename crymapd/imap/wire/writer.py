@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 
 from crymapd.imap.wire import mutf7
 
@@ -45,15 +46,19 @@ def string(value: bytes, *, utf8: bool = False) -> bytes:
 
 def date_time(seconds: int, zone: int) -> bytes:
     """INTERNALDATE (RFC 9051 section 9, date-time): seconds since 1970 UTC, zone in minutes east."""
-    moment = time.gmtime(seconds + zone * 60)
-    sign, minutes = (b"-", -zone) if zone < 0 else (b"+", zone)
-    return b'"%2d-%b-%04d %02d:%02d:%02d %b%02d%02d"' % (
-        moment.tm_mday,
-        _MONTHS[moment.tm_mon - 1],
-        moment.tm_year,
-        moment.tm_hour,
-        moment.tm_min,
-        moment.tm_sec,
-        sign,
-        *divmod(minutes, 60),
-    )
+    day, second = divmod(seconds + zone * 60, 86400)
+    minute, second = divmod(second, 60)
+    return b'"%b %02d:%02d:%02d %b"' % (_day(day), minute // 60, minute % 60, second, _zone(zone))
+
+
+@lru_cache(maxsize=4096)
+def _day(number: int) -> bytes:
+    """`17-Jul-1996`, by days since 1970."""
+    moment = time.gmtime(number * 86400)
+    return b"%2d-%b-%04d" % (moment.tm_mday, _MONTHS[moment.tm_mon - 1], moment.tm_year)
+
+
+@lru_cache(maxsize=256)
+def _zone(minutes: int) -> bytes:
+    sign, east = (b"-", -minutes) if minutes < 0 else (b"+", minutes)
+    return b"%b%02d%02d" % (sign, *divmod(east, 60))

@@ -14,7 +14,8 @@ CREATE TABLE rendered (
   envelope8 BLOB,               -- the same for clients that take UTF-8; NULL where all is ASCII
   body8 BLOB,
   structure8 BLOB,
-  preview BLOB NOT NULL         -- PREVIEW (RFC 8970) in UTF-8
+  preview BLOB NOT NULL,        -- PREVIEW (RFC 8970) in UTF-8
+  fields BLOB                   -- the fields that Thunderbird asks for; NULL where the header is too long
 ) STRICT;
 
 -- The texts that SEARCH looks into, folded (mime/text.py) and compressed; a row means that `words` has it too.

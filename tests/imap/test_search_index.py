@@ -1,0 +1,145 @@
+"""SEARCH with the index answers exactly what reading every message answers, whatever the index has."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from crymapd.imap.handler import matching
+from crymapd.imap.handler.matching import Candidate
+from crymapd.imap.session import Session
+from crymapd.mime.text import fold
+from crymapd.model import search as keys
+from crymapd.model.search import SearchKey
+from crymapd.store import account
+from crymapd.store.store import Store
+from tests.testlib.hostile import hostile
+from tests.testlib.stores import CHEAP, EVERY, LIMIT, PASSWORD, append
+from tests.testlib.varied import varied
+
+ODD = (
+    "",
+    " ",
+    "a",
+    "re",
+    "Re:",
+    "=?utf-8?",
+    "?=",
+    '"',
+    "%",
+    "\\",
+    "İ",
+    "ß",
+    "SS",
+    "ﬁ",
+    "e\u0301",
+    "é",
+    "\ud800",
+    "日本",
+    "お元気",
+    "\n",
+    "x" * 300,
+)
+FIELDS = ("subject", "from", "to", "message-id", "received", "x-none")
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    store = Store(account.create(tmp_path_factory.mktemp("search"), PASSWORD, CHEAP), LIMIT)
+    for octets in (*varied(60, 7), *hostile(60, 7)):
+        if octets:
+            append(store, octets)
+    append(store, b"Subject: long\r\n\r\n" + b"needle in a long text " * 20_000 + b"\r\n")
+    made = Session(lambda _data: None, lambda _user, _password: store)
+    made.store_or_none = store
+    made.view_or_none = store.select("INBOX", read_only=True)
+    yield made
+    store.close()
+
+
+def texts(store: Store) -> list[str]:
+    """Everything that could be looked for, folded."""
+    found = []
+    for row in store.entries.stored(store.mailboxes.get("INBOX").id, EVERY):
+        with store.read(row[4]) as message:
+            folded = message.folded()
+        if folded is not None:
+            found += [piece for piece in (folded.header, folded.raw, folded.parts, folded.bodies) if piece]
+    return found
+
+
+def questions(store: Store, count: int) -> Iterator[SearchKey]:
+    """Pieces of what is there, in odd places and cases, and things that are not."""
+    rng = random.Random(9)
+    known = texts(store)
+    wanted = list(ODD)
+    for _number in range(count):
+        text = rng.choice(known)
+        at = rng.randrange(len(text))
+        piece = text[at : at + rng.choice((1, 2, 3, 4, 8, 20, 60))]
+        wanted.append(rng.choice((piece, piece.upper(), piece.title(), piece.replace(" ", "  "), piece + "q")))
+    for text in wanted:
+        body = keys.BodyHas(text, header=rng.random() < 0.5)
+        header = keys.HeaderHas(rng.choice(FIELDS), text)
+        yield from (body, header, keys.Not(body), keys.Or(body, header), keys.And((header, keys.Not(body))))
+
+
+def found(session: Session, key: SearchKey) -> list[int]:
+    return [row[0] for _number, row in matching.matching(session, key)]
+
+
+def by_reading(session: Session, key: SearchKey) -> list[int]:
+    """Each message by itself, from its file, without the index."""
+    test = matching._Compiler(session, session.view).test(key)
+    hits = []
+    for row in session.store.entries.stored(session.view.mailbox.id, EVERY):
+        candidate = Candidate(session.store, row, frozenset())
+        if matching._matches(candidate, test):
+            hits.append(row[0])
+    return hits
+
+
+def _caught_up(store: Store) -> None:
+    store.behind = True
+    store.catch_up(60)
+    assert not store.behind and store.index.candidates("needle in a long text")
+
+
+def _half(store: Store) -> None:
+    store.index.clear()
+    number = store.entries.messages_after(0)[60]
+    store.index.forget([number], purged=False)
+    store.index.set_complete(number)
+    for at in store.entries.messages_after(0)[:60]:
+        with store.read(at) as message:
+            folded = message.folded()
+        if folded is not None:
+            store.index.put_texts([(at, folded)])
+
+
+def _deleted(store: Store) -> None:
+    store.layout.index.unlink()
+
+
+@pytest.mark.parametrize("prepare", [_caught_up, _half, _deleted])
+def test_same_as_reading(session: Session, prepare: Callable[[Store], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "_CATCH_UP_SECONDS", 0.0)
+    asked = list(questions(session.store, 25))
+    expected = [by_reading(session, key) for key in asked]
+    assert sum(map(bool, expected)) > len(expected) // 4
+    prepare(session.store)
+    for key, uids in zip(asked, expected, strict=True):
+        assert found(session, key) == uids, key
+
+
+def test_fold_in_slices_is_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(3)
+    pieces = ["a", "B", " ", "\r\n", "\t ", "é", "\u3000", "xyz", "\0"]
+    for _number in range(300):
+        text = "".join(rng.choice(pieces) for _at in range(rng.randrange(60)))
+        monkeypatch.setattr("crymapd.mime.text._AT_ONCE", 1 << 20)
+        whole = fold(text)
+        monkeypatch.setattr("crymapd.mime.text._AT_ONCE", rng.choice((1, 2, 3, 7)))
+        assert fold(text) == whole, repr(text)

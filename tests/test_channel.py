@@ -1,0 +1,85 @@
+"""The channel: whoever takes nothing is waited for once, not once more to say goodbye."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from OpenSSL import SSL
+
+from crymapd import channel
+from crymapd.channel import Channel, Disconnected, TimedOut
+from tests.testlib.certificate import write_certificate
+from tests.testlib.stream import lenient_tls
+
+LARGE = bytes(8 << 20)  # more than a socket pair holds
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Channel, socket.socket]]:
+    """A channel, and a peer that reads only when the test does."""
+    monkeypatch.setattr(channel, "WRITE_TIMEOUT", 0.3)
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        yield Channel(ours), peer
+
+
+def test_a_peer_that_takes_nothing_is_given_up_at_once(pair: tuple[Channel, socket.socket]) -> None:
+    """After the one time-out, neither more to write nor the end of the connection waits again."""
+    subject, peer = pair
+    with pytest.raises(TimedOut):
+        subject.write(LARGE)
+    start = time.monotonic()
+    subject.write(b"* BYE idle for too long\r\n")
+    with pytest.raises(Disconnected):
+        subject.write(LARGE)
+    subject.write(b"* BYE\r\n")
+    subject.close()
+    assert time.monotonic() - start < 0.2
+    assert peer.fileno() >= 0
+
+
+def test_the_same_inside_tls(tmp_path: Path, pair: tuple[Channel, socket.socket]) -> None:
+    write_certificate(tmp_path / "key.pem", tmp_path / "cert.pem")
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.use_certificate_file(str(tmp_path / "cert.pem"))
+    context.use_privatekey_file(str(tmp_path / "key.pem"))
+    subject, peer = pair
+    wrapped: list[ssl.SSLSocket] = []
+    client = threading.Thread(target=lambda: wrapped.append(lenient_tls().wrap_socket(peer)))
+    client.start()
+    subject.start_tls(context, 10)
+    client.join()
+    with pytest.raises(TimedOut):
+        subject.write(LARGE)
+    start = time.monotonic()
+    subject.write(bytes(channel.WRITE_BUFFER - 1))  # OpenSSL takes it for the same octets tried again
+    subject.close()
+    assert time.monotonic() - start < 0.2
+    wrapped[0].close()
+
+
+def test_what_is_left_is_sent_at_the_end(pair: tuple[Channel, socket.socket]) -> None:
+    """A peer that reads gets the goodbye; reading that timed out says nothing about writing."""
+    subject, peer = pair
+    with pytest.raises(TimedOut):
+        subject.read(0.01)
+    subject.write(b"* BYE idle for too long\r\n")
+    subject.close()
+    assert peer.recv(100) == b"* BYE idle for too long\r\n"
+    assert peer.recv(100) == b""
+
+
+def test_a_peer_that_has_gone(pair: tuple[Channel, socket.socket]) -> None:
+    subject, peer = pair
+    peer.close()
+    subject.write(b"x")
+    with pytest.raises(Disconnected):
+        subject.flush()
+    subject.write(b"y")
+    subject.close()
