@@ -12,7 +12,8 @@ _ID = re.compile(rb'<((?:"(?:[^"\\\r\n<]|\\[^\n<])*+"|[^<>"\s])++)>')
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED = re.compile(rb"\\(.)")
 MAX_FIELD = 64 * 1024
-MAX_IDS = 200
+MAX_IDS = 50
+"""Of a longer list the nearest ancestors count."""
 
 
 def message_ids(field: bytes | None) -> list[bytes]:

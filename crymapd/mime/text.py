@@ -16,6 +16,7 @@ from crymapd.mime.parts import Part
 MAX_PART_TEXT = 16 << 20
 MAX_FOLDED = 8 << 20
 _AT_ONCE = 256 * 1024
+_MAX_FOLDINGS = 20_000
 _SLICE = 1 << 16
 Reader = Callable[[int, int], Iterator[bytes]]
 """Octets from an offset to another, in pieces."""
@@ -29,6 +30,8 @@ class _Folding(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         found = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
+        if len(self) >= _MAX_FOLDINGS:
+            self.clear()  # nobody writes in so many scripts: a stranger wants the memory
         self[code] = found
         return found
 

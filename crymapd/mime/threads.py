@@ -5,6 +5,7 @@ A thread is a tree of numbers; nothing here recurses, as a conversation may be t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -126,9 +127,13 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
         nodes.append(node)
         if message.id is not None:
             by_id.setdefault(message.id, node)
+    # An id without a message that only one message names ties nothing together: its dummy would be pruned anyway.
+    named = Counter(reference for message in messages for reference in set(message.references))
     for message, node in zip(messages, tuple(nodes), strict=True):
         previous: Node | None = None
         for reference in message.references:
+            if named[reference] == 1 and reference not in by_id:
+                continue
             if reference not in by_id:
                 by_id[reference] = Node()
                 nodes.append(by_id[reference])

@@ -195,6 +195,14 @@ class Entries:
             )
         )
 
+    def sealed_octets(self, mailbox: int, ranges: Sequence[Range]) -> int:
+        """What the files of messages take on disk that are in no other mailbox."""
+        query = (
+            "SELECT total(m.sealed) FROM entries e JOIN messages m ON m.id = e.message"
+            " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? AND m.copies = 1"
+        )
+        return sum(int(self._db.value(query, mailbox, low, high)) for low, high in ranges)
+
     def ranks(self, mailbox: int, uids: Sequence[int]) -> dict[int, int]:
         """Sequence numbers of ascending, present UIDs, in time proportional to their number and not to the mailbox."""
         found: dict[int, int] = {}

@@ -36,6 +36,8 @@ class Index:
         self._layout = layout
         self._key = derive(master, _KEY_LABEL)
         self._inode = 0
+        self.generation = 0
+        """Another number whenever the file turned out to be another one."""
         self._db = self._open()
 
     def _open(self) -> Database:
@@ -45,6 +47,7 @@ class Index:
             self._remove(str(error))
             database = Database(self._layout.index, self._key, "index", durable=False)
         self._inode = os.stat(self._layout.index).st_ino
+        self.generation += 1
         return database
 
     def _remove(self, reason: str) -> None:
@@ -202,11 +205,13 @@ class Index:
         self._attempt(select)
         return found[0]
 
-    def set_complete(self, number: int, unindexed: Iterable[int] = ()) -> None:
-        """All up to `number` were looked at; those `unindexed` cannot be."""
+    def set_complete(self, number: int, unindexed: Iterable[int], generation: int) -> None:
+        """In the file of that generation all up to `number` were looked at; those `unindexed` cannot be."""
         rows = [(message,) for message in unindexed]
 
         def update() -> None:
+            if self.generation != generation:
+                return
             with self._db.write():
                 self._db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
                 self._db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))

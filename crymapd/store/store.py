@@ -157,8 +157,8 @@ class Store:
         Raises:
             NoSuchMailbox, MailboxFull, MessageGone, OverQuota.
         """
-        if replaced is None:  # RFC 8508 section 3.4: what is replaced makes room
-            self.quota.check(sum(message.sealed for message, _summary in messages))
+        room = 0 if replaced is None else self.entries.sealed_octets(*replaced)  # RFC 8508 section 3.4
+        self.quota.check(sum(message.sealed for message, _summary in messages) - room)
         target = self.mailboxes.get(mailbox).id
         done = self.entries.append(target, [message for message, _summary in messages], replaced=replaced)
         summaries = []
@@ -224,6 +224,7 @@ class Store:
         fresh, self._fresh = self._fresh, []
         self.index.put_texts(fresh)
         while time.monotonic() < deadline:
+            generation = self.index.generation
             numbers = self.entries.messages_after(self.index.complete(), _SLICE)
             missing = sorted(set(numbers) - self.index.indexed(numbers))
             read, unreadable = self._texts_of(missing, deadline)
@@ -231,7 +232,7 @@ class Store:
             left = next((number for number in missing if number not in read and number not in unreadable), None)
             done = [number for number in numbers if left is None or number < left]
             if done:
-                self.index.set_complete(done[-1], unreadable)
+                self.index.set_complete(done[-1], unreadable, generation)
             if left is None and len(numbers) < _SLICE:
                 self.behind = False
                 return

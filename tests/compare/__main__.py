@@ -100,7 +100,9 @@ def compare_fetch(report: Report, mail: list[tuple[str, bytes, int, int]], ours:
             report.compare(kind, f"{name} {item.decode('latin-1')}", one[item], other[item])
 
 
-def compare_search(report: Report, mail: list[tuple[str, bytes, int, int]], ours: Asker, theirs: Asker, most: int) -> None:
+def compare_search(
+    report: Report, mail: list[tuple[str, bytes, int, int]], ours: Asker, theirs: Asker, most: int
+) -> None:
     our_name = {our_uid: name for name, _message, our_uid, _theirs in mail}
     their_name = {their_uid: name for name, _message, _ours, their_uid in mail}
     wanted = list(dict.fromkeys(question for _name, message, *_uids in mail for question in searches(message)))

@@ -37,7 +37,9 @@ def places(item: str, ours: Value, theirs: Value) -> Iterator[tuple[str, Value, 
         yield item, ours, theirs
 
 
-def _named(item: str, names: tuple[str, ...], ours: list[Value], theirs: list[Value]) -> Iterator[tuple[str, Value, Value]]:
+def _named(
+    item: str, names: tuple[str, ...], ours: list[Value], theirs: list[Value]
+) -> Iterator[tuple[str, Value, Value]]:
     if len(ours) != len(theirs):
         yield item + " length", ours, theirs
         return

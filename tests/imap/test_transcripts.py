@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,10 @@ from tests.testlib.server import PASSWORD, Server, running
 FILES = transcript.find(Path(__file__).parent / "transcripts")
 
 
+# Those that log in by themselves name the account they were written for.
+ANY_ACCOUNT = [path for path in FILES if "!nologin" not in path.read_text()]
+
+
 def _user(path: Path) -> str:
     return re.sub("[^a-z0-9]", "", path.stem)
 
@@ -25,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     """The accounts of all chosen transcripts are made at once, which is much faster than one by one."""
     chosen = {item.callspec.params.get("path") for item in request.session.items if hasattr(item, "callspec")}
     with running(tmp_path_factory.mktemp("transcripts") / "root", users=()) as started:
-        started.add_users([_user(path) for path in FILES if path in chosen])
+        started.add_users([name for path in FILES if path in chosen for name in (_user(path), _other(path))])
         yield started
         assert "BUG" not in started.log()
 
@@ -34,14 +38,37 @@ def test_there_are_transcripts() -> None:
     assert FILES
 
 
+def _other(path: Path) -> str:
+    """The account whose index is deleted again and again."""
+    return f"{_user(path)}.2"
+
+
+def _nothing() -> None:
+    """Before a command, most of the time."""
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_transcript(path: Path, server: Server) -> None:
-    user = _user(path)
+    _hold(path, server, _user(path), _nothing)
 
+
+@pytest.mark.parametrize("path", ANY_ACCOUNT, ids=lambda path: path.stem)
+def test_transcript_without_index(path: Path, server: Server) -> None:
+    """The same answers with `index.db` deleted before each command."""
+    home = server.root / "users" / _other(path)
+
+    def delete() -> None:
+        for found in home.glob("index.db*"):
+            found.unlink(missing_ok=True)
+
+    _hold(path, server, _other(path), delete)
+
+
+def _hold(path: Path, server: Server, user: str, before_command: Callable[[], None]) -> None:
     def connect() -> socket.socket:
         return server.tls_socket()
 
     def deliver(name: str) -> None:
         server.deliver(sample(name), user)
 
-    transcript.run(path, connect, deliver, user=user, password=PASSWORD)
+    transcript.run(path, connect, deliver, user=user, password=PASSWORD, before_command=before_command)

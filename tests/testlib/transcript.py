@@ -184,6 +184,7 @@ class Run:
     user: str
     password: str
     timeout: float
+    before_command: Callable[[], None] = lambda: None
     login: bool = True
     strict: bool = True
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -214,6 +215,8 @@ class Run:
         if line.kind == "!":
             self._directive(line)
         elif line.kind in ("C", "CL"):
+            if line.kind == "C":
+                self.before_command()
             self._send(line, lines)
         elif line.kind == "S?{":
             self._unordered(line, list(_block(line, lines)))
@@ -401,6 +404,7 @@ def run(
     user: str = "alice",
     password: str = "correct horse",
     timeout: float = 10.0,
+    before_command: Callable[[], None] = lambda: None,
 ) -> None:
     """Hold the dialogue of one file.
 
@@ -410,12 +414,13 @@ def run(
         deliver: brings this message of the corpus to the user's inbox, and returns when it is there.
         user: who logs in, with `password`.
         timeout: seconds for each response.
+        before_command: called before each C line.
 
     Raises:
         AssertionError: the server said something else; with file, line, both texts and the last ten lines.
         ValueError: the file is no transcript.
     """
-    Run(read(path), connect, deliver, user, password, timeout).run()
+    Run(read(path), connect, deliver, user, password, timeout, before_command).run()
 
 
 def find(root: Path) -> list[Path]:

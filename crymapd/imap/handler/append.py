@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Sequence
 
 from crymapd.errors import NoSuchMailbox, TooBig
+from crymapd.imap import update
 from crymapd.imap.command import message as command
 from crymapd.imap.handler.mailbox import existing, tell_name
 from crymapd.imap.response import Done, Refusal, ok
@@ -66,6 +67,8 @@ class Append:
         session.store  # noqa: B018  # must be logged in
         if target.replaced is not None:
             view = session.writable_view
+            if target.uid:
+                update.tell(session, expunges=True)  # what has just arrived can be replaced
             ranges = session.uid_ranges(target.replaced, uid=target.uid)
             if not view.known(ranges):
                 raise Refusal("NO", "there is no such message to replace", "NONEXISTENT")

@@ -30,9 +30,9 @@ from crymapd.store.entries import Entries, Stored
 from crymapd.store.store import Message, Store
 from crymapd.store.view import View
 
-_BATCH = 200
+_BATCH = 100
 _LINES = 500
-_LARGE = 256 * 1024
+_LARGE = 64 * 1024
 _FROM_ENTRY = frozenset((b"FLAGS", b"UID", b"MODSEQ"))
 
 

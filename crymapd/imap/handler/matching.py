@@ -99,7 +99,7 @@ def matching(session: Session, key: SearchKey) -> Iterator[tuple[int, Stored]]:
 def _batches(session: Session, view: View, key: SearchKey) -> Iterator[list[Stored]]:
     """Rows of the messages that may match, in batches, ascending."""
     entries, mailbox = session.store.entries, view.mailbox.id
-    narrowed = _Narrowing(session.store).of(key)
+    narrowed = _narrowed(session.store, key)
     if narrowed is not None and len(narrowed) <= max(_BATCH, view.exists // 4):
         rows = entries.of_messages(mailbox, narrowed, view.told.expunged)
         for at in range(0, len(rows), _BATCH):
@@ -115,31 +115,30 @@ def _batches(session: Session, view: View, key: SearchKey) -> Iterator[list[Stor
         progress.reached(at + len(some))
 
 
-class _Narrowing:
+def _narrowed(store: Store, key: SearchKey) -> set[int] | None:
     """The messages that a key may mean at most, by what the index knows; None for all."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._unindexed: set[int] | None = None
-
-    def of(self, key: SearchKey) -> set[int] | None:
-        match key:
-            case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
-                return self._holding(fold(text))
-            case keys.And(inner_keys):
-                found = [some for some in map(self.of, inner_keys) if some is not None]
-                return set.intersection(*found) if found else None
-            case keys.Or(left, right):
-                one, other = self.of(left), self.of(right)
-                return None if one is None or other is None else one | other
+    if not (_mentions(key, keys.HeaderHas) or _mentions(key, keys.BodyHas)):
         return None
+    store.catch_up(_CATCH_UP_SECONDS)
+    # Asked before and after, as others fill the index meanwhile, or delete it.
+    generation, before = store.index.generation, store.unindexed()
+    found = _holding(store, key)
+    after = store.unindexed()
+    return None if found is None or store.index.generation != generation else found | before | after
 
-    def _holding(self, wanted: str) -> set[int] | None:
-        if self._unindexed is None:
-            self._store.catch_up(_CATCH_UP_SECONDS)
-            self._unindexed = self._store.unindexed()
-        found = self._store.index.candidates(wanted)
-        return None if found is None else found | self._unindexed
+
+def _holding(store: Store, key: SearchKey) -> set[int] | None:
+    """Among the indexed messages."""
+    match key:
+        case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
+            return store.index.candidates(fold(text))
+        case keys.And(inner_keys):
+            found = [some for some in (_holding(store, inner) for inner in inner_keys) if some is not None]
+            return set.intersection(*found) if found else None
+        case keys.Or(left, right):
+            one, other = _holding(store, left), _holding(store, right)
+            return None if one is None or other is None else one | other
+    return None
 
 
 class _Flags:

@@ -20,7 +20,7 @@ from crymapd.mime.subject import base_subject
 from crymapd.mime.threads import Threadable
 from crymapd.store.entries import Stored
 
-_BATCH = 500
+_BATCH = 64  # header blocks may have 1 MiB each
 
 
 def handle_sort(session: Session, asked: command.Sort) -> Done:
