@@ -2,13 +2,14 @@
 PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null && \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+IMAPFLOW := tests/end_to_end/imapflow
 
 .PHONY: run test check bench fuzz lint clean
 
 run: .venv/installed
 	@$(BIN)/python -m tests.testlib.demo
 
-test: .venv/developing
+test: .venv/developing $(IMAPFLOW)/node_modules
 	$(BIN)/python -m pytest
 
 check: lint test
@@ -37,8 +38,12 @@ bench: .venv/installed
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+$(IMAPFLOW)/node_modules: $(IMAPFLOW)/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix $(IMAPFLOW)
+	@touch $@
+
 fuzz: .venv/developing
 	nice $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)
 
 clean:
-	rm -rf .venv .demo build *.egg-info
+	rm -rf .venv .demo .ci/artefacts $(IMAPFLOW)/node_modules build *.egg-info

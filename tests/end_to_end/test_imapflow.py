@@ -43,7 +43,7 @@ def talk(server: Server, config: Path) -> None:
     """Run the session, deliver when it asks for it; at most a minute."""
     node = shutil.which("node")
     assert node, "node is required (apt-get install nodejs npm)"
-    command = ["timeout", "60", node, FOLDER / "session.mjs", config]
+    command: list[str | Path] = ["timeout", "60", node, FOLDER / "session.mjs", config]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         lines = []

@@ -42,7 +42,7 @@ set tmpdir="{folder}"
     return rc
 
 
-def visit(program: str, rc: Path, during: Callable[[Terminal], None]) -> str:
+def visit(program: str, rc: Path, during: Callable[[Terminal], object]) -> str:
     """Start it, do something, quit; what its log says, without the time."""
     command = ["env", f"HOME={rc.parent}", program, "-F", str(rc), "-d", "5"]
     with Terminal(command, rc.parent) as terminal:
@@ -52,11 +52,12 @@ def visit(program: str, rc: Path, during: Callable[[Terminal], None]) -> str:
     return (rc.parent / LOGS[program]).read_text("utf-8", "replace")
 
 
-@pytest.mark.parametrize(("program", "gone"), [("mutt", "3"), ("neomutt", "11")])
+@pytest.mark.parametrize(("program", "gone"), [("mutt", "3"), ("neomutt", "")])
 def test_qresync(server: Server, tmp_path: Path, program: str, gone: str) -> None:
-    """NeoMutt (20220429 at least) counts wrongly, and starts anew, unless what is gone was the last it knew.
+    """Away: one message flagged, one gone (for Mutt), one new; then watching: one flagged, one gone.
 
-    Its imap/command.c believes that VANISHED (EARLIER) moves no sequence numbers, Mutt's knows better.
+    NeoMutt (20220429 at least) lists everything again after any VANISHED (EARLIER): its imap/command.c believes that
+    this moves no sequence numbers, where Mutt's knows better, and then finds its own numbers wrong.
     """
     assert shutil.which(program), f"{program} is required (apt-get install {program})"
     user = f"qresync-{program}"
@@ -69,22 +70,24 @@ def test_qresync(server: Server, tmp_path: Path, program: str, gone: str) -> Non
 
     elsewhere(server, user, gone, "5")
     server.deliver(NEWS, user)
+    count = 12 - bool(gone)
 
     def returns(terminal: Terminal) -> None:
-        screen = arrives(terminal, 11, "Flag:1")
-        flagged = 5 if int(gone) > 5 else 4
+        flagged = 5 - bool(gone)
+        screen = arrives(terminal, count, "Flag:1")
         assert re.search(rf"(?m)^ *{flagged} .*!.* Grüße aus Zürich", screen), screen
-        assert re.search(r"(?m)^ *11 .*Just in", screen), screen
+        assert re.search(rf"(?m)^ *{count} .*Just in", screen), screen
         elsewhere(server, user, "1", "6")
-        screen = arrives(terminal, 10, "Flag:2")
+        screen = arrives(terminal, count - 1, "Flag:2")
         assert re.search(rf"(?m)^ *{flagged} .*!.* Le café est prêt", screen), screen
 
     second = visit(program, rc, returns)
     assert re.search(r"\ba\d+ UID FETCH [\d:*]+ \(FLAGS\) \(CHANGEDSINCE \d+ VANISHED\)", second), second
-    assert f"* VANISHED (EARLIER) {gone}" in second and "* VANISHED 1" in second
+    assert not gone or f"* VANISHED (EARLIER) {gone}" in second
+    assert "* VANISHED 1" in second
     assert "QRESYNC failed" not in second
     headers = re.findall(r"\ba\d+ FETCH (\S+) \(.*RFC822.SIZE", second)
-    assert headers == ["11"], "only the new message's header is asked for"
+    assert headers == [str(count)], "only the new message's header is asked for"
 
 
 def arrives(terminal: Terminal, count: int, more: str) -> str:
@@ -93,10 +96,11 @@ def arrives(terminal: Terminal, count: int, more: str) -> str:
 
 
 def elsewhere(server: Server, user: str, gone: str, flagged: str) -> None:
-    """Another program flags a message and deletes one."""
+    """Another program flags a message, and may delete one."""
     client = server.imaplib(user)
     client.select("INBOX")
     client.uid("STORE", flagged, "+FLAGS.SILENT", "(\\Flagged)")
-    client.uid("STORE", gone, "+FLAGS.SILENT", "(\\Deleted)")
-    client.expunge()
+    if gone:
+        client.uid("STORE", gone, "+FLAGS.SILENT", "(\\Deleted)")
+        client.expunge()
     client.logout()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.testlib.corpus import sample, samples
+from tests.testlib.corpus import samples
 from tests.testlib.patience import until
 from tests.testlib.server import Server
 from tests.testlib.thunderbird import Thunderbird, is_blank

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
+from tests.testlib.patience import until
 
 NOBODY = 65534
 PASSWORD = "correct horse"
@@ -106,7 +107,8 @@ class Server:
             [*program, "--root", self.root, "listen"], env={**os.environ, **self.environment}
         )
         self.wait_for_port()
-        assert _LISTENING.search(self.log()[before:])
+        # Connections are accepted by the kernel a moment before the listener says so.
+        until(lambda: _LISTENING.search(self.log()[before:]), what=self.log)
 
     def wait_for_port(self) -> None:
         """Connect until somebody accepts, at most 30 seconds."""
