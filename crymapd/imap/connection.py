@@ -194,7 +194,7 @@ class Connection:
     def _too_long(self, line: bytes | None = None) -> None:
         if self._swallowing is None:
             if not self._fragments and not self._messages:
-                self._tag = _tag_of(bytes(self._buffer[:200]) if line is None else line[:200])
+                self._tag = tag_of(bytes(self._buffer[:200]) if line is None else line[:200])
             self._swallowing = Refused(self._tag, f"a command line has at most {self.limits.line} octets")
 
     def _line(self, line: bytes) -> Event | None:
@@ -211,7 +211,7 @@ class Connection:
             self._reset()
             return refused
         if not self._fragments and not self._messages:
-            self._tag = _tag_of(line)
+            self._tag = tag_of(line)
         self._fragments.append(line)
         self._line_octets += len(line)
         if literal:
@@ -292,6 +292,6 @@ def is_foreign(line: bytes) -> bool:
     return line.partition(b" ")[0].upper() in _OTHER_PROTOCOLS or not _TAGGED.fullmatch(line)
 
 
-def _tag_of(line: bytes) -> bytes | None:
+def tag_of(line: bytes) -> bytes | None:
     match = _TAG.match(line)
     return match[1] if match else None

@@ -117,8 +117,8 @@ def perform(current: Session, parsed: Parsed) -> Done:
     """
     tell = parsed.row.tell
     current.tag = parsed.tag
-    if tell is Tell.AROUND:
-        attempt(current, lambda: told_all(current, expunges=True))
+    if tell in (Tell.AROUND, Tell.NEW_BEFORE):
+        attempt(current, lambda: told_all(current, expunges=tell is Tell.AROUND))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
     if tell is not Tell.NOTHING:
         told = attempt(current, lambda: told_all(current, expunges=tell is not Tell.NO_EXPUNGE))

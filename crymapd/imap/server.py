@@ -122,6 +122,8 @@ class Server:
         self._send(done.line(tag))
         if done.status == "BAD":
             self._count_bad()
+        elif self._logged_in:
+            self._bad = 0  # a client that is understood now and then is none that sends garbage
 
     def _count_bad(self) -> None:
         self._bad += 1
@@ -159,7 +161,8 @@ class Server:
             case command.Authenticate():
                 done = self._authenticate(parsed.command)
             case command.Idle():
-                done = self._idle()
+                self._idle(parsed.tag)
+                return
             case command.Compress():
                 self._compress(parsed.tag)
                 return
@@ -209,7 +212,17 @@ class Server:
 
     # IDLE (RFC 2177)
 
-    def _idle(self) -> Done:
+    def _idle(self, tag: bytes) -> None:
+        """Ends with DONE; a command in its place ends it too, and is done: its sender waits for the answer."""
+        line = self._idle_until_line()
+        if line.strip().upper() == b"DONE":
+            self._answer(tag, ok())
+            return
+        self._answer(tag, Done("BAD", "expected DONE", "CLIENTBUG"))
+        if connection.tag_of(line) is not None:
+            self._command([line])
+
+    def _idle_until_line(self) -> bytes:
         session = self._session
         if self._watch is None:
             self._watch = StoreWatch(session.store)
@@ -222,7 +235,7 @@ class Server:
             self._channel.flush()
             event = self._connection.next_event()
             if event is not None:
-                return _idle_end(event)
+                return event.line if isinstance(event, connection.Continuation) else b""
             now = time.monotonic()
             if now >= deadline:
                 raise TimedOut("idle for too long")
@@ -298,9 +311,3 @@ class Server:
         if self._append is not None:
             self._append.close()
             self._append = None
-
-
-def _idle_end(event: connection.Event) -> Done:
-    if isinstance(event, connection.Continuation) and event.line.strip().upper() == b"DONE":
-        return Done("OK", "done")
-    return Done("BAD", "expected DONE", "CLIENTBUG")

@@ -30,6 +30,7 @@ class Tell(Enum):
     NO_EXPUNGE = auto()  # the command uses sequence numbers: they must not change under it
     ALL = auto()
     AROUND = auto()  # before as well, so that `UID FETCH n:*` finds what just arrived
+    NEW_BEFORE = auto()  # before only what arrived: its keys may hold sequence numbers, which must not change
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ COMMANDS: dict[bytes, Row] = {
     b"MOVE": Row(message.move, State.SELECTED, Tell.ALL),
     b"UID FETCH": Row(fetch.uid_fetch, State.SELECTED, Tell.AROUND),
     b"UID STORE": Row(_with_uid(message.store), State.SELECTED, Tell.AROUND),
-    b"UID SEARCH": Row(_with_uid(search.search), State.SELECTED, Tell.AROUND),
-    b"UID SORT": Row(_with_uid(search.sort), State.SELECTED, Tell.AROUND),
-    b"UID THREAD": Row(_with_uid(search.thread), State.SELECTED, Tell.AROUND),
+    b"UID SEARCH": Row(_with_uid(search.search), State.SELECTED, Tell.NEW_BEFORE),
+    b"UID SORT": Row(_with_uid(search.sort), State.SELECTED, Tell.NEW_BEFORE),
+    b"UID THREAD": Row(_with_uid(search.thread), State.SELECTED, Tell.NEW_BEFORE),
     b"UID REPLACE": Row(message.append_without_message, State.SELECTED, Tell.ALL),
     b"UID COPY": Row(_with_uid(message.copy), State.SELECTED, Tell.AROUND),
     b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.AROUND),

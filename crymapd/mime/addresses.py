@@ -1,23 +1,28 @@
 """Address lists (RFC 5322 section 3.4): the readable part of whatever the field holds, in linear time.
 
-One pass of a tokenizer, one pass over the tokens.
+A tokenizer and one pass over the tokens.  What is wrong is read as RFC 7103 section 7.1 advises: brackets,
+quotes and parentheses that are not balanced, and words around an address that belong to none, are no reason
+to lose it; and words that nothing joins are never run together into an address that nobody wrote.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_FIELD = 1 << 20
 _TOKEN = re.compile(
-    rb'"((?:[^"\\]|\\.)*)"?'  # quoted string
-    rb"|(\[(?:[^\]\\]|\\.)*\]?)"  # domain literal
+    rb'"((?:[^"\\]|\\.)*+)"'  # quoted string
+    rb"|(\[[^\[\]\\<>,]*+\])"  # domain literal
     rb"|([()<>@,;:.])"  # specials
-    rb'|([^\s"\[()<>@,;:.]+)'  # atom
-    rb"|(\s+)",
+    rb'|([^\s"\[()<>@,;:.]+|\[)'  # atom
+    rb'|(")'  # a quote without its end
+    rb"|\s+",
     re.DOTALL,
 )
+_UNQUOTED = re.compile(rb'(?!)()|(\[[^\[\]\\<>,]*+\])|([()<>@,;:.])|([^\s"\[()<>@,;:.]+|\[)|(?!)()|[\s"]+')
+_COMMENT = re.compile(rb"[()]|[^()\\]+|\\.?", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
@@ -37,6 +42,59 @@ class Address:
 
 GROUP_END = Address(None, None, None, None)
 _Token = tuple[str, bytes]
+_AT, _DOT = ("special", b"@"), ("special", b".")
+_STRAY = (("special", b">"), ("special", b")"))
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What stands between two commas: `before <inner> after`."""
+
+    before: list[_Token] = field(default_factory=list)
+    inner: list[_Token] = field(default_factory=list)
+    after: list[_Token] = field(default_factory=list)
+    comment: bytes = b""
+    angles: int = 0  # brackets passed: 1 inside, 2 behind them
+    has_at: bool = False
+    in_route: bool = False
+
+    def add(self, token: _Token) -> None:
+        place = (self.before, self.inner, self.after)[self.angles]
+        if token[0] == "special":
+            if self.angles == 1:
+                self.in_route = (self.in_route or (token == _AT and not place)) and token[1] != b":"
+            self.has_at = self.has_at or token == _AT
+        if place or token[0] != "space":
+            place.append(token)
+
+    def addresses(self) -> Iterator[Address]:
+        """None, one, or several that no comma parts."""
+        if self.angles:
+            yield self._in_angles()
+            return
+        words: list[_Token] = []  # before the first address
+        found = False
+        for run in _runs(self.before):
+            if _AT in run:
+                mailbox, host = _addr_spec(run)
+                yield Address(self.comment or (not found and _phrase(words)) or None, None, mailbox, host)
+                found = True
+            words += (("space", b" "), *run)
+        if words and not found:
+            text = _phrase(self.before)
+            if b" " in text:
+                yield Address(text, None, b"", b"")
+            else:
+                yield Address(self.comment or None, None, text, b"")
+
+    def _in_angles(self) -> Address:
+        inner, route = self.inner, None
+        colon = next((i for i, token in enumerate(inner) if token == ("special", b":")), None)
+        if colon is not None and inner[0] == _AT:
+            route, inner = b"".join(text for _kind, text in inner[:colon]), inner[colon + 1 :]
+        runs = _runs(inner)
+        mailbox, host = _addr_spec(next((run for run in runs if _AT in run), [token for run in runs for token in run]))
+        return Address(_phrase(self.before) or self.comment or None, route, mailbox, host)
 
 
 def parse(field: bytes) -> list[Address]:
@@ -46,82 +104,92 @@ def parse(field: bytes) -> list[Address]:
 
 def each(field: bytes) -> Iterator[Address]:
     """Those of `parse`, for who needs only the first."""
-    current: list[_Token] = []
-    comment = b""
-    in_group = in_angle = has_at = False
-    for kind, text in _tokens(field[:MAX_FIELD]):
-        if kind == "comment":
-            comment = comment or text
+    entry, in_group = _Entry(), False
+    for token in _tokens(field[:MAX_FIELD]):
+        if token[0] in ("atom", "space", "quoted"):
+            entry.add(token)
             continue
-        if kind == "special" and text == b"<":
-            in_angle = True
-        elif kind == "special" and text == b">":
-            in_angle = False
-        if kind == "special" and not in_angle and text in b",;":
-            yield from _address(current, comment)
-            current, comment, has_at = [], b"", False
-            if text == b";" and in_group:
-                yield GROUP_END
-                in_group = False
-        elif kind == "special" and text == b":" and not (in_angle or in_group or has_at):
-            yield Address(None, None, _phrase(current) or b"", None)
-            current, comment, in_group = [], b"", True
-        else:
-            has_at = has_at or (kind == "special" and text == b"@")
-            current.append((kind, text))
-    yield from _address(current, comment)
+        match token:
+            case ("comment", text):
+                entry.comment = entry.comment or text
+            case ("special", b"<"):
+                if entry.angles == 2:  # two addresses and no comma
+                    yield from entry.addresses()
+                    entry = _Entry(before=entry.after)
+                entry.angles = 1
+            case ("special", b">"):
+                entry.angles = 2 if entry.angles else 0
+            case ("special", b"," | b";" as text) if not entry.in_route:
+                yield from entry.addresses()
+                entry = _Entry()
+                if text == b";" and in_group:
+                    yield GROUP_END
+                    in_group = False
+            case ("special", b":") if not (entry.angles or in_group or entry.has_at):
+                yield Address(None, None, _phrase(entry.before), None)
+                entry, in_group = _Entry(), True
+            case _:
+                entry.add(token)
+    yield from entry.addresses()
     if in_group:
         yield GROUP_END
 
 
-def _tokens(field: bytes) -> Iterator[_Token]:
-    depth = 0
-    comment: list[bytes] = []
-    for match in _TOKEN.finditer(field):
-        quoted, literal, special, atom, _space = match.groups()
-        if special == b"(":
-            depth += 1
-        elif special == b")" and depth:
-            depth -= 1
-            if not depth:
-                yield "comment", b"".join(comment).strip()
-                comment = []
-        elif depth:
-            comment.append(match[0])
-        elif quoted is not None:
-            yield "quoted", _ESCAPED.sub(rb"\1", quoted)
-        elif literal is not None:
-            yield "atom", literal
+def _tokens(field: bytes, *, comments: bool = True, quotes: bool = True) -> Iterator[_Token]:
+    """Comments whole; where one has no end it and all behind it are words, and so with quotes."""
+    at = 0
+    next_token = (_TOKEN if quotes else _UNQUOTED).match
+    while match := next_token(field, at):
+        at = match.end()
+        quoted, literal, special, atom, open_quote = match.groups()
+        if special == b"(" and comments:
+            end = _comment_end(field, at)
+            if end is None:
+                yield from _tokens(field[at:], comments=False, quotes=quotes)
+                return
+            yield "comment", _ESCAPED.sub(rb"\1", field[at : end - 1]).strip()
+            at = end
         elif special is not None:
             yield "special", special
-        elif atom is not None:
-            yield "atom", atom
+        elif atom is not None or literal is not None:
+            yield "atom", atom or literal
+        elif quoted is not None:
+            yield "quoted", _ESCAPED.sub(rb"\1", quoted)
+        elif open_quote is not None:
+            yield from _tokens(field[at:], comments=comments, quotes=False)
+            return
         else:
             yield "space", b" "
 
 
-def _address(tokens: list[_Token], comment: bytes) -> Iterator[Address]:
-    """What stands between two commas, if it is an address."""
-    texts = [token for token in tokens if token[0] != "space"]
-    if not texts:
-        return
-    opening = next((i for i, token in enumerate(tokens) if token == ("special", b"<")), None)
-    if opening is None:
-        mailbox, host = _addr_spec(texts)
-        yield Address(comment or None, None, mailbox, host)
-        return
-    name = _phrase(tokens[:opening]) or comment or None
-    inner = [t for t in tokens[opening + 1 :] if t[0] != "space" and t != ("special", b">") and t != ("special", b"<")]
-    route = None
-    colon = next((i for i, token in enumerate(inner) if token == ("special", b":")), None)
-    if colon is not None and inner[0] == ("special", b"@"):
-        route, inner = b"".join(text for _kind, text in inner[:colon]), inner[colon + 1 :]
-    mailbox, host = _addr_spec(inner)
-    yield Address(name, route, mailbox, host)
+def _comment_end(field: bytes, at: int) -> int | None:
+    """Where the comment ends whose text begins here; comments may lie in comments."""
+    depth = 1
+    for match in _COMMENT.finditer(field, at):
+        if match[0] in (b"(", b")"):
+            depth += 1 if match[0] == b"(" else -1
+            if not depth:
+                return match.end()
+    return None
+
+
+def _runs(tokens: list[_Token]) -> list[list[_Token]]:
+    """Words that specials join, whatever space is around these (RFC 5322 section 4.4); unpaired brackets go."""
+    runs: list[list[_Token]] = []
+    gap = True
+    for token in tokens:
+        if token[0] == "space":
+            gap = True
+        elif token not in _STRAY:
+            if not runs or (gap and token[0] != "special" and runs[-1][-1][0] != "special"):
+                runs.append([])
+            runs[-1].append(token)
+            gap = False
+    return runs
 
 
 def _addr_spec(tokens: list[_Token]) -> tuple[bytes, bytes]:
-    at = max((i for i, token in enumerate(tokens) if token == ("special", b"@")), default=None)
+    at = max((i for i, token in enumerate(tokens) if token == _AT), default=None)
     if at is None:
         return b"".join(text for _kind, text in tokens), b""
     return (b"".join(text for _kind, text in tokens[:at]), b"".join(text for _kind, text in tokens[at + 1 :]))
@@ -129,4 +197,12 @@ def _addr_spec(tokens: list[_Token]) -> tuple[bytes, bytes]:
 
 def _phrase(tokens: list[_Token]) -> bytes:
     """Words as written, with single spaces; quotes are gone."""
-    return b"".join(text for _kind, text in tokens).strip()
+    out: list[bytes] = []
+    last = "space"
+    for kind, text in tokens:
+        if "quoted" in (kind, last) and {kind, last} <= {"quoted", "atom"}:
+            out.append(b" ")
+        if kind != "space" or last != "space":
+            out.append(text)
+        last = kind
+    return b"".join(out).strip()

@@ -6,6 +6,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 # A comment or string without its end is matched too: otherwise each opening would be tried to the end again.
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+(\)?)")
@@ -16,6 +17,9 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_SECTION = re.compile(rb"([^*]+)\*(\d{1,4})(\*?)")
+_PLAIN = "!#$&+-.^_`{|}~"
+"""What RFC 2231 section 7 (attribute-char) allows unescaped, with letters and digits."""
 MAX_PARAMETERS = 200
 MAX_FIELD = 64 * 1024
 
@@ -35,15 +39,73 @@ class Valued:
 
 
 def valued(field: bytes | None) -> Valued | None:
-    """A Content-Type or Content-Disposition; None when absent or empty."""
+    """A Content-Type or Content-Disposition, parameters in pieces joined; None when absent or empty."""
+    found = written(field)
+    if found is None or not any(b"*" in name for name, _value in found.parameters):
+        return found
+    return Valued(found.value, _joined(found.parameters))
+
+
+def written(field: bytes | None) -> Valued | None:
+    """The same with parameters as they stand."""
     if not field:
         return None
     field = _without_comments(field[:MAX_FIELD])
     head, _, _rest = field.partition(b";")
     value = head.strip()
-    if not value:
+    parameters = tuple(_parameters(field[len(head) :]))
+    return Valued(value, parameters) if value or parameters else None
+
+
+def disposition(field: bytes | None) -> Valued | None:
+    """A Content-Disposition: its first token, empty where only parameters are there (RFC 2183 section 2)."""
+    found = valued(field)
+    if found is None:
         return None
-    return Valued(value, tuple(_parameters(field[len(head) :])))
+    token = _TOKEN.search(found.value)
+    return Valued(token[0] if token else b"", found.parameters) if token or found.parameters else None
+
+
+def _joined(parameters: Parameters) -> Parameters:
+    """`name*0` and those that follow it as one parameter (RFC 2231 section 6 asks servers for that).
+
+    It is `name*`, in the charset that the first piece names, where a piece was encoded; pieces behind a gap stay.
+    """
+    pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    for name, value in parameters:
+        if match := _SECTION.fullmatch(name):
+            pieces.setdefault(match[1].lower(), {}).setdefault(int(match[2]), (value, bool(match[3])))
+    whole = {name: _run(numbered) for name, numbered in pieces.items()}
+    out: list[tuple[bytes, bytes]] = []
+    begun: set[bytes] = set()
+    for name, value in parameters:
+        match = _SECTION.fullmatch(name)
+        run = whole[match[1].lower()] if match else []
+        if match is None or int(match[2]) >= len(run):
+            out.append((name, value))
+        elif match[1].lower() not in begun:
+            begun.add(match[1].lower())
+            encoded = any(escaped for _value, escaped in run)
+            out.append((match[1] + b"*", _escaped(run)) if encoded else (match[1], b"".join(v for v, _escaped in run)))
+    return tuple(out)
+
+
+def _run(numbered: dict[int, tuple[bytes, bool]]) -> list[tuple[bytes, bool]]:
+    """Pieces from 0 to the first that is missing."""
+    run: list[tuple[bytes, bool]] = []
+    while len(run) in numbered:
+        run.append(numbered[len(run)])
+    return run
+
+
+def _escaped(run: list[tuple[bytes, bool]]) -> bytes:
+    charset = b"" if run[0][1] else b"''"
+    return charset + b"".join(value if escaped else percent(value) for value, escaped in run)
+
+
+def percent(value: bytes) -> bytes:
+    """Octets as RFC 2231 section 4 escapes them."""
+    return quote(value, safe=_PLAIN).encode("ascii")
 
 
 def _without_comments(field: bytes) -> bytes:

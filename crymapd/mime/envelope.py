@@ -45,6 +45,6 @@ def _address(address: addresses.Address, out: Wire) -> bytes:
             out.text(address.name),
             out.nstring(address.route),
             out.text(address.mailbox),
-            out.nstring(address.host),
+            out.host(address.host),
         ]
     )

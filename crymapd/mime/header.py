@@ -15,22 +15,33 @@ _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 class Header:
     """The fields of one header block, parsed once; `raw` is the block with its empty line."""
 
-    __slots__ = ("_fields", "raw")
+    __slots__ = ("_fields", "_others", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self._fields: list[tuple[bytes, bytes]] | None = None
+        self._others: list[bytes] = []
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         """(lower-case name, value as it stands) in order; lines that are no field are left out."""
+        return self._fields if self._fields is not None else self._parse()
+
+    @property
+    def others(self) -> list[bytes]:
+        """The lines that are no field."""
         if self._fields is None:
-            self._fields = [
-                (name, match[2])
-                for match in _FIELD.finditer(self.raw)
-                if match[1] is not None and (name := _name(match))
-            ]
-        return self._fields
+            self._parse()
+        return self._others
+
+    def _parse(self) -> list[tuple[bytes, bytes]]:
+        self._fields = fields = []
+        for match in _FIELD.finditer(self.raw):
+            if match[1] is not None and (name := _name(match)):
+                fields.append((name, match[2]))
+            elif match[0].strip():
+                self._others.append(match[0])
+        return fields
 
     def first(self, name: bytes) -> bytes | None:
         """The unfolded, trimmed value of the first field of that (lower-case) name."""

@@ -4,9 +4,12 @@
 header blocks kept, not by the message.  A boundary is looked for only where a line begins with
 `--`, so a base64 attachment costs one search.
 
+A line begins with a boundary, what follows it there does not matter (RFC 2046 section 5.1.1); where
+several fit it is the longest, and of equal ones the innermost.
+
 Rules where mail is broken: a missing end boundary ends with its parent; nothing is nested deeper
-than 100 or counted beyond 10,000 parts (the rest belongs to the last part); a multipart without a
-boundary has no parts; a header block over 1 MiB is cut.
+than 100 or counted beyond 10,000 parts (the rest belongs to the last part); a multipart that names
+no boundary is text (RFC 2045 section 5.2); a header block over 1 MiB is cut.
 """
 
 from __future__ import annotations
@@ -54,6 +57,15 @@ class Part:
         return self.type.lower() == b"message" and self.subtype.lower() in (b"rfc822", b"global")
 
     @property
+    def boundaries(self) -> tuple[bytes, ...]:
+        """Its boundary, also without white space at the end, which none has by right; empty when it has none."""
+        boundary = self.content.parameter(b"boundary") if self.is_multipart and self.content else None
+        if boundary is None or not boundary.strip() or len(boundary) > MAX_BOUNDARY:
+            return ()
+        trimmed = boundary.rstrip()
+        return (boundary,) if trimmed == boundary else (boundary, trimmed)
+
+    @property
     def encoding(self) -> bytes:
         """The transfer encoding as written, `7bit` when there is none."""
         return content.token_of(self.header.first(b"content-transfer-encoding")) or b"7bit"
@@ -64,6 +76,8 @@ class Part:
         self.type, self.subtype = content.media_type(self.content, self.default)
         if (self.type, self.subtype) == self.default and self.content is not None and b"/" not in self.content.value:
             self.content = None
+        if self.is_multipart and not self.boundaries:
+            self.type, self.subtype, self.content = b"text", b"plain", None
 
 
 class Parser:
@@ -72,7 +86,8 @@ class Parser:
     def __init__(self) -> None:
         self.root = Part(0)
         self._open: list[Part] = [self.root]
-        self._boundaries: dict[bytes, int] = {}  # boundary -> index in _open of its multipart
+        self._boundaries: dict[bytes, list[int]] = {}  # boundary -> indexes in _open of its multiparts
+        self._lengths: list[int] = []  # of these boundaries, longest first
         self._parts = 1
         self._headers_kept = 0
         self._buffer = bytearray()
@@ -145,13 +160,10 @@ class Parser:
 
     def _boundary_of(self, line: bytes) -> tuple[int, bool] | None:
         """(index of the multipart, whether it is the end) for a boundary line of an open multipart."""
-        if not self._boundaries:
-            return None
-        text = line[2:].rstrip(b" \t\r\n")
-        if text in self._boundaries:
-            return self._boundaries[text], False
-        if text.endswith(b"--") and text[:-2] in self._boundaries:
-            return self._boundaries[text[:-2]], True
+        for length in self._lengths:
+            found = self._boundaries.get(line[2 : 2 + length])
+            if found is not None:
+                return found[-1], line.startswith(b"--", 2 + length)
         return None
 
     def _boundary(self, index: int, is_end: bool, start: int, stop: int) -> None:
@@ -207,9 +219,10 @@ class Parser:
         part.lines = -self._count_to(body)
         self._in_header = False
         depth = len(self._open)
-        boundary = part.content.parameter(b"boundary") if part.is_multipart and part.content else None
-        if boundary and depth < MAX_DEPTH and len(boundary) <= MAX_BOUNDARY:
-            self._boundaries.setdefault(boundary.rstrip(b" \t"), depth - 1)
+        if part.is_multipart and depth < MAX_DEPTH:
+            for boundary in part.boundaries:
+                self._boundaries.setdefault(boundary, []).append(depth - 1)
+            self._measure()
         elif part.is_message and depth < MAX_DEPTH and self._parts < MAX_PARTS:
             self._begin(part, Part(body))
 
@@ -224,12 +237,16 @@ class Parser:
         part.lines += self._count_to(part.end)
 
     def _forget_boundary(self, index: int) -> None:
-        part = self._open[index]
-        boundary = part.content.parameter(b"boundary") if part.content else None
-        if boundary is not None:
-            name = boundary.rstrip(b" \t")
-            if self._boundaries.get(name) == index:
-                del self._boundaries[name]
+        for boundary in self._open[index].boundaries:
+            indexes = self._boundaries.get(boundary)
+            if indexes and indexes[-1] == index:
+                indexes.pop()
+                if not indexes:
+                    del self._boundaries[boundary]
+                    self._measure()
+
+    def _measure(self) -> None:
+        self._lengths = sorted({len(boundary) for boundary in self._boundaries}, reverse=True)
 
     # The buffer
 

@@ -41,7 +41,7 @@ def _shown(root: Part, subtype: bytes) -> Iterator[Part]:
             return
         stack.extend(reversed(part.children))
         if not part.children and (part.type.lower(), part.subtype.lower()) == (b"text", subtype):
-            disposition = content.valued(part.header.first(b"content-disposition"))
+            disposition = content.disposition(part.header.first(b"content-disposition"))
             if disposition is None or disposition.value.lower() != b"attachment":
                 yield part
 

@@ -71,7 +71,7 @@ class _Renderer:
     def _common_extensions(self, part: Part) -> bytes:
         """Disposition, language and location, which end both forms."""
         header, out = part.header, self._out
-        disposition = content.valued(header.first(b"content-disposition"))
+        disposition = content.disposition(header.first(b"content-disposition"))
         shown = b"NIL"
         if disposition is not None:
             shown = b"(" + out.nstring(disposition.value) + b" " + self._parameters(disposition) + b")"
@@ -84,7 +84,7 @@ class _Renderer:
     def _parameters(self, valued: content.Valued | None) -> bytes:
         if valued is None or not valued.parameters:
             return b"NIL"
-        return wire.parenthesized([self._out.nstring(item) for pair in valued.parameters for item in pair])
+        return wire.parenthesized([self._out.parameter(*pair) for pair in valued.parameters])
 
 
 def _default_parameters(part: Part) -> bytes:

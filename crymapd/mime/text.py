@@ -99,19 +99,20 @@ def folded_headers(root: Part) -> tuple[str, str, str]:
 
 
 def _texts(root: Part) -> Iterator[Part]:
-    """The text parts, in order."""
+    """The parts that a person can read, in order: text, and reports of delivery and their like (message/...)."""
     for part in (root, *_below(root)):
-        if not part.children and part.type.lower() == b"text":
+        if not part.children and part.type.lower() in (b"text", b"message"):
             yield part
 
 
 def header_text(header: Header) -> str:
-    """Every field of a header block, decoded, one a line."""
+    """Every field of a header block, decoded, one a line, and what else stands there."""
     lines: list[str] = []
     for name, value in _unfolded(header):
         lines.append(decode(name, None) + ": " + decode_words(value))
         if b"*" in value and name in _WITH_PARAMETERS:
             lines += extended_values(value)
+    lines += (decode_words(unfold(line)) for line in header.others)
     return "\n".join(lines)
 
 
@@ -121,7 +122,7 @@ _EXTENDED = re.compile(rb"([^*]+)\*(?:(\d{1,4})(\*)?)?")
 
 def extended_values(field: bytes) -> list[str]:
     """Parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
-    found = content.valued(field)
+    found = content.written(field)
     pieces: dict[bytes, list[tuple[int, bytes, bool]]] = {}
     for name, value in found.parameters if found else ():
         if match := _EXTENDED.fullmatch(name):

@@ -7,14 +7,20 @@ text that holds them is written as encoded words, and whatever cannot be quoted 
 from __future__ import annotations
 
 import base64
+import codecs
+import encodings.idna
 import re
+from contextlib import suppress
 
+from crymapd.mime.content import percent
 from crymapd.mime.encoded_words import decode
 
 _UNQUOTABLE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _MAX_QUOTED = 1000
+_MAX_HOST = 255
+codecs.lookup("punycode")  # used by IDNA; loaded now, as a confined worker cannot
 _WORD_OCTETS = 42
 
 
@@ -42,6 +48,19 @@ class Wire:
         if value is None or self._utf8 or value.isascii():
             return self.nstring(value)
         return self.nstring(encoded_words(decode(value, None)))
+
+    def parameter(self, name: bytes, value: bytes) -> bytes:
+        """A parameter and its value; for who takes no UTF-8 in the form of RFC 2231 section 4, losing nothing."""
+        if not (self._utf8 or value.isascii() or b"*" in name):
+            name, value = name + b"*", b"utf-8''" + percent(decode(value, None).encode("utf-8", "replace"))
+        return self.nstring(name) + b" " + self.nstring(value)
+
+    def host(self, value: bytes | None) -> bytes:
+        """A domain: for who takes no UTF-8 in the form of RFC 5890, so that it stays what it is."""
+        if value is not None and not self._utf8 and not value.isascii() and len(value) <= _MAX_HOST:
+            with suppress(UnicodeError):
+                value = encodings.idna.Codec().encode(value.decode("utf-8"))[0]
+        return self.nstring(value)
 
 
 ASCII, UTF8 = Wire(utf8=False), Wire(utf8=True)

@@ -59,18 +59,26 @@ class Filing:
         self._entries = entries
         self._summarized = summarized
         self._ignored: set[str] = set()
+        self.more_waits = False
         self._unlisted = False  # new/ could not be listed, and this was said
 
-    def file_arrivals(self) -> int:
-        """Give every delivered message its row; the number filed. Cheap when there is nothing."""
-        arrived = self._arrived()
-        if not arrived:
+    def file_arrivals(self, seconds: float) -> int:
+        """Give delivered messages their rows, the oldest first, for about so long: how many.
+
+        `more_waits` says afterwards whether there are others.  Cheap when there is nothing.
+        """
+        self.more_waits = False
+        if not self._arrived():
             return 0
+        deadline = time.monotonic() + seconds
         with files.locked(self._layout.tmp / "filing.lock"):
             arrived = self._arrived()
-            for at in range(0, len(arrived), _BATCH):
-                self._file([bytes.fromhex(name) for name in arrived[at : at + _BATCH]])
-        return len(arrived)
+            filed = 0
+            while filed < len(arrived) and not (filed and time.monotonic() > deadline):
+                self._file([bytes.fromhex(name) for name in arrived[filed : filed + _BATCH]])
+                filed += _BATCH
+        self.more_waits = filed < len(arrived)
+        return min(filed, len(arrived))
 
     def _arrived(self) -> list[str]:
         """Names in `new/`, oldest first; none when it cannot be listed, which must not keep anybody from other mail."""

@@ -61,7 +61,7 @@ def _attempt(name: str, step: Callable[[Store, float], None], store: Store, now:
 def finish_moves(store: Store, _now: float) -> None:
     """Files whose rows were committed but which a crash left in `new/` or `tmp/`."""
     store.filing.finish_interrupted()
-    store.file_arrivals()
+    store.file_arrivals(DAY)
 
 
 def recover_orphans(store: Store, _now: float) -> None:

@@ -35,6 +35,8 @@ from crymapd.unix import files
 _SMALL = 1 << 20
 _SLICE = 1000
 _FRESH = 200
+FILING_SECONDS = 0.5
+"""How long a command may wait for delivered mail to be filed."""
 _AT_ONCE = 64
 
 
@@ -111,9 +113,11 @@ class Store:
             if self.filing.recover_orphans():
                 files.remove(self.layout.recovering)
 
-    def file_arrivals(self) -> int:
-        """Let delivered mail appear."""
-        return self.filing.file_arrivals()
+    def file_arrivals(self, seconds: float = FILING_SECONDS) -> int:
+        """Let delivered mail appear: how many. What there is no time for comes while the client waits (`catch_up`)."""
+        filed = self.filing.file_arrivals(seconds)
+        self.behind = self.behind or self.filing.more_waits
+        return filed
 
     def flag_names(self) -> list[str]:
         """Every flag a client may meet in this account."""
@@ -209,10 +213,15 @@ class Store:
         return made
 
     def catch_up(self, seconds: float) -> None:
-        """Index for SEARCH what is not yet, for about so long; `behind` says whether there is more.
+        """File what has arrived and index it for SEARCH, for about so long; `behind` says whether there is more.
 
         One session at a time does it for all.
         """
+        self.filing.file_arrivals(seconds)
+        self._index_more(seconds)
+        self.behind = self.behind or self.filing.more_waits
+
+    def _index_more(self, seconds: float) -> None:
         with files.locked(self.layout.tmp / "index.lock", wait=False) as mine:
             if mine:
                 self._catch_up(time.monotonic() + seconds)
@@ -252,6 +261,12 @@ class Store:
             if time.monotonic() > deadline:
                 break
         return found, unreadable
+
+    def heard(self, number: int, texts: Folded) -> None:
+        """A search has read a message that was not indexed: it need not be read again."""
+        if len(self._fresh) < _FRESH:
+            self._fresh.append((number, texts))
+            self.behind = True
 
     def _summarized(self, summaries: Sequence[tuple[int, Summary]]) -> None:
         """New messages: their answers are kept now, their texts when the client leaves time for it."""

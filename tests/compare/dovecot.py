@@ -30,11 +30,11 @@ def dovecot(root: Path) -> Iterator[Asker]:
         for path in (root, *root.iterdir()):
             shutil.chown(path, owner, owner)
     near, far = socket.socketpair()
+    command: list[str | Path] = [PROGRAM, "-c", root / "dovecot.conf"]
     with far:
         process = subprocess.Popen(
-            [PROGRAM, "-c", root / "dovecot.conf"],
-            stdin=far, stdout=far, stderr=subprocess.DEVNULL, cwd=root, env={"HOME": str(root / "home"), "USER": "us"},
-            user=owner, group=owner, extra_groups=None if owner is None else [],
+            command, stdin=far.fileno(), stdout=far.fileno(), stderr=subprocess.DEVNULL, cwd=root,
+            env={"HOME": str(root / "home"), "USER": "us"}, user=owner, group=owner, extra_groups=None if owner is None else [],
         )  # fmt: skip
     with near:
         asker = Asker(near)

@@ -45,6 +45,8 @@ class Candidate:
         """Whether a folded text is in the body, or with `header` anywhere."""
         if self._texts is None:
             self._texts = self.message.folded()
+            if self._texts is not None and not self.message.is_note:
+                self._store.heard(self.row[4], self._texts)
         if self._texts is not None:
             return self._texts.has(wanted, header=header)
         message = self.message
@@ -266,7 +268,7 @@ _RELATIONS: dict[str, Callable[[date, date], bool]] = {
 _DAYS: dict[str, Callable[[Candidate], date | None]] = {
     "INTERNAL": lambda c: _day(c.row[6] + c.row[7] * 60),
     "SAVED": lambda c: _day(c.row[3]),
-    "SENT": lambda c: sent_day(c.header.first(b"date")) or _day(c.row[6] + c.row[7] * 60),
+    "SENT": lambda c: sent_day(c.header.first(b"date")) or date.min,  # undated: before every day
 }
 
 

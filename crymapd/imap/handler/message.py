@@ -9,7 +9,7 @@ from crymapd.imap.handler.mailbox import EVERYTHING, existing
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.model.changes import FlagsChanged
-from crymapd.model.sequence import Range, format_set
+from crymapd.model.sequence import Range, SequenceSet, format_set
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.view import View
 
@@ -33,9 +33,16 @@ def handle_store(session: Session, asked: command.Store) -> Done:
     if told:
         _answers(session, view, told, uid=asked.uid, silent=asked.silent)
     if not result.modified:
-        return ok()
+        return (None if result.flags else _gone(asked.numbers, uid=asked.uid)) or ok()
     numbers = [view.seq(uid) or 0 for uid in result.modified] if not asked.uid else [int(u) for u in result.modified]
     return ok("some messages had changed", f"MODIFIED {format_set(sorted(filter(None, numbers)))}")
+
+
+def _gone(numbers: SequenceSet, *, uid: bool) -> Done | None:
+    """Message numbers always name messages; where none is left, others have expunged them (RFC 2180 section 4)."""
+    if uid or numbers.saved:
+        return None
+    return Done("NO", "another session has expunged them", "EXPUNGEISSUED")
 
 
 def _answers(session: Session, view: View, told: list[FlagsChanged], *, uid: bool, silent: bool) -> None:
@@ -56,7 +63,7 @@ def handle_copy(session: Session, asked: command.Copy) -> Done:
     act = session.store.entries.move if asked.move else session.store.entries.copy
     uidvalidity, sources, copies = act(view.mailbox.id, ranges, target.id)
     if not sources:
-        return ok("there was nothing to do")
+        return _gone(asked.numbers, uid=asked.uid) or ok("there was nothing to do")
     code = f"COPYUID {uidvalidity} {format_set(sources)} {format_set(copies)}"
     if not asked.move:
         return ok(code=code)

@@ -25,7 +25,8 @@ def capabilities(session: Session) -> str:
     store = session.store_or_none
     if store is None:
         return capability.before_login()
-    return capability.after_login(store.max_message_size, store.hidden_capabilities)
+    hidden = store.hidden_capabilities
+    return capability.after_login(store.max_message_size, hidden if store.quota.limit else (*hidden, "QUOTA"))
 
 
 def handle_noop(_session: Session, _command: command.Noop) -> Done:
