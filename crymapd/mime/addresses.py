@@ -91,7 +91,7 @@ class _Entry:
         inner, route = self.inner, None
         colon = next((i for i, token in enumerate(inner) if token == ("special", b":")), None)
         if colon is not None and inner[0] == _AT:
-            route, inner = b"".join(text for _kind, text in inner[:colon]), inner[colon + 1 :]
+            route, inner = b"".join(text for kind, text in inner[:colon] if kind != "space"), inner[colon + 1 :]
         runs = _runs(inner)
         mailbox, host = _addr_spec(next((run for run in runs if _AT in run), [token for run in runs for token in run]))
         return Address(_phrase(self.before) or self.comment or None, route, mailbox, host)

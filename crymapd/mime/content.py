@@ -6,7 +6,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 # A comment or string without its end is matched too: otherwise each opening would be tried to the end again.
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+(\)?)")
@@ -34,8 +34,12 @@ class Valued:
     parameters: Parameters
 
     def parameter(self, name: bytes) -> bytes | None:
-        """The first parameter of that lower-case name."""
-        return next((value for key, value in self.parameters if key.lower() == name), None)
+        """The first parameter of that lower-case name, or what is encoded as such (RFC 2231 section 4)."""
+        plain = next((value for key, value in self.parameters if key.lower() == name), None)
+        if plain is not None:
+            return plain
+        encoded = next((value for key, value in self.parameters if key.lower() == name + b"*"), None)
+        return None if encoded is None else unquote_to_bytes(encoded.split(b"'", 2)[-1])
 
 
 def valued(field: bytes | None) -> Valued | None:

@@ -30,6 +30,7 @@ def preload() -> None:
     for name in sorted(_CODECS):
         with suppress(LookupError, ImportError):
             codecs.lookup(name)
+    codecs.lookup("punycode")  # of domains, see Wire.host
     charset("utf-16-be")
 
 

@@ -7,7 +7,6 @@ the index, where they lie ready for the wire; only the rest opens the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,6 +14,7 @@ from crymapd.errors import Damaged, MessageGone, MessageUnavailable
 from crymapd.imap import update
 from crymapd.imap.command.fetch import BinaryItem, Fetch, Item, SectionItem
 from crymapd.imap.handler.matching import email_id, thread_id
+from crymapd.imap.handler.reading import Reading
 from crymapd.imap.handler.search import cut
 from crymapd.imap.response import Broken, Done, Refusal, ok
 from crymapd.imap.session import Session
@@ -27,7 +27,7 @@ from crymapd.mime.summary import COMMON_FIELDS
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
 from crymapd.store.entries import Entries, Stored
-from crymapd.store.store import Message, Store
+from crymapd.store.store import Store
 from crymapd.store.view import View
 
 _BATCH = 100
@@ -187,10 +187,10 @@ def _ready(item: Item) -> str | None:
     return None
 
 
-class _Context:
-    """One message being answered: its row, and what is loaded of it when first asked for."""
+class _Context(Reading):
+    """One message being answered."""
 
-    __slots__ = ("_header", "_message", "_prepared", "_stack", "_store", "row", "unicode", "wire")
+    __slots__ = ("_prepared", "unicode", "wire")
 
     def __init__(
         self,
@@ -200,14 +200,10 @@ class _Context:
         prepared: tuple[bytes | None, ...] | None,
         header: bytes | None,
     ) -> None:
-        self.row = row
+        super().__init__(session.store, row, header)
         self.wire = wire
         self.unicode = session.unicode
-        self._store = session.store
         self._prepared = prepared
-        self._header = header
-        self._stack: ExitStack | None = None
-        self._message: Message | None = None
 
     def prepared(self, at: int) -> bytes | None:
         """What lies ready for the wire, by its place among what was asked of the index."""
@@ -216,33 +212,14 @@ class _Context:
         return self._prepared[at]
 
     @property
-    def message(self) -> Message:
-        if self._message is None:
-            self._stack = ExitStack()
-            self._message = self._stack.enter_context(self._store.read(self.row[4]))
-        return self._message
-
-    @property
     def size(self) -> int:
         """As served: a file just found damaged has a note in its place."""
         return self.row[5] if self._message is None else self._message.size
 
-    def header(self) -> bytes:
-        """The top-level header block, as far as it was kept."""
-        if self._header is None:
-            self._header = self._store.headers([self.row[4]]).get(self.row[4])
-        if self._header is None:
-            raise MessageGone("the message was purged")
-        return self._header
-
     @property
     def has_cut_header(self) -> bool:
         """Whether the header block was too long to be kept: then the message has it."""
-        return len(self.header()) >= MAX_HEADER
-
-    def close(self) -> None:
-        if self._stack is not None:
-            self._stack.close()
+        return len(self.raw_header) >= MAX_HEADER
 
 
 _SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
@@ -383,7 +360,7 @@ def _fields_maker(item: SectionItem) -> Callable[[_Context], bytes | _Large]:
     def make(context: _Context) -> bytes | _Large:
         if context.has_cut_header:
             return _section(context, item)
-        found = select(context.header())
+        found = select(context.raw_header)
         return announced % (len(found), found)
 
     return make
@@ -392,7 +369,7 @@ def _fields_maker(item: SectionItem) -> Callable[[_Context], bytes | _Large]:
 def _section(context: _Context, item: SectionItem) -> bytes | _Large:
     """A section with its literal, or a large one to be sent in pieces."""
     if _of_header(item) and not context.has_cut_header:
-        return _made(item, lambda: _header_part(item.section, context.header()))
+        return _made(item, lambda: _header_part(item.section, context.raw_header))
     message = context.message
     if item.section == Section():
         start, end = 0, message.size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import date
 
-from crymapd.errors import CrymapError, MessageGone
+from crymapd.errors import CrymapError
+from crymapd.imap.handler.reading import Reading
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 from crymapd.mime.dates import sent_day
@@ -18,7 +18,7 @@ from crymapd.model import search as keys
 from crymapd.model.flags import RECENT
 from crymapd.model.search import SearchKey
 from crymapd.store.entries import Stored
-from crymapd.store.store import Message, Store
+from crymapd.store.store import Store
 from crymapd.store.view import View
 
 _BATCH = 200
@@ -27,19 +27,16 @@ _CATCH_UP_SECONDS = 0.5
 """How long a search indexes what is not yet, before it reads the rest itself."""
 
 
-class Candidate:
-    """A message being judged; what is not in its row is loaded when a key asks for it."""
+class Candidate(Reading):
+    """A message being judged."""
 
-    __slots__ = ("_header", "_message", "_stack", "_store", "_texts", "flags", "row")
+    __slots__ = ("_header", "_texts", "flags")
 
     def __init__(self, store: Store, row: Stored, flags: frozenset[str], texts: Folded | None = None) -> None:
-        self.row = row
+        super().__init__(store, row)
         self.flags = flags
-        self._store = store
         self._texts = texts
         self._header: Header | None = None
-        self._message: Message | None = None
-        self._stack: ExitStack | None = None
 
     def has_text(self, wanted: str, *, header: bool) -> bool:
         """Whether a folded text is in the body, or with `header` anywhere."""
@@ -55,24 +52,10 @@ class Candidate:
         return any(wanted in fold(text) for text in body_texts(message.root, message.pieces))
 
     @property
-    def message(self) -> Message:
-        if self._message is None:
-            self._stack = ExitStack()
-            self._message = self._stack.enter_context(self._store.read(self.row[4]))
-        return self._message
-
-    @property
     def header(self) -> Header:
         if self._header is None:
-            found = self._store.headers([self.row[4]]).get(self.row[4])
-            if found is None:
-                raise MessageGone("purged")
-            self._header = Header(found)
+            self._header = Header(self.raw_header)
         return self._header
-
-    def close(self) -> None:
-        if self._stack is not None:
-            self._stack.close()
 
 
 Test = Callable[[Candidate], bool]

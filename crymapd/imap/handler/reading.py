@@ -1,0 +1,42 @@
+"""One message that a command looks at: its row, and what is loaded of it when first asked for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from crymapd.errors import MessageGone
+from crymapd.store.entries import Stored
+from crymapd.store.store import Message, Store
+
+
+class Reading:
+    """Close it, so that an opened message file is closed."""
+
+    __slots__ = ("_message", "_raw_header", "_stack", "_store", "row")
+
+    def __init__(self, store: Store, row: Stored, header: bytes | None = None) -> None:
+        self.row = row
+        self._store = store
+        self._raw_header = header
+        self._message: Message | None = None
+        self._stack: ExitStack | None = None
+
+    @property
+    def message(self) -> Message:
+        if self._message is None:
+            self._stack = ExitStack()
+            self._message = self._stack.enter_context(self._store.read(self.row[4]))
+        return self._message
+
+    @property
+    def raw_header(self) -> bytes:
+        """The top-level header block, as far as it was kept. Raises MessageGone."""
+        if self._raw_header is None:
+            self._raw_header = self._store.headers([self.row[4]]).get(self.row[4])
+        if self._raw_header is None:
+            raise MessageGone("the message was purged")
+        return self._raw_header
+
+    def close(self) -> None:
+        if self._stack is not None:
+            self._stack.close()
