@@ -6,7 +6,6 @@ import contextlib
 import select
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -79,21 +78,6 @@ def test_a_client_that_never_reads(server: Server) -> None:
         size = other.ok("FETCH 1 RFC822.SIZE").one(Fetch)
         assert size["RFC822.SIZE"] == len(sample("large"))
         other.logout()
-    stream.close()
-
-
-def test_ten_thousand_commands_in_one_go(server: Server) -> None:
-    stream = logged_in(server)
-    stream.send(b"S SELECT INBOX\r\n")
-    while not stream.read_frame().startswith(b"S OK"):
-        pass
-    commands = b"".join(b"N%d NOOP\r\n" % number for number in range(10_000))
-    expected = [b"N%d OK" % number for number in range(10_000)]
-    sender = threading.Thread(target=stream.sock.sendall, args=(commands,))
-    sender.start()
-    got = [stream.read_frame().split(b" ", 2)[:2] for _ in range(10_000)]
-    sender.join()
-    assert [b" ".join(words) for words in got] == expected
     stream.close()
 
 
