@@ -62,8 +62,9 @@ class PasswordSlot:
             raise BadCredentials("wrong user name or password") from None
 
 
-def new_password_slot(master: Secret, password: str, context: bytes, argon2: Argon2 = CURRENT) -> PasswordSlot:
+def new_password_slot(master: Secret, password: str, context: bytes, argon2: Argon2 | None = None) -> PasswordSlot:
     """Wrap the master key under a password; `context` binds the slot to its account."""
+    argon2 = argon2 or CURRENT
     salt = secrets.token_bytes(SALT_BYTES)
     return PasswordSlot(argon2, salt, wrap(_stretch(password, salt, argon2), master, context))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from crymapd.imap import columns
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session, goodbye_deleted
-from crymapd.model.changes import FlagsChanged
-from crymapd.model.flags import RECENT
 from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import format_set
+from crymapd.store.lookup import Entry
 from crymapd.store.view import View
+
+_PAGE = 5_000
 
 
 def tell(session: Session, *, expunges: bool) -> bool:
@@ -37,8 +39,8 @@ def tell(session: Session, *, expunges: bool) -> bool:
             _expunged(session, view.remove(changes.expunged))
         view.told.expunged = changes.modseq
     known = view.told.next_uid
-    _arrivals(session, view, [c.uid for c in changes.flags if c.uid >= known], changes.next_uid)
-    changed = [c for c in changes.flags if c.uid < known and c.modseq not in session.own_modseqs]
+    _arrivals(session, view, [Uid(row[0]) for row in changes.flags if row[0] >= known], changes.next_uid)
+    changed = [row for row in changes.flags if row[0] < known and row[2] not in session.own_modseqs]
     if changed:
         flag_fetches(session, view, changed)
     view.told.modseq = changes.modseq
@@ -79,22 +81,18 @@ def keywords(session: Session) -> None:
         session.line(b"FLAGS (", " ".join(names).encode("ascii"), b")")
 
 
-def flag_fetches(session: Session, view: View, changes: Iterable[FlagsChanged], *, uid: bool = True) -> None:
-    """One FETCH a message, with its flags as they are now; UID and MODSEQ where they serve."""
+def flag_fetches(session: Session, view: View, rows: Sequence[Entry], *, uid: bool = True, flags: bool = True) -> None:
+    """One FETCH a message that this session counts, with its flags as they are now; UID and MODSEQ where they serve."""
     keywords(session)
-    for change in changes:
-        number = view.seq(change.uid)
-        if number is None:
-            continue
-        session.line(flag_fetch(session, view, number, change, uid=uid))
+    flag_lines(session, view, rows, view.numbers([row[0] for row in rows]), uid=uid, flags=flags)
 
 
-def flag_fetch(session: Session, view: View, number: int, change: FlagsChanged, *, uid: bool = True) -> bytes:
-    """`4 FETCH (UID 9 FLAGS (\\Seen) MODSEQ (7))`."""
-    flags = (RECENT, *change.flags) if view.is_recent(change.uid) else change.flags
-    items = b"FLAGS (%b)" % " ".join(flags).encode("ascii")
-    if uid or session.condstore:
-        items = b"UID %d " % change.uid + items
-    if session.condstore:
-        items += b" MODSEQ (%d)" % change.modseq
-    return b"%d FETCH (%b)" % (number, items)
+def flag_lines(
+    session: Session, view: View, rows: Sequence[Entry], numbers: Sequence[int], *, uid: bool = True, flags: bool = True
+) -> None:
+    """The same by sequence numbers that are known already."""
+    shown = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
+    texts = columns.Flags(session, view)
+    for at in range(0, len(rows), _PAGE):
+        some = slice(at, at + _PAGE)
+        session.send(columns.written(numbers[some], shown, columns.Batch(rows[some], texts)))

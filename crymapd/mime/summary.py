@@ -13,9 +13,10 @@ from crymapd.mime.structure import structure
 from crymapd.mime.text import Folded, folded
 from crymapd.mime.wire import ASCII, UTF8, Wire
 
-MAX_SEARCHED = 1 << 20
+MAX_SEARCHED = 1 << 18
 """Larger messages are read again for their texts; the preview is made of what lies before this."""
 
+MAX_HELD = 8 << 20
 
 COMMON_FIELDS = frozenset(
     (
@@ -62,6 +63,11 @@ class Summary:
     texts: Folded | None
 
     @property
+    def size(self) -> int:
+        """Octets and characters held, about."""
+        return 2 * len(self.header) + 4 * len(self.ascii.structure) + (self.texts.size if self.texts else 0)
+
+    @property
     def fields(self) -> bytes | None:
         """COMMON_FIELDS of the header; None where the header was too long to be kept."""
         return _common_fields(self.header) if len(self.header) < MAX_HEADER else None
@@ -77,6 +83,17 @@ class Summary:
             "fields": self.fields,
         }
         return tuple(everything[name] for name in names)
+
+
+class Room:
+    """For the summaries of messages that come together: which there is no room for are made again when asked for."""
+
+    def __init__(self) -> None:
+        self._left = MAX_HELD
+
+    def keep(self, summary: Summary) -> Summary | None:
+        self._left -= summary.size
+        return summary if self._left >= 0 else None
 
 
 class Summarizer:

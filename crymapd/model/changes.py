@@ -8,22 +8,13 @@ from crymapd.model.numbers import ModSeq, Uid
 
 
 @dataclass(frozen=True, slots=True)
-class FlagsChanged:
-    """One message as it now stands; `flags` in wire order."""
-
-    uid: Uid
-    flags: tuple[str, ...]
-    modseq: ModSeq
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened in a mailbox after a modseq, in time proportional to it.
 
     Attributes:
         modseq: the mailbox's modseq now.
         next_uid: the UID the next message will get.
-        flags: changed or new messages, ascending by UID.
+        flags: (UID, flag set, modseq) of changed or new messages, ascending.
         expunged: UIDs gone, ascending.
         gone: the mailbox itself was deleted (or became \\Noselect).
         forgotten: expunges are among it that are no longer remembered; nothing of it is told.
@@ -31,7 +22,7 @@ class Changes:
 
     modseq: ModSeq
     next_uid: Uid
-    flags: tuple[FlagsChanged, ...] = ()
+    flags: tuple[tuple[int, int, int], ...] = ()
     expunged: tuple[Uid, ...] = ()
     gone: bool = False
     forgotten: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Union
 
-from crymapd.model.sequence import SequenceSet
+from crymapd.model.sequence import Range, SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,13 @@ class Numbers:
 
     numbers: SequenceSet
     uid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Uids:
+    """What Numbers and `\\Recent` are in a session: ascending, disjoint ranges."""
+
+    ranges: tuple[Range, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +108,6 @@ class ObjectId:
     thread: bool
 
 
-SearchKey = Union[All, Not, Or, And, HasFlag, Numbers, Size, Dated, HeaderHas, BodyHas, ModSeqSince, Within, ObjectId]
+SearchKey = Union[
+    All, Not, Or, And, HasFlag, Numbers, Uids, Size, Dated, HeaderHas, BodyHas, ModSeqSince, Within, ObjectId
+]

@@ -33,7 +33,7 @@ class Unlocked:
     master: Secret
 
 
-def create(home: Path, password: str, argon2: slots.Argon2 = slots.CURRENT) -> Unlocked:
+def create(home: Path, password: str, argon2: slots.Argon2 | None = None) -> Unlocked:
     """Write a new account into an existing, empty directory that the caller owns.
 
     Raises:

@@ -15,7 +15,7 @@ from crymapd.crypto.stream import read_head
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.mime.header import Header
 from crymapd.mime.references import references
-from crymapd.mime.summary import Summarizer, Summary
+from crymapd.mime.summary import Room, Summarizer, Summary
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store import events, notes
@@ -118,11 +118,12 @@ class Filing:
         return [name for _moment, name in sorted(found)]
 
     def _file(self, arrived: list[bytes]) -> None:
-        examined = []
+        examined: list[Examined] = []
+        room = Room()
         for file in arrived:
             if self._entries.message_id(file) is None:  # else: a crash came between row and move
                 try:
-                    examined.append(self.examine(file))
+                    examined.append(self.examine(file, room))
                 except MessageGone:
                     continue  # a sibling filed it
                 except OSError as error:
@@ -193,10 +194,11 @@ class Filing:
         self._entries.renumber()
         complete = True
         for at in range(0, len(orphans), _BATCH):
-            found = []
+            found: list[Examined] = []
+            room = Room()
             for file in orphans[at : at + _BATCH]:
                 try:
-                    found.append(replace(self.examine(file), mailbox=INBOX))
+                    found.append(replace(self.examine(file, room), mailbox=INBOX))
                 except MessageGone:
                     continue
                 except OSError as error:
@@ -220,14 +222,14 @@ class Filing:
                         found.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
         return [file for _moment, file in sorted(found)]
 
-    def examine(self, file: bytes) -> Examined:
+    def examine(self, file: bytes, room: Room) -> Examined:
         """Read a sealed file through. One that does not open still becomes a message: a note about it.
 
         Raises:
             MessageGone: it is gone. OSError: try again later.
         """
         try:
-            return self._read(file)
+            return self._read(file, room)
         except (Damaged, KeyMissing) as error:
             reason = str(error)
         events.delivery_unreadable(file.hex(), reason)
@@ -236,7 +238,7 @@ class Filing:
         message = NewMessage(file, secrets.token_bytes(16), UNKNOWN_KEY, size, moment, 0, frozenset(), reason)
         return Examined(message, INBOX, None)
 
-    def _read(self, file: bytes) -> Examined:
+    def _read(self, file: bytes, room: Room) -> Examined:
         handle = open_file(self._layout, file)
         try:
             head = read_head(handle)
@@ -264,4 +266,4 @@ class Filing:
             references=references(Header(summary.header)),
             sealed=sealed,
         )
-        return Examined(message, metadata.mailbox, summary)
+        return Examined(message, metadata.mailbox, room.keep(summary))

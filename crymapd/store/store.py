@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO
 
@@ -13,10 +13,8 @@ from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import new_metadata, read_head
 from crymapd.errors import Damaged, KeyMissing, MessageGone, MessageUnavailable
 from crymapd.mime.header import Header
-from crymapd.mime.parts import Parser, Part
 from crymapd.mime.references import references
-from crymapd.mime.summary import Summarizer, Summary, summarize
-from crymapd.mime.text import Folded, folded
+from crymapd.mime.summary import Summarizer, Summary
 from crymapd.model.flags import SYSTEM_FLAGS
 from crymapd.model.sequence import Range
 from crymapd.store import events, notes
@@ -24,20 +22,19 @@ from crymapd.store.account import Unlocked
 from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.filing import Filing
 from crymapd.store.index import Index
+from crymapd.store.indexing import Indexing
 from crymapd.store.keys import KeyStore
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, Sealing, open_file, place
 from crymapd.store.meta import Meta
 from crymapd.store.quota import Quota
+from crymapd.store.reading import Message
 from crymapd.store.view import View
 from crymapd.unix import files
 
 _SMALL = 1 << 20
-_SLICE = 1000
-_FRESH = 200
 FILING_SECONDS = 0.5
 """How long a command may wait for delivered mail to be filed."""
-_AT_ONCE = 64
 
 
 class Incoming:
@@ -103,10 +100,10 @@ class Store:
         self.entries = Entries(self.meta)
         self.index = Index(self.layout, account.master)
         self.mailboxes.provide_defaults()
-        self.behind = True
-        """Whether there may be messages that SEARCH would have to read."""
-        self._fresh: list[tuple[int, Folded]] = []
-        self.filing = Filing(self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self._summarized)
+        self.indexing = Indexing(self.index, self.entries, self.layout.tmp / "index.lock", self.read)
+        self.filing = Filing(
+            self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.indexing.summarized
+        )
         self.filing.finish_interrupted()
         if self.meta.reset or self.layout.recovering.exists():
             self.index.clear()
@@ -115,9 +112,7 @@ class Store:
 
     def file_arrivals(self, seconds: float = FILING_SECONDS) -> int:
         """Let delivered mail appear: how many. What there is no time for comes while the client waits (`catch_up`)."""
-        filed = self.filing.file_arrivals(seconds)
-        self.behind = self.behind or self.filing.more_waits
-        return filed
+        return self.filing.file_arrivals(seconds)
 
     def flag_names(self) -> list[str]:
         """Every flag a client may meet in this account."""
@@ -153,7 +148,7 @@ class Store:
     def append(
         self,
         mailbox: str,
-        messages: list[tuple[NewMessage, Summary]],
+        messages: Sequence[tuple[NewMessage, Summary | None]],
         replaced: tuple[int, Sequence[Range]] | None = None,
     ) -> tuple[int, list[int]]:
         """Add finished messages (and remove those `replaced`) in one transaction: UIDVALIDITY and UIDs.
@@ -169,10 +164,11 @@ class Store:
         for message, summary in messages:
             number = self.entries.message_id(message.file)
             if number is not None:
-                summaries.append((number, summary))
+                if summary is not None:
+                    summaries.append((number, summary))
                 if place(self.layout, message.file):
                     self.entries.placed([number])
-        self._summarized(summaries)
+        self.indexing.summarized(summaries)
         return done
 
     def discard(self, message: NewMessage) -> None:
@@ -213,72 +209,14 @@ class Store:
         return made
 
     def catch_up(self, seconds: float) -> None:
-        """File what has arrived and index it for SEARCH, for about so long; `behind` says whether there is more.
-
-        One session at a time does it for all.
-        """
+        """File what has arrived and index it for SEARCH, for about so long; `behind` says whether there is more."""
         self.filing.file_arrivals(seconds)
-        self._index_more(seconds)
-        self.behind = self.behind or self.filing.more_waits
+        self.indexing.catch_up(seconds)
 
-    def _index_more(self, seconds: float) -> None:
-        with files.locked(self.layout.tmp / "index.lock", wait=False) as mine:
-            if mine:
-                self._catch_up(time.monotonic() + seconds)
-            else:
-                self._fresh.clear()
-                self.behind = False
-
-    def _catch_up(self, deadline: float) -> None:
-        fresh, self._fresh = self._fresh, []
-        self.index.put_texts(fresh)
-        while time.monotonic() < deadline:
-            generation = self.index.generation
-            numbers = self.entries.messages_after(self.index.complete(), _SLICE)
-            missing = sorted(set(numbers) - self.index.indexed(numbers))
-            read, unreadable = self._texts_of(missing, deadline)
-            self.index.put_texts(read.items())
-            left = next((number for number in missing if number not in read and number not in unreadable), None)
-            done = [number for number in numbers if left is None or number < left]
-            if done:
-                self.index.set_complete(done[-1], unreadable, generation)
-            if left is None and len(numbers) < _SLICE:
-                self.behind = False
-                return
-
-    def _texts_of(self, numbers: Sequence[int], deadline: float) -> tuple[dict[int, Folded], list[int]]:
-        """The texts of as many messages as there is time for, and those without: notes and long ones."""
-        found: dict[int, Folded] = {}
-        unreadable: list[int] = []
-        for number in numbers[:_AT_ONCE]:
-            texts = None
-            with contextlib.suppress(MessageGone, MessageUnavailable), self.read(number) as message:
-                texts = None if message.is_note else message.folded()
-            if texts is None:
-                unreadable.append(number)
-            else:
-                found[number] = texts
-            if time.monotonic() > deadline:
-                break
-        return found, unreadable
-
-    def heard(self, number: int, texts: Folded) -> None:
-        """A search has read a message that was not indexed: it need not be read again."""
-        if len(self._fresh) < _FRESH:
-            self._fresh.append((number, texts))
-            self.behind = True
-
-    def _summarized(self, summaries: Sequence[tuple[int, Summary]]) -> None:
-        """New messages: their answers are kept now, their texts when the client leaves time for it."""
-        self.index.put(summaries)
-        self._fresh += [(number, summary.texts) for number, summary in summaries if summary.texts is not None]
-        del self._fresh[_FRESH:]  # the rest will be read again
-        self.behind = True
-
-    def unindexed(self) -> set[int]:
-        """Messages of which the index does not know what they hold."""
-        waiting = self.entries.messages_after(self.index.complete())
-        return self.index.unindexed() | (set(waiting) - self.index.indexed(waiting))
+    @property
+    def behind(self) -> bool:
+        """Whether there may be mail to file or to index."""
+        return self.indexing.behind or self.filing.more_waits
 
     @contextlib.contextmanager
     def read(self, number: int) -> Iterator[Message]:
@@ -299,7 +237,7 @@ class Store:
             try:
                 handle = open_file(self.layout, file)
                 opened = self._opened(handle, body_key)
-                message = Message(self, number, file, opened.pieces, size)
+                message = Message(opened.pieces, size, lambda reason: self._condemn(number, file, reason))
                 if damaged is not None or size <= _SMALL:
                     message.load()
                 if damaged is not None:
@@ -335,9 +273,9 @@ class Store:
         def pieces(start: int = 0, end: int | None = None) -> Iterator[bytes]:
             yield text[start:end]
 
-        return Message(self, number, file, pieces, len(text), is_note=True)
+        return Message(pieces, len(text), lambda _reason: None, is_note=True)
 
-    def condemn(self, number: int, file: bytes, reason: str) -> None:
+    def _condemn(self, number: int, file: bytes, reason: str) -> None:
         """A large message turned out damaged while it was being sent: remember it."""
         events.message_damaged(file.hex(), reason)
         self._note(number, file, reason, None)
@@ -348,62 +286,3 @@ class Store:
             self.entries.flush_placed()
         self.index.close()
         self.meta.close()
-
-
-Pieces = Callable[[int, "int | None"], Iterator[bytes]]
-
-
-class Message:
-    """A message being read: whole when small, in pieces when large; its parts when asked for."""
-
-    def __init__(
-        self, store: Store, number: int, file: bytes, pieces: Pieces, size: int, *, is_note: bool = False
-    ) -> None:
-        self._store = store
-        self._number = number
-        self._file = file
-        self._pieces = pieces
-        self._whole: bytes | None = None
-        self._root: Part | None = None
-        self.size = size
-        self.is_note = is_note
-
-    def load(self) -> None:
-        """Read all of it now, so that damage shows before anything is sent."""
-        self._whole = b"".join(self._pieces(0, None))
-        self.size = len(self._whole)
-
-    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Octets from `start` to `end`. Raises Damaged, after having remembered it."""
-        if self._whole is not None:
-            yield self._whole[start:end]
-            return
-        try:
-            yield from self._pieces(start, end)
-        except Damaged as error:
-            self._store.condemn(self._number, self._file, str(error))
-            raise
-
-    def octets(self, start: int = 0, end: int | None = None) -> bytes:
-        return b"".join(self.pieces(start, end))
-
-    @property
-    def root(self) -> Part:
-        if self._root is None:
-            parser = Parser()
-            for piece in self.pieces():
-                parser.feed(piece)
-            self._root = parser.close()
-        return self._root
-
-    def folded(self) -> Folded | None:
-        """The texts that SEARCH looks into; None where they are too long to be held."""
-        return folded(self.root, self.pieces)
-
-    def summary(self) -> Summary:
-        if self._whole is not None:
-            return summarize(self._whole)
-        summarizer = Summarizer()
-        for piece in self.pieces():
-            summarizer.feed(piece)
-        return summarizer.finish()

@@ -15,6 +15,8 @@ from crymapd.model.sequence import Range, merge
 from crymapd.store.entries import Entries
 from crymapd.store.mailboxes import Mailbox
 
+_SPARSE = 8
+
 
 @dataclass(slots=True)
 class Told:
@@ -62,10 +64,13 @@ class View:
         if not uids:
             return ()
         own = self.uids
-        at = bisect_left(own, uids[0])
-        if own[at : at + len(uids)] == array("I", uids):
-            return range(at + 1, at + 1 + len(uids))
-        return [self.seq(uid) or 0 for uid in uids]
+        low, high = bisect_left(own, uids[0]), bisect_right(own, uids[-1])
+        if own[low : low + len(uids)] == array("I", uids):
+            return range(low + 1, low + 1 + len(uids))
+        if high - low > _SPARSE * len(uids):
+            return [self.seq(uid) or 0 for uid in uids]
+        numbers = dict(zip(own[low:high], range(low + 1, high + 1), strict=True))
+        return [numbers.get(uid, 0) for uid in uids]
 
     def claim(self, first: int, next_uid: int, count: int) -> None:
         """UIDs from `first` on, `count` messages, were shown to nobody before us (RFC 3501 section 2.3.2)."""
@@ -77,6 +82,10 @@ class View:
         """This session no longer tells of \\Recent (IMAP4rev2 has none)."""
         self._recent = []
         self._recent_count = 0
+
+    @property
+    def recent_ranges(self) -> list[Range]:
+        return self._recent
 
     def is_recent(self, uid: int) -> bool:
         return any(low <= uid <= high for low, high in self._recent)

@@ -444,6 +444,16 @@ def test_large_answers_are_not_collected(server: Server) -> None:
         print(f"\n128 messages: {used.seconds:.2f} s, {used.mib:.0f} MiB")
 
 
+def test_a_thousand_long_headers_at_once(server: Server) -> None:
+    """What is prepared of the messages of one MULTIAPPEND is held within bounds."""
+    message = HEAD + b"X-Long: yyyyy\r\n" * 20_000 + b"\r\nx\r\n"
+    with attacker(server) as evil, bounded(evil.worker, seconds=60, mib=96) as used:
+        evil.ok(b"CREATE long")
+        evil.stream.send(b"A APPEND long" + b" {%d+}\r\n%b" % (len(message), message) * 300 + b"\r\n")
+        assert evil.answer(b"A").startswith(b"A OK")
+        print(f"\n300 long headers: {used.seconds:.2f} s, {used.mib:.0f} MiB")
+
+
 def test_a_thousand_texts(server: Server) -> None:
     """A message is decoded once, not for each key."""
     with attacker(server) as evil:

@@ -49,7 +49,11 @@ def progress(answers: list[Response]) -> list[tuple[str, ...]]:
     return [code.value for code in codes if code is not None and isinstance(code.value, tuple)]
 
 
-COMMANDS = (b"SEARCH LARGER 1", b"UID SEARCH RETURN (COUNT) LARGER 1", b"SORT (SIZE) UTF-8 LARGER 1")
+COMMANDS = (
+    b'SEARCH NOT HEADER X-None ""',
+    b'UID SEARCH RETURN (COUNT) NOT HEADER X-None ""',
+    b'SORT (SIZE) UTF-8 NOT HEADER X-None ""',
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -92,17 +92,17 @@ def found(session: Session, key: SearchKey) -> list[int]:
 
 def by_reading(session: Session, key: SearchKey) -> list[int]:
     """Each message by itself, from its file, without the index."""
-    test = matching._Compiler(session, session.view).test(key)
+    test = matching._Reader(session.store, key)._test
     hits = []
     for row in session.store.entries.stored(session.view.mailbox.id, EVERY):
-        candidate = Candidate(session.store, row, frozenset())
+        candidate = Candidate(session.store, row, None, None)
         if matching._matches(candidate, test):
             hits.append(row[0])
     return hits
 
 
 def _caught_up(store: Store) -> None:
-    store.behind = True
+    store.indexing.behind = True
     store.catch_up(60)
     assert not store.behind and store.index.candidates("needle in a long text")
 

@@ -15,6 +15,7 @@ import pytest
 
 from crymapd.errors import StoreBusy
 from crymapd.model.flags import StoreMode
+from crymapd.model.numbers import Uid
 from crymapd.model.sequence import ranges_of
 from crymapd.store import account, events, maintenance
 from crymapd.store.account import Unlocked
@@ -101,12 +102,13 @@ class Session:
         )
         for uid in changes.expunged:
             flags.pop(uid, None)
-        new = [change.uid for change in changes.flags if change.uid >= view.told.next_uid]
+        new = [Uid(uid) for uid, _flagset, _modseq in changes.flags if uid >= view.told.next_uid]
         assert new == sorted(set(new))
         view.add(new)
-        for change in changes.flags:
-            assert change.uid >= view.told.next_uid or change.uid in flags, "flags of a message never announced"
-            flags[change.uid] = change.flags
+        for number, flagset, _modseq in changes.flags:
+            uid = Uid(number)
+            assert uid >= view.told.next_uid or uid in flags, "flags of a message never announced"
+            flags[uid] = tuple(self.store.meta.flags_of(flagset).split())
         view.told.modseq = view.told.expunged = changes.modseq
         view.told.next_uid = changes.next_uid
         assert list(view.uids) == sorted(flags)
@@ -151,7 +153,7 @@ class Session:
         result = self.store.entries.store(
             self.views[name].mailbox.id, self.some(name), mode, frozenset(self.some_flags())
         )
-        assert [change.uid for change in result.flags] == sorted(change.uid for change in result.flags)
+        assert [row[0] for row in result.flags] == sorted(row[0] for row in result.flags)
 
     def look(self, name: str, _word: str) -> None:
         self.poll(name)

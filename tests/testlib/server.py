@@ -39,10 +39,10 @@ for name in names:
 _WITH_LIMITS = """
 import importlib, sys
 for setting in sys.argv.pop(1).split():
-    name, value = setting.split("=")
+    name, value = setting.split("=", 1)
     module, constant = name.rsplit(".", 1)
     assert hasattr(importlib.import_module(module), constant), setting
-    setattr(importlib.import_module(module), constant, float(value))
+    setattr(importlib.import_module(module), constant, eval(value, vars(importlib.import_module(module))))
 from crymapd.cli.crymapd import main
 main()
 """
@@ -63,6 +63,10 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
     limits: str = ""
 
+    @property
+    def _program(self) -> list[str | Path]:
+        return [sys.executable, "-c", _WITH_LIMITS, self.limits] if self.limits else CRYMAPD
+
     def prepare(self) -> None:
         """Certificate and configuration."""
         (self.root / "users").mkdir(parents=True)
@@ -82,7 +86,7 @@ class Server:
     def add_user(self, name: str = "alice", password: str = PASSWORD, uid: int = NOBODY) -> Path:
         """Create an account; its directory."""
         owner: list[str | Path] = ["--uid", str(uid)] if os.geteuid() == 0 else []
-        command = [*CRYMAPD, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
+        command = [*self._program, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
         subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=60)
         return self.root / "users" / name
 
@@ -102,10 +106,8 @@ class Server:
         """Run the listener until it says that it listens."""
         log = self.root / "log"
         before = len(log.read_bytes()) if log.exists() else 0
-        program = [sys.executable, "-c", _WITH_LIMITS, self.limits] if self.limits else CRYMAPD
-        self.process = subprocess.Popen(
-            [*program, "--root", self.root, "listen"], env={**os.environ, **self.environment}
-        )
+        command = [*self._program, "--root", self.root, "listen"]
+        self.process = subprocess.Popen(command, env={**os.environ, **self.environment})
         self.wait_for_port()
         # Connections are accepted by the kernel a moment before the listener says so.
         until(lambda: _LISTENING.search(self.log()[before:]), what=self.log)

@@ -15,7 +15,7 @@ from crymapd.imap.handler.mailbox import existing, tell_name
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime.summary import Summary
+from crymapd.mime.summary import Room, Summary
 from crymapd.model.sequence import Range, format_set
 from crymapd.store.entries import NewMessage
 from crymapd.store.store import Incoming
@@ -33,7 +33,8 @@ class Append:
         self._replaced: tuple[int, Sequence[Range]] | None = None
         self._incoming: Incoming | None = None
         self._in_utf8 = False
-        self._finished: list[tuple[NewMessage, Summary]] = []
+        self._finished: list[tuple[NewMessage, Summary | None]] = []
+        self._room = Room()
         self._committed = False
         self.tag = b"*"
 
@@ -98,8 +99,10 @@ class Append:
             raise BadSyntax("no message was announced")
         self._incoming.write(octets)
         if last:
-            self._finished.append(self._incoming.finish(self._session.store))
+            message, summary = self._incoming.finish(self._session.store)
+            self._finished.append((message, self._room.keep(summary)))
             self._incoming = None
+            self._cleanup.close()  # what a thousand messages needed to be sealed is not kept to the end
 
     def commit(self, fragments: list[bytes]) -> Done:
         """The command's last line came: all messages appear at once, and what they replace goes."""

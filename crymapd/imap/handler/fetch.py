@@ -1,4 +1,4 @@
-"""FETCH (RFC 9051 section 6.4.5): rows become octets directly, with no object for an attribute.
+"""FETCH (RFC 9051 section 6.4.5): rows become octets a column at a time, with no object for an attribute.
 
 Flags, sizes and dates come from the rows; ENVELOPE, BODYSTRUCTURE and top-level header fields from
 the index, where they lie ready for the wire; only the rest opens the message.
@@ -6,38 +6,27 @@ the index, where they lie ready for the wire; only the rest opens the message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
-from crymapd.errors import Damaged, MessageGone, MessageUnavailable
-from crymapd.imap import update
+from crymapd.errors import MessageGone, MessageUnavailable
+from crymapd.imap import columns, update
+from crymapd.imap.columns import Batch, Column, Flags
 from crymapd.imap.command.fetch import BinaryItem, Fetch, Item, SectionItem
-from crymapd.imap.handler.matching import email_id, thread_id
 from crymapd.imap.handler.reading import Reading
 from crymapd.imap.handler.search import cut
-from crymapd.imap.response import Broken, Done, Refusal, ok
+from crymapd.imap.handler.section import LARGE, Large, UnknownEncoding, binary, from_header, of_header, section, stream
+from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
-from crymapd.imap.wire import writer
-from crymapd.mime.content import decode_stream, with_crlf
-from crymapd.mime.header import field_selector, select_fields
-from crymapd.mime.parts import MAX_HEADER
-from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
+from crymapd.mime.sections import FIELDS
 from crymapd.mime.summary import COMMON_FIELDS
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
-from crymapd.store.entries import Entries, Stored
+from crymapd.store.lookup import Entry, Lookup, Stored
 from crymapd.store.store import Store
 from crymapd.store.view import View
 
 _BATCH = 100
-_LINES = 500
-_LARGE = 64 * 1024
-_FROM_ENTRY = frozenset((b"FLAGS", b"UID", b"MODSEQ"))
-
-
-class UnknownEncoding(Exception):
-    """A part cannot be decoded: its transfer encoding is none we know."""
 
 
 def handle_fetch(session: Session, asked: Fetch) -> Done:
@@ -62,10 +51,10 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
         # RFC 9051 section 6.4.5: a change of flags is part of the answer; RFC 7162 section 3.2: and its modseq.
         changed = (b"FLAGS", b"MODSEQ") if session.condstore else (b"FLAGS",)
         items += [item for item in changed if item not in items]
-    if all(item in _FROM_ENTRY for item in items):
+    if all(item in columns.OF_ENTRIES for item in items):
         _from_entries(session, view, ranges, items, asked.changed_since)
         return ok()
-    return _from_messages(session, view, ranges, items, asked.changed_since) or ok()
+    return _Answers(session, view, items).tell(ranges, asked.changed_since) or ok()
 
 
 def _vanished(session: Session, view: View, ranges: list[Range], since: int) -> None:
@@ -98,44 +87,16 @@ def _mark_seen(session: Session, view: View, items: list[Item], ranges: list[Ran
 
 
 def _from_entries(session: Session, view: View, ranges: list[Range], items: list[Item], since: int | None) -> None:
-    """One formatting a message, one write for many."""
-    wire = _FlagWire(session, view)
-    shown = {b"UID": b"UID %(uid)d", b"MODSEQ": b"MODSEQ (%(modseq)d)", b"FLAGS": b"FLAGS (%(flags)b)"}
-    template = b"* %(number)d FETCH (" + b" ".join(shown[item] for item in items if isinstance(item, bytes)) + b")\r\n"
-    line = _LINES_OF_FLAGS.get(tuple(items)) or (
-        lambda number, uid, flags, modseq: (
-            template % {b"number": number, b"uid": uid, b"flags": flags, b"modseq": modseq}
-        )
-    )
+    shown = [columns.OF_ENTRIES[item] for item in items if isinstance(item, bytes)]
+    flags = Flags(session, view)
     entries, mailbox = session.store.entries, view.mailbox.id
     for rows in chain(entries.flag_pages(mailbox, ranges), (list(_expunged(entries, view, ranges)),)):
         if since is not None:
             rows = [row for row in rows if row[2] > since]
-        numbers = view.numbers([row[0] for row in rows])
-        flags = wire.of(rows)
-        session.send(
-            b"".join(
-                [
-                    line(number, uid, text, modseq)
-                    for number, (uid, _flagset, modseq), text in zip(numbers, rows, flags, strict=True)
-                    if number
-                ]
-            )
-        )
+        session.send(columns.written(view.numbers([row[0] for row in rows]), shown, Batch(rows, flags)))
 
 
-# What clients ask for most, without a dictionary a message.
-_LINES_OF_FLAGS: dict[tuple[Item, ...], Callable[[int, int, bytes, int], bytes]] = {
-    (b"UID", b"FLAGS"): lambda number, uid, flags, _m: b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (number, uid, flags),
-    (b"UID", b"FLAGS", b"MODSEQ"): lambda number, uid, flags, modseq: (
-        b"* %d FETCH (UID %d FLAGS (%b) MODSEQ (%d))\r\n" % (number, uid, flags, modseq)
-    ),
-    (b"FLAGS",): lambda number, _uid, flags, _m: b"* %d FETCH (FLAGS (%b))\r\n" % (number, flags),
-    (b"UID",): lambda number, uid, _flags, _m: b"* %d FETCH (UID %d)\r\n" % (number, uid),
-}
-
-
-def _expunged(entries: Entries, view: View, ranges: list[Range]) -> Iterator[tuple[int, int, int]]:
+def _expunged(entries: Lookup, view: View, ranges: list[Range]) -> Iterator[Entry]:
     """Rows of messages that went away elsewhere and that this session still counts; most often none."""
     mailbox, known = view.mailbox.id, view.known(ranges)
     if not known or sum(entries.count(mailbox, low, min(high, known[-1])) for low, high in ranges) >= len(known):
@@ -147,139 +108,140 @@ def _expunged(entries: Entries, view: View, ranges: list[Range]) -> Iterator[tup
             yield row[:3]
 
 
-class _FlagWire:
-    """Flag sets as they go over the wire, each put together once."""
-
-    def __init__(self, session: Session, view: View) -> None:
-        self._meta = session.store.meta
-        self._is_recent = view.is_recent if view.recent else None
-        self._known: dict[int, bytes] = {}
-
-    def of(self, rows: Sequence[tuple[int, ...]]) -> list[bytes]:
-        """For rows that begin with UID and flag set."""
-        if self._is_recent is not None:
-            return [self.flags(row[0], row[1]) for row in rows]
-        for flagset in {row[1] for row in rows}.difference(self._known):
-            self._known[flagset] = self._meta.flags_of(flagset).encode("ascii")
-        return [self._known[row[1]] for row in rows]
-
-    def flags(self, uid: int, flagset: int) -> bytes:
-        text = self._known.get(flagset)
-        if text is None:
-            text = self._known[flagset] = self._meta.flags_of(flagset).encode("ascii")
-        if self._is_recent is not None and self._is_recent(uid):
-            return b"\\Recent " + text if text else b"\\Recent"
-        return text
-
-
 # Everything else
-
-
-_PREPARED = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
 
 
 def _ready(item: Item) -> str | None:
     """By which name an item lies ready in the index, if it does."""
     if isinstance(item, bytes):
-        return _PREPARED.get(item)
-    if isinstance(item, SectionItem) and _of_header(item) and item.section.what == FIELDS and item.partial is None:
+        return columns.OF_INDEX.get(item)
+    if isinstance(item, SectionItem) and of_header(item) and item.section.what == FIELDS and item.partial is None:
         return "fields" if set(item.section.names) == COMMON_FIELDS else None
     return None
 
 
-class _Context(Reading):
-    """One message being answered."""
-
-    __slots__ = ("_prepared", "unicode", "wire")
-
-    def __init__(
-        self,
-        session: Session,
-        wire: _FlagWire,
-        row: Stored,
-        prepared: tuple[bytes | None, ...] | None,
-        header: bytes | None,
-    ) -> None:
-        super().__init__(session.store, row, header)
-        self.wire = wire
-        self.unicode = session.unicode
-        self._prepared = prepared
-
-    def prepared(self, at: int) -> bytes | None:
-        """What lies ready for the wire, by its place among what was asked of the index."""
-        if self._prepared is None:
-            raise MessageGone("the message was purged")
-        return self._prepared[at]
-
-    @property
-    def size(self) -> int:
-        """As served: a file just found damaged has a note in its place."""
-        return self.row[5] if self._message is None else self._message.size
-
-    @property
-    def has_cut_header(self) -> bool:
-        """Whether the header block was too long to be kept: then the message has it."""
-        return len(self.raw_header) >= MAX_HEADER
+Maker = Callable[[Reading], "bytes | Large"]
 
 
-_SIMPLE: dict[bytes, Callable[[_Context], bytes]] = {
-    b"UID": lambda c: b"UID %d" % c.row[0],
-    b"FLAGS": lambda c: b"FLAGS (%b)" % c.wire.flags(c.row[0], c.row[1]),
-    b"MODSEQ": lambda c: b"MODSEQ (%d)" % c.row[2],
-    b"RFC822.SIZE": lambda c: b"RFC822.SIZE %d" % c.size,
-    b"INTERNALDATE": lambda c: b"INTERNALDATE " + writer.date_time(c.row[6], c.row[7]),
-    b"SAVEDATE": lambda c: b"SAVEDATE " + writer.date_time(c.row[3], 0),
-    b"EMAILID": lambda c: b"EMAILID (%b)" % email_id(c.row).encode("ascii"),
-    b"THREADID": lambda c: b"THREADID " + _thread_id(c.row),
-}
+class _Answers:
+    """The answers to one FETCH: a column for each item that lies ready, for the others what reads the message."""
 
+    def __init__(self, session: Session, view: View, items: Sequence[Item]) -> None:
+        self._session = session
+        self._view = view
+        self._flags = Flags(session, view)
+        self._names = list(dict.fromkeys(name for name in map(_ready, items) if name is not None))
+        self._columns = [self._column(item) for item in items]
+        self._makers = [_maker(item) for item in items]
+        self._wants_header = any(
+            isinstance(item, SectionItem) and of_header(item) and not _ready(item) for item in items
+        )
+        self._opens = None in self._columns
+        self._failed: Done | None = None
 
-def _thread_id(row: Stored) -> bytes:
-    found = thread_id(row)
-    return b"NIL" if found is None else b"(%b)" % found.encode("ascii")
+    def _column(self, item: Item) -> Column | None:
+        name = _ready(item)
+        if isinstance(item, bytes):
+            return columns.OF_ROWS[item] if name is None else columns.of_index(item, self._names.index(name))
+        if isinstance(item, BinaryItem) or not of_header(item):
+            return None
+        if name is None:
+            make = from_header(item)
+            return Column(b"%b", lambda batch: [make(batch.headers[row[4]]) for row in batch.rows])
+        at, announced = self._names.index(name), item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
+        return Column(
+            b"%b",
+            lambda batch: [
+                None if (found := ready[at]) is None else announced % (len(found), found) for ready in batch.ready
+            ],
+        )
 
+    def tell(self, ranges: list[Range], since: int | None) -> Done | None:
+        """The NO for those that could not be answered."""
+        for rows in _batches(self._session.store, self._view, ranges):
+            self._tell(self._batch([row for row in rows if since is None or row[2] > since]))
+        return self._failed
 
-def _from_messages(
-    session: Session, view: View, ranges: list[Range], items: list[Item], since: int | None
-) -> Done | None:
-    """Answer from full rows; the NO for those that could not be answered."""
-    store = session.store
-    names = list(dict.fromkeys(name for name in map(_ready, items) if name is not None))
-    parts = [_maker(item, names) for item in items]
-    wants_header = any(not isinstance(item, bytes) and _of_header(item) and not _ready(item) for item in items)
-    opened = any(not isinstance(item, bytes) and not _of_header(item) for item in items)
-    wire = _FlagWire(session, view)
-    failed: Done | None = None
-    for rows in _batches(store, view, ranges):
-        if since is not None:
-            rows = [row for row in rows if row[2] > since]
-        ids = [row[4] for row in rows]
-        rendered = store.rendered(ids, names, utf8=session.unicode) if names else {}
-        headers = store.headers(ids) if wants_header else {}
-        lines = bytearray()
-        for number, row in zip(view.numbers([row[0] for row in rows]), rows, strict=True):
-            context = _Context(session, wire, row, rendered.get(row[4]), headers.get(row[4]))
+    def _batch(self, rows: Sequence[Stored]) -> Batch:
+        """What is ready of these messages; those that are gone are left out."""
+        store, ids = self._session.store, [row[4] for row in rows]
+        batch = Batch(rows, self._flags, utf8=self._session.unicode)
+        if self._names:
+            batch.answers = store.rendered(ids, self._names, utf8=batch.utf8)
+        if self._wants_header:
+            batch.headers = store.headers(ids)
+        for known in (batch.answers if self._names else None, batch.headers if self._wants_header else None):
+            if known is not None and len(known) < len(set(ids)):
+                batch.rows = [row for row in batch.rows if row[4] in known]
+                self._failed = _unavailable()
+        return batch
+
+    def _tell(self, batch: Batch) -> None:
+        shown = [column for column in self._columns if column is not None]
+        numbers = self._view.numbers([row[0] for row in batch.rows])
+        if not self._opens:
             try:
-                if opened:
-                    context.message  # noqa: B018  # first: damage shows now, and changes the size
-                made = [part(context) for part in parts]
+                self._session.send(columns.written(numbers, shown, batch))
+                return
+            except TypeError:
+                pass  # rarely something is not ready; to ask each beforehand would take longer
+        values = [None if column is None else column.values(batch) for column in self._columns]
+        lines = bytearray()
+        for at, (number, row) in enumerate(zip(numbers, batch.rows, strict=True)):
+            reading = Reading(self._session.store, row, batch.headers.get(row[4]))
+            try:
+                parts = self._parts(reading, [None if column is None else column[at] for column in values])
                 if number:
-                    _answer(session, number, made, lines)
+                    self._answer(number, parts, lines)
             except (MessageGone, MessageUnavailable):
-                failed = Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE")
+                self._failed = _unavailable()
             except UnknownEncoding as error:
-                failed = Done("NO", str(error), "UNKNOWN-CTE")  # RFC 9051 section 6.4.5
+                self._failed = Done("NO", str(error), "UNKNOWN-CTE")  # RFC 9051 section 6.4.5
             finally:
-                context.close()
-            if len(lines) > _LARGE:
-                _send(session, lines)
-        _send(session, lines)
-    return failed
+                reading.close()
+            if len(lines) > LARGE:
+                self._send(lines)
+        self._send(lines)
+
+    def _parts(self, reading: Reading, values: Sequence[object]) -> list[bytes | Large]:
+        if self._opens and reading.message.size != reading.row[5]:  # damage shows now, and has changed the size
+            row = (*reading.row[:5], reading.message.size, *reading.row[6:])
+            batch = self._batch([row])
+            values = [column and column.values(batch)[0] for column in self._columns]
+        return [
+            maker(reading) if column is None or value is None else column.template % value
+            for column, maker, value in zip(self._columns, self._makers, values, strict=True)
+        ]
+
+    def _answer(self, number: int, parts: Sequence[bytes | Large], lines: bytearray) -> None:
+        """One FETCH response: into `lines`, or with a literal in pieces after them."""
+        lines += b"* %d FETCH (" % number
+        for at, part in enumerate(parts):
+            if at:
+                lines += b" "
+            if isinstance(part, bytes):
+                lines += part
+                continue
+            self._send(lines)
+            stream(self._session, part)
+        lines += b")\r\n"
+
+    def _send(self, lines: bytearray) -> None:
+        self._session.send(bytes(lines))
+        lines.clear()
 
 
-def _send(session: Session, lines: bytearray) -> None:
-    session.send(bytes(lines))
-    lines.clear()
+def _maker(item: Item) -> Maker:
+    """What makes an item's part of the answer of the message itself."""
+    if isinstance(item, bytes):
+        return lambda _reading: item + b" NIL"  # never asked: what is no section is always ready
+    if isinstance(item, BinaryItem):
+        return lambda reading: binary(reading, item)
+    return lambda reading: section(reading, item)
+
+
+def _unavailable() -> Done:
+    return Done("NO", "some messages are gone or cannot be read now", "UNAVAILABLE")
 
 
 def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Stored]]:
@@ -291,184 +253,9 @@ def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Sto
     known = view.known(ranges)
     for at in range(0, len(known), _BATCH):
         uids = known[at : at + _BATCH]
-        found = {row[0]: row for row in entries.stored(mailbox, ranges_of(uids))}
-        rows = (found.get(uid) or entries.expunged(mailbox, uid) for uid in uids)
-        yield [row for row in rows if row is not None]
-
-
-def _answer(session: Session, number: int, parts: Sequence[bytes | _Large], lines: bytearray) -> None:
-    """One FETCH response: into `lines`, or with a literal in pieces after them."""
-    try:
-        lines += b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts))  # type: ignore[arg-type]
-        return
-    except TypeError:
-        pass  # rarely a part is too large to be held; to ask each beforehand would take longer
-    lines += b"* %d FETCH (" % number
-    for at, part in enumerate(parts):
-        if at:
-            lines += b" "
-        if isinstance(part, bytes):
-            lines += part
-            continue
-        _send(session, lines)
-        _stream(session, part)
-    lines += b")\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class _Large:
-    """A literal too long to be held: its announcement, its length, and where its octets come from."""
-
-    announced: bytes
-    length: int
-    pieces: Callable[[], Iterator[bytes]]
-
-
-def _maker(item: Item, names: Sequence[str]) -> Callable[[_Context], bytes | _Large]:
-    """What makes an item's part of the answer; `names` are those that are ready, in order."""
-    name = _ready(item)
-    if isinstance(item, bytes):
-        return _SIMPLE[item] if name is None else _ready_maker(item, names.index(name))
-    if isinstance(item, BinaryItem):
-        return lambda context: _binary(context, item)
-    if name is not None:
-        return _ready_fields(item, names.index(name))
-    if item.section.what == FIELDS and _of_header(item) and item.partial is None:
-        return _fields_maker(item)
-    return lambda context: _section(context, item)
-
-
-def _ready_maker(item: bytes, at: int) -> Callable[[_Context], bytes]:
-    if item == b"PREVIEW":
-        return lambda context: b"PREVIEW " + writer.string(context.prepared(at) or b"", utf8=context.unicode)
-    return lambda context: item + b" " + (context.prepared(at) or b"NIL")
-
-
-def _ready_fields(item: SectionItem, at: int) -> Callable[[_Context], bytes | _Large]:
-    announced = item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
-
-    def make(context: _Context) -> bytes | _Large:
-        found = context.prepared(at)
-        return _section(context, item) if found is None else announced % (len(found), found)
-
-    return make
-
-
-def _fields_maker(item: SectionItem) -> Callable[[_Context], bytes | _Large]:
-    select, announced = field_selector(item.section.names), item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
-
-    def make(context: _Context) -> bytes | _Large:
-        if context.has_cut_header:
-            return _section(context, item)
-        found = select(context.raw_header)
-        return announced % (len(found), found)
-
-    return make
-
-
-def _section(context: _Context, item: SectionItem) -> bytes | _Large:
-    """A section with its literal, or a large one to be sent in pieces."""
-    if _of_header(item) and not context.has_cut_header:
-        return _made(item, lambda: _header_part(item.section, context.raw_header))
-    message = context.message
-    if item.section == Section():
-        start, end = 0, message.size
-    else:
-        located = locate(message.root, item.section)
-        if located is None:
-            return item.label + b" NIL"
-        start, end = located.start, located.end
-        if item.section.what in (FIELDS, FIELDS_NOT):
-            return _made(item, lambda: _header_part(item.section, message.octets(start, end)))
-    if item.partial is not None:
-        start = min(start + item.partial[0], end)
-        end = min(start + item.partial[1], end)
-    length = end - start
-    if length > _LARGE:
-        return _Large(b"%b {%d}\r\n" % (item.label, length), length, lambda: message.pieces(start, end))
-    return item.label + b" " + writer.literal(message.octets(start, end))
-
-
-def _made(item: SectionItem, make: Callable[[], bytes]) -> bytes | _Large:
-    """What is made of a header block; if it is large, it is made again rather than held."""
-    found = _cut(make(), item.partial)
-    if len(found) <= _LARGE:
-        return item.label + b" " + writer.literal(found)
-    return _Large(b"%b {%d}\r\n" % (item.label, len(found)), len(found), lambda: iter((_cut(make(), item.partial),)))
-
-
-def _binary(context: _Context, item: BinaryItem) -> bytes | _Large:
-    """A part with its transfer encoding undone (RFC 9051 section 6.4.5, RFC 3516 section 4.2)."""
-    message = context.message
-    part = find(message.root, item.path) if item.path else message.root
-    if part is None:
-        return item.label + (b" 0" if item.size_only else b" NIL")
-    start, end = (part.body, part.end) if item.path else (0, message.size)
-    is_leaf = item.path and not part.is_multipart and not part.is_message
-    encoding = part.encoding if is_leaf else b"binary"
-    is_text = is_leaf and part.type.lower() == b"text"  # whose lines MUST end with CRLF
-
-    def pieces() -> Iterator[bytes]:
-        decoded = decode_stream(message.pieces(start, end), encoding)
-        if decoded is None:
-            raise UnknownEncoding(f"part {item.label.decode('ascii')} has an unknown Content-Transfer-Encoding")
-        return with_crlf(decoded) if is_text else decoded
-
-    if item.size_only:
-        return item.label + b" %d" % sum(map(len, pieces()))
-    if end - start <= _LARGE:
-        octets = _cut(b"".join(pieces()), item.partial)
-        return item.label + (b" ~" if b"\0" in octets else b" ") + writer.literal(octets)
-    return _large_binary(item, pieces)
-
-
-def _large_binary(item: BinaryItem, pieces: Callable[[], Iterator[bytes]]) -> _Large:
-    """Decoded twice rather than held: once to announce its length, once to send it."""
-    start, wanted = item.partial or (0, 2**63)
-    length, nul = 0, False
-    for piece in slices(pieces(), start, wanted):
-        length += len(piece)
-        nul = nul or b"\0" in piece
-    announced = b"%b %b{%d}\r\n" % (item.label, b"~" if nul else b"", length)
-    return _Large(announced, length, lambda: slices(pieces(), start, wanted))
-
-
-def slices(pieces: Iterable[bytes], start: int, length: int) -> Iterator[bytes]:
-    """Octets `start` to `start + length` of what comes in pieces."""
-    position, end = 0, start + length
-    for piece in pieces:
-        wanted = piece[max(start - position, 0) : max(end - position, 0)]
-        position += len(piece)
-        if wanted:
-            yield wanted
-        if position >= end:
-            return
-
-
-def _stream(session: Session, large: _Large) -> None:
-    """A literal in pieces. Damage found in the middle cannot be told any more: the connection breaks."""
-    session.send(large.announced)
-    sent = 0
-    try:
-        for piece in large.pieces():
-            sent += len(piece)
-            session.send(piece)
-    except Damaged as error:
-        raise Broken(str(error)) from error
-    if sent != large.length:
-        raise Broken("the message has another length than its row says")
-
-
-def _of_header(item: SectionItem | BinaryItem) -> bool:
-    """Whether the top-level header block answers it."""
-    return isinstance(item, SectionItem) and not item.section.path and item.section.what in (HEADER, FIELDS, FIELDS_NOT)
-
-
-def _header_part(section: Section, header: bytes) -> bytes:
-    if section.what in (FIELDS, FIELDS_NOT):
-        return select_fields(header, section.names, inverted=section.what == FIELDS_NOT)
-    return header
-
-
-def _cut(octets: bytes, partial: tuple[int, int] | None) -> bytes:
-    return octets if partial is None else octets[partial[0] : partial[0] + partial[1]]
+        rows = list(entries.stored(mailbox, ranges_of(uids)))
+        if len(rows) < len(uids):
+            found = {row[0]: row for row in rows}
+            every = (found.get(uid) or entries.expunged(mailbox, uid) for uid in uids)
+            rows = [row for row in every if row is not None]
+        yield rows

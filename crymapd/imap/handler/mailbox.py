@@ -103,21 +103,21 @@ def _resync(session: Session, view: View, known: command.Resync) -> None:
     agreed = _agreed(entries.ranks(mailbox.id, [uid for _number, uid in known.sample]), known.sample)
     vanished = entries.vanished(mailbox, known.modseq, intersection(within, [(agreed + 1, MAX_UID)]))
     changed = [
-        change
-        for change in entries.changes(mailbox.id, known.modseq, mailbox.modseq).flags
-        if change.uid < mailbox.next_uid and contains(within, change.uid)
+        row
+        for row in entries.changes(mailbox.id, known.modseq, mailbox.modseq).flags
+        if row[0] < mailbox.next_uid and contains(within, row[0])
     ]
-    numbers: dict[int, int] = entries.ranks(mailbox.id, [change.uid for change in changed])
+    uids = [row[0] for row in changed]
+    ranks = entries.ranks(mailbox.id, uids)
+    numbers: Sequence[int] = [ranks.get(uid, 0) for uid in uids]
     now = session.store.mailboxes.by_id(mailbox.id)
     if now is None or now.modseq != mailbox.modseq:
         # Another session was faster: what this one was told of with EXISTS is still counted, and told in its turn.
         vanished = difference(vanished, ranges_of(view.uids))
-        numbers = {change.uid: number for change in changed if (number := view.seq(change.uid)) is not None}
+        numbers = view.numbers(uids)
     if vanished:
         session.line(b"VANISHED (EARLIER) ", format_ranges(vanished).encode())
-    for change in changed:
-        if change.uid in numbers:
-            session.line(update.flag_fetch(session, view, numbers[change.uid], change))
+    update.flag_lines(session, view, changed, numbers)
 
 
 def _agreed(numbers: dict[int, int], sample: Sequence[tuple[int, int]]) -> int:

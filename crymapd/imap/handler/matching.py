@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import date
+from typing import Any
 
 from crymapd.errors import CrymapError
+from crymapd.imap.columns import Row
 from crymapd.imap.handler.reading import Reading
+from crymapd.imap.response import Refusal
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 from crymapd.mime.dates import sent_day
@@ -17,24 +20,27 @@ from crymapd.mime.text import Folded, body_texts, fold, folded_headers
 from crymapd.model import search as keys
 from crymapd.model.flags import RECENT
 from crymapd.model.search import SearchKey
-from crymapd.store.entries import Stored
+from crymapd.model.sequence import contains
+from crymapd.store.condition import Condition, both, condition
+from crymapd.store.lookup import STORED_COLUMNS
 from crymapd.store.store import Store
 from crymapd.store.view import View
 
-_BATCH = 200
+_PAGE = 5_000
+_MAX_ASKED = 1_000
+_BATCH = 64  # kept texts may have 256 Ki characters each
 PROGRESS_SECONDS = 10.0
 _CATCH_UP_SECONDS = 0.5
 """How long a search indexes what is not yet, before it reads the rest itself."""
 
 
 class Candidate(Reading):
-    """A message being judged."""
+    """A message being judged; `row` has the answers to the compiler's conditions at its end."""
 
-    __slots__ = ("_header", "_texts", "flags")
+    __slots__ = ("_header", "_texts")
 
-    def __init__(self, store: Store, row: Stored, flags: frozenset[str], texts: Folded | None = None) -> None:
-        super().__init__(store, row)
-        self.flags = flags
+    def __init__(self, store: Store, row: Row, header: bytes | None, texts: Folded | None) -> None:
+        super().__init__(store, row, header)
         self._texts = texts
         self._header: Header | None = None
 
@@ -43,7 +49,7 @@ class Candidate(Reading):
         if self._texts is None:
             self._texts = self.message.folded()
             if self._texts is not None and not self.message.is_note:
-                self._store.heard(self.row[4], self._texts)
+                self._store.indexing.heard(self.row[4], self._texts)
         if self._texts is not None:
             return self._texts.has(wanted, header=header)
         message = self.message
@@ -58,57 +64,66 @@ class Candidate(Reading):
         return self._header
 
 
-Test = Callable[[Candidate], bool]
+Test = Callable[[Candidate], Any]
 
 
-def matching(session: Session, key: SearchKey) -> Iterator[tuple[int, Stored]]:
-    """(sequence number, row) of every message that the key means, ascending.
+def matching(session: Session, key: SearchKey, *, whole: bool = False) -> Iterator[tuple[int, Row]]:
+    """(sequence number, row) of every message that the key means, ascending; rows of Stored if `whole`, else of Entry.
 
-    The index says which messages may match; the texts decide.  A client that waits long hears how far
-    it is (RFC 9585).
+    The database decides what rows decide; the index says of the others which may match, and the texts decide.
+    A client that waits long hears how far it is (RFC 9585).
     """
-    view = session.view
-    test = _Compiler(session, view).test(key)
-    flags = _Flags(session, view)
-    needs_texts = _mentions(key, keys.BodyHas)
-    for rows in _batches(session, view, key):
-        texts = session.store.index.texts([row[4] for row in rows]) if needs_texts else {}
-        for row in rows:
-            candidate = Candidate(session.store, row, flags.of(row), texts.get(row[4]))
-            if _matches(candidate, test):
-                number = view.seq(row[0])
-                if number is not None:
-                    yield number, row
+    store, view = session.store, session.view
+    key = _resolved(session, view, key)
+    parts = key.keys if isinstance(key, keys.And) else (key,)
+    rest = keys.And(tuple(part for part in parts if condition(part) is None))
+    among = _narrowed(store, rest)
+    reader = _Reader(store, rest) if rest.keys else None
+    if reader is not None and among is not None and len(among) > max(_BATCH, view.exists // 4):
+        reader.among, among = among, None
+    pages = store.entries.matching(
+        view.mailbox.id,
+        both(*map(condition, parts)),
+        () if reader is None else reader.columns,
+        whole=whole or reader is not None,
+        page=_PAGE if reader is None else _BATCH,
+        below=view.told.next_uid,
+        since=view.told.expunged,
+        among=among,
+    )
+    progress = _Progress(session, view.exists)
+    for rows in pages:
+        found = rows if reader is None else reader.chosen(rows)
+        numbered = zip(view.numbers([row[0] for row in found]), found, strict=True)
+        yield from ((number, row) for number, row in numbered if number)
+        progress.reached(view.seq(rows[-1][0]) or 0)
 
 
-def _batches(session: Session, view: View, key: SearchKey) -> Iterator[list[Stored]]:
-    """Rows of the messages that may match, in batches, ascending."""
-    entries, mailbox = session.store.entries, view.mailbox.id
-    narrowed = _narrowed(session.store, key)
-    if narrowed is not None and len(narrowed) <= max(_BATCH, view.exists // 4):
-        rows = entries.of_messages(mailbox, narrowed, view.told.expunged)
-        for at in range(0, len(rows), _BATCH):
-            yield rows[at : at + _BATCH]
-        return
-    uids = view.uids
-    progress = _Progress(session, len(uids))
-    for at in range(0, len(uids), _BATCH):
-        some = uids[at : at + _BATCH]
-        found = {row[0]: row for row in entries.stored(mailbox, [(some[0], some[-1])])}
-        known = (found.get(uid) or entries.expunged(mailbox, uid) for uid in some)
-        yield [row for row in known if row is not None and (narrowed is None or row[4] in narrowed)]
-        progress.reached(at + len(some))
+def _resolved(session: Session, view: View, key: SearchKey) -> SearchKey:
+    """With UIDs in the place of what only this session knows."""
+    match key:
+        case keys.Not(inner):
+            return keys.Not(_resolved(session, view, inner))
+        case keys.Or(left, right):
+            return keys.Or(_resolved(session, view, left), _resolved(session, view, right))
+        case keys.And(inner_keys):
+            return keys.And(tuple(_resolved(session, view, inner) for inner in inner_keys))
+        case keys.Numbers(numbers, uid):
+            return keys.Uids(tuple(session.uid_ranges(numbers, uid=uid)))
+        case keys.HasFlag(flag) if flag.lower() == RECENT.lower():
+            return keys.Uids(tuple(view.recent_ranges))
+    return key
 
 
 def _narrowed(store: Store, key: SearchKey) -> set[int] | None:
     """The messages that a key may mean at most, by what the index knows; None for all."""
     if not (_mentions(key, keys.HeaderHas) or _mentions(key, keys.BodyHas)):
         return None
-    store.catch_up(_CATCH_UP_SECONDS)
+    store.indexing.catch_up(_CATCH_UP_SECONDS)
     # Asked before and after, as others fill the index meanwhile, or delete it.
-    generation, before = store.index.generation, store.unindexed()
+    generation, before = store.index.generation, store.indexing.unindexed()
     found = _holding(store, key)
-    after = store.unindexed()
+    after = store.indexing.unindexed()
     return None if found is None or store.index.generation != generation else found | before | after
 
 
@@ -124,21 +139,6 @@ def _holding(store: Store, key: SearchKey) -> set[int] | None:
             one, other = _holding(store, left), _holding(store, right)
             return None if one is None or other is None else one | other
     return None
-
-
-class _Flags:
-    """The flags of a message as SEARCH compares them; each combination is put together once."""
-
-    def __init__(self, session: Session, view: View) -> None:
-        self._meta = session.store.meta
-        self._view = view
-        self._known: dict[int, frozenset[str]] = {}
-
-    def of(self, row: Stored) -> frozenset[str]:
-        flags = self._known.get(row[1])
-        if flags is None:
-            flags = self._known[row[1]] = frozenset(self._meta.flags_of(row[1]).lower().split())
-        return flags | {RECENT.lower()} if self._view.is_recent(row[0]) else flags
 
 
 class _Progress:
@@ -160,7 +160,7 @@ class _Progress:
 
 def _matches(candidate: Candidate, test: Test) -> bool:
     try:
-        return test(candidate)
+        return bool(test(candidate))
     except CrymapError:
         return False  # gone or unreadable: it holds nothing that could match
     finally:
@@ -200,47 +200,62 @@ def cost(key: SearchKey) -> int:
     return _COST.get(type(key), 0)
 
 
-class _Compiler:
-    """Turns a key into a test; numbers are resolved against the session's view once."""
+class _Reader:
+    """What rows alone do not decide."""
 
-    def __init__(self, session: Session, view: View) -> None:
-        self._session = session
-        self._view = view
+    def __init__(self, store: Store, key: SearchKey) -> None:
+        self._store = store
+        self._asked: dict[Condition, int] = {}
+        self._test = self._compiled(key)
+        self._needs_texts = _mentions(key, keys.BodyHas)
+        self._needs_headers = _mentions(key, keys.HeaderHas) or _mentions(key, keys.Dated)
+        self.among: Container[int] | None = None
+        """The only message ids that come into question, if that is known."""
 
-    def test(self, key: SearchKey) -> Test:
+    @property
+    def columns(self) -> list[Condition]:
+        """What the database must answer behind the columns of a row."""
+        return list(self._asked)
+
+    def chosen(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that match."""
+        among = self.among
+        rows = [row for row in rows if among is None or row[4] in among]
+        ids = [row[4] for row in rows]
+        texts = self._store.index.texts(ids) if self._needs_texts else {}
+        headers = self._store.headers(ids) if self._needs_headers else {}
+        return [
+            row
+            for row in rows
+            if _matches(Candidate(self._store, row, headers.get(row[4]), texts.get(row[4])), self._test)
+        ]
+
+    def _compiled(self, key: SearchKey) -> Test:
+        asked = condition(key)
+        if asked is not None:
+            at = STORED_COLUMNS + self._asked.setdefault(asked, len(self._asked))
+            if len(self._asked) > _MAX_ASKED:
+                raise Refusal("NO", f"a search can have at most {_MAX_ASKED} keys beside those for text", "LIMIT")
+            return lambda c: c.row[at]
         match key:
-            case keys.All():
-                return lambda _c: True
             case keys.Not(inner):
-                negated = self.test(inner)
+                negated = self._compiled(inner)
                 return lambda c: not negated(c)
             case keys.Or(left, right):
-                first, second = (self.test(k) for k in sorted((left, right), key=cost))
+                first, second = (self._compiled(k) for k in sorted((left, right), key=cost))
                 return lambda c: first(c) or second(c)
             case keys.And(inner_keys):
-                tests = [self.test(k) for k in sorted(inner_keys, key=cost)]
+                tests = [self._compiled(k) for k in sorted(inner_keys, key=cost)]
                 return lambda c: all(test(c) for test in tests)
-            case keys.HasFlag(flag):
-                wanted = flag.lower()
-                return lambda c: wanted in c.flags
-            case keys.Numbers(numbers, uid):
-                uids = frozenset(self._view.known(self._session.uid_ranges(numbers, uid=uid)))
-                return lambda c: c.row[0] in uids
-            case keys.Size(octets, larger):
-                return lambda c: c.row[5] > octets if larger else c.row[5] < octets
-            case keys.ModSeqSince(modseq):
-                return lambda c: c.row[2] >= modseq
-            case keys.Dated(source, relation, day):
-                return _dated(source, relation, day)
-            case keys.Within(seconds, older):
-                edge = int(time.time()) - seconds  # RFC 5032 section 2: the edge itself is both
-                return lambda c: c.row[6] <= edge if older else c.row[6] >= edge
-            case keys.ObjectId(value, thread):
-                return lambda c: value == (thread_id(c.row) if thread else email_id(c.row))
+            case keys.Uids(ranges):
+                return lambda c: contains(ranges, c.row[0])
+            case keys.Dated(relation=relation, day=day):
+                return _sent(relation, day)
             case keys.HeaderHas(name, text):
                 return _header_has(name, text)
             case keys.BodyHas(text, header):
                 return _body_has(text, header=header)
+        raise AssertionError(key)
 
 
 _RELATIONS: dict[str, Callable[[date, date], bool]] = {
@@ -248,35 +263,12 @@ _RELATIONS: dict[str, Callable[[date, date], bool]] = {
     "ON": lambda found, day: found == day,
     "SINCE": lambda found, day: found >= day,
 }
-_DAYS: dict[str, Callable[[Candidate], date | None]] = {
-    "INTERNAL": lambda c: _day(c.row[6] + c.row[7] * 60),
-    "SAVED": lambda c: _day(c.row[3]),
-    "SENT": lambda c: sent_day(c.header.first(b"date")) or date.min,  # undated: before every day
-}
 
 
-def email_id(row: Stored) -> str:
-    """EMAILID (RFC 8474 section 5.1)."""
-    return f"M{row[8].hex()}"
-
-
-def thread_id(row: Stored) -> str | None:
-    """THREADID (RFC 8474 section 5.2); None where it was not kept when the message was filed."""
-    return None if row[9] is None else f"T{row[9].hex()}"
-
-
-def _day(seconds: int) -> date:
-    return date(*time.gmtime(seconds)[:3])
-
-
-def _dated(source: str, relation: str, day: date) -> Test:
-    found, holds = _DAYS[source], _RELATIONS[relation]
-
-    def test(candidate: Candidate) -> bool:
-        its = found(candidate)
-        return its is not None and holds(its, day)
-
-    return test
+def _sent(relation: str, day: date) -> Test:
+    """By the Date field; mail without one is before every day."""
+    holds = _RELATIONS[relation]
+    return lambda c: holds(sent_day(c.header.first(b"date")) or date.min, day)
 
 
 def _header_has(name: str, text: str) -> Test:

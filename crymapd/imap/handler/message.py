@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from crymapd.errors import NoSuchMailbox
 from crymapd.imap import update
 from crymapd.imap.command import message as command
 from crymapd.imap.handler.mailbox import EVERYTHING, existing
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
-from crymapd.model.changes import FlagsChanged
 from crymapd.model.sequence import Range, SequenceSet, format_set
 from crymapd.store.mailboxes import Mailbox
-from crymapd.store.view import View
 
 
 def handle_store(session: Session, asked: command.Store) -> Done:
@@ -26,33 +26,23 @@ def handle_store(session: Session, asked: command.Store) -> Done:
     told = result.flags
     if asked.silent:
         # Another session's change that this client does not know of is no secret because ours was silent.
-        news = [change for change in told if result.before[change.uid] > view.told.modseq]
+        news = [row for row in told if result.before[row[0]] > view.told.modseq]
         update.flag_fetches(session, view, news, uid=asked.uid)
         # RFC 7162 section 3.1.3: even then the client is told the new modseqs.
-        told = [change for change in told if change.uid in result.changed] if session.condstore else []
+        told = [row for row in told if row[0] in result.changed] if session.condstore else []
     if told:
-        _answers(session, view, told, uid=asked.uid, silent=asked.silent)
+        update.flag_fetches(session, view, told, uid=asked.uid, flags=not asked.silent)
     if not result.modified:
-        return (None if result.flags else _gone(asked.numbers, uid=asked.uid)) or ok()
+        return (None if result.flags else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
     numbers = [view.seq(uid) or 0 for uid in result.modified] if not asked.uid else [int(u) for u in result.modified]
     return ok("some messages had changed", f"MODIFIED {format_set(sorted(filter(None, numbers)))}")
 
 
-def _gone(numbers: SequenceSet, *, uid: bool) -> Done | None:
+def _gone(numbers: SequenceSet, ranges: Sequence[Range], *, uid: bool) -> Done | None:
     """Message numbers always name messages; where none is left, others have expunged them (RFC 2180 section 4)."""
-    if uid or numbers.saved:
+    if uid or numbers.saved or not ranges:
         return None
     return Done("NO", "another session has expunged them", "EXPUNGEISSUED")
-
-
-def _answers(session: Session, view: View, told: list[FlagsChanged], *, uid: bool, silent: bool) -> None:
-    if not silent:
-        update.flag_fetches(session, view, told, uid=uid)
-        return
-    for change in told:
-        number = view.seq(change.uid)
-        if number is not None:
-            session.line(b"%d FETCH (UID %d MODSEQ (%d))" % (number, change.uid, change.modseq))
 
 
 def handle_copy(session: Session, asked: command.Copy) -> Done:
@@ -63,7 +53,7 @@ def handle_copy(session: Session, asked: command.Copy) -> Done:
     act = session.store.entries.move if asked.move else session.store.entries.copy
     uidvalidity, sources, copies = act(view.mailbox.id, ranges, target.id)
     if not sources:
-        return _gone(asked.numbers, uid=asked.uid) or ok("there was nothing to do")
+        return _gone(asked.numbers, ranges, uid=asked.uid) or ok("there was nothing to do")
     code = f"COPYUID {uidvalidity} {format_set(sources)} {format_set(copies)}"
     if not asked.move:
         return ok(code=code)

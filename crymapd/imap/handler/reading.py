@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from crymapd.errors import MessageGone
-from crymapd.store.entries import Stored
-from crymapd.store.store import Message, Store
+from crymapd.imap.columns import Row
+from crymapd.store.reading import Message
+from crymapd.store.store import Store
 
 
 class Reading:
@@ -14,7 +15,7 @@ class Reading:
 
     __slots__ = ("_message", "_raw_header", "_stack", "_store", "row")
 
-    def __init__(self, store: Store, row: Stored, header: bytes | None = None) -> None:
+    def __init__(self, store: Store, row: Row, header: bytes | None = None) -> None:
         self.row = row
         self._store = store
         self._raw_header = header

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from crymapd.imap.columns import Row
 from crymapd.imap.command.search import Returns, Search
 from crymapd.imap.handler.matching import matching, mentions_modseq
 from crymapd.imap.response import Done, Refusal, ok
@@ -12,9 +13,9 @@ from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 from crymapd.model.search import SearchKey
 from crymapd.model.sequence import Range, format_set, ranges_of
-from crymapd.store.entries import Stored
 
-Found = tuple[int, Stored]
+Found = tuple[int, Row]
+"""Sequence number and row."""
 _ALL = Returns(frozenset((b"ALL",)))
 
 
@@ -33,13 +34,13 @@ def handle_search(session: Session, asked: Search) -> Done:
     return ok()
 
 
-def search(session: Session, key: SearchKey, returns: Returns | None) -> list[Found]:
-    """Every hit.
+def search(session: Session, key: SearchKey, returns: Returns | None, *, whole: bool = False) -> list[Found]:
+    """Every hit, with rows as `matching` has them.
 
     A search that was to be saved and fails leaves nothing saved, one that is BAD what was (RFC 5182 section 2.1).
     """
     try:
-        return list(matching(session, key))
+        return list(matching(session, key, whole=whole))
     except Refusal:
         raise  # a number beyond the mailbox
     except Exception:

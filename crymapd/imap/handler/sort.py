@@ -18,7 +18,7 @@ from crymapd.mime.header import Header
 from crymapd.mime.references import message_id, parents
 from crymapd.mime.subject import base_subject
 from crymapd.mime.threads import Threadable
-from crymapd.store.entries import Stored
+from crymapd.store.lookup import Stored
 
 _BATCH = 64  # header blocks may have 1 MiB each
 
@@ -27,7 +27,7 @@ def handle_sort(session: Session, asked: command.Sort) -> Done:
     returns, with_modseq = asked.returns, mentions_modseq(asked.key)
     if with_modseq:
         session.enable_condstore()
-    found = search(session, asked.key, returns)
+    found = search(session, asked.key, returns, whole=True)
     ordered = _sorted(session, found, asked.criteria)
     if returns is None:
         line = b"".join(b" %d" % number_of(item, uid=asked.uid) for item in ordered)
@@ -44,7 +44,7 @@ def handle_sort(session: Session, asked: command.Sort) -> Done:
 def handle_thread(session: Session, asked: command.Thread) -> Done:
     if mentions_modseq(asked.key):
         session.enable_condstore()
-    found = search(session, asked.key, None)
+    found = search(session, asked.key, None, whole=True)
     messages = [
         _threadable(number_of((number, row), uid=asked.uid), row, header)
         for (number, row), header in _with_headers(session, found)
