@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crymapd.mime.envelope import envelope
-from crymapd.mime.header import field_selector
+from crymapd.mime.header import Header, field_selector
 from crymapd.mime.parts import MAX_HEADER, Parser, Part
 from crymapd.mime.preview import preview
 from crymapd.mime.structure import structure
@@ -17,6 +17,7 @@ MAX_SEARCHED = 1 << 18
 """Larger messages are read again for their texts; the preview is made of what lies before this."""
 
 MAX_HELD = 8 << 20
+_OVERHEAD = 4_000
 
 COMMON_FIELDS = frozenset(
     (
@@ -63,11 +64,6 @@ class Summary:
     texts: Folded | None
 
     @property
-    def size(self) -> int:
-        """Octets and characters held, about."""
-        return 2 * len(self.header) + 4 * len(self.ascii.structure) + (self.texts.size if self.texts else 0)
-
-    @property
     def fields(self) -> bytes | None:
         """COMMON_FIELDS of the header; None where the header was too long to be kept."""
         return _common_fields(self.header) if len(self.header) < MAX_HEADER else None
@@ -85,23 +81,13 @@ class Summary:
         return tuple(everything[name] for name in names)
 
 
-class Room:
-    """For the summaries of messages that come together: which there is no room for are made again when asked for."""
-
-    def __init__(self) -> None:
-        self._left = MAX_HELD
-
-    def keep(self, summary: Summary) -> Summary | None:
-        self._left -= summary.size
-        return summary if self._left >= 0 else None
-
-
 class Summarizer:
-    """Feed it the message; `finish` gives the summary."""
+    """Feed it the message, `close` it; `finish` gives the summary, when there is time for it."""
 
     def __init__(self) -> None:
         self._parser = Parser()
         self._beginning = bytearray()
+        self._root: Part | None = None
         self.size = 0
 
     def feed(self, data: bytes) -> None:
@@ -109,8 +95,22 @@ class Summarizer:
         self._beginning += data[: MAX_SEARCHED - len(self._beginning)]
         self.size += len(data)
 
+    def close(self) -> Header:
+        """The message is complete: its top-level header."""
+        if self._root is None:
+            self._root = self._parser.close()
+        return self._root.header
+
+    @property
+    def held(self) -> int:
+        """Octets of memory that a closed one holds, about."""
+        headers = 0 if self._root is None else sum(len(part.header.raw) for part in walk(self._root))
+        return _OVERHEAD + 2 * headers + len(self._beginning)
+
     def finish(self) -> Summary:
-        root = self._parser.close()
+        self.close()
+        assert self._root is not None
+        root = self._root
         plain = _render(root, ASCII)
         utf8 = plain if _is_ascii(root) else _render(root, UTF8)
         texts = folded(root, self._read) if self.size <= MAX_SEARCHED else None
@@ -128,13 +128,32 @@ def _render(root: Part, out: Wire) -> Rendered:
 
 def _is_ascii(root: Part) -> bool:
     """Whether no header block of any part holds anything else."""
+    return all(part.header.raw.isascii() for part in walk(root))
+
+
+def walk(root: Part) -> Iterator[Part]:
+    """Every part."""
     stack = [root]
     while stack:
         part = stack.pop()
-        if not part.header.raw.isascii():
-            return False
+        yield part
         stack.extend(part.children)
-    return True
+
+
+class Room:
+    """Memory for messages whose summaries wait to be made; what there is no room for is read again."""
+
+    def __init__(self) -> None:
+        self._left = MAX_HELD
+
+    def keep(self, summarizer: Summarizer | None) -> Summarizer | None:
+        if summarizer is None or summarizer.held > self._left:
+            return None
+        self._left -= summarizer.held
+        return summarizer
+
+    def free(self, summarizer: Summarizer) -> None:
+        self._left += summarizer.held
 
 
 def summarize(message: bytes) -> Summary:

@@ -212,13 +212,6 @@ class Entries(Lookup):
         found: int | None = self._db.value("SELECT id FROM messages WHERE file = ?", file)
         return found
 
-    def file_of(self, message: int) -> tuple[bytes, bytes, bytes, int, str | None] | None:
-        """(file, email id, body key, size, damaged) of a message; None when it is gone for good."""
-        row: tuple[bytes, bytes, bytes, int, str | None] | None = self._db.execute(
-            "SELECT file, email_id, body_key, size, damaged FROM messages WHERE id = ?", (message,)
-        ).fetchone()
-        return row
-
     def set_condition(self, message: int, size: int, damaged: str | None) -> None:
         """A file was found damaged (and a note of `size` octets stands in for it), or whole again."""
         with self._meta.change():

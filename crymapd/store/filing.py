@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import read_head
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
-from crymapd.mime.header import Header
 from crymapd.mime.references import references
-from crymapd.mime.summary import Room, Summarizer, Summary
+from crymapd.mime.summary import Room, Summarizer
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store import events, notes
@@ -37,7 +36,7 @@ class Examined:
 
     message: NewMessage
     mailbox: str
-    summary: Summary | None
+    summarizer: Summarizer | None
 
 
 class Filing:
@@ -50,14 +49,14 @@ class Filing:
         account_id: bytes,
         mailboxes: Mailboxes,
         entries: Entries,
-        summarized: Callable[[list[tuple[int, Summary]]], None],
+        arrived: Callable[[int, Summarizer | None], None],
     ) -> None:
         self._layout = layout
         self._keys = keys
         self._account_id = account_id
         self._mailboxes = mailboxes
         self._entries = entries
-        self._summarized = summarized
+        self._tell = arrived
         self._ignored: set[str] = set()
         self.more_waits = False
         self._unlisted = False  # new/ could not be listed, and this was said
@@ -141,13 +140,10 @@ class Filing:
             targets.setdefault(self._target(item.mailbox), []).append(item)
         for mailbox, items in targets.items():
             self._append(mailbox, [item.message for item in items])
-        summaries = []
         for item in examined:
             number = self._entries.message_id(item.message.file)
-            if number is not None and item.summary is not None:
-                summaries.append((number, item.summary))
-        if summaries:
-            self._summarized(summaries)
+            if number is not None:
+                self._tell(number, item.summarizer)
 
     def _append(self, mailbox: int, messages: list[NewMessage]) -> None:
         """Rows in one mailbox; keywords beyond what an account can have are left off rather than the mail."""
@@ -243,8 +239,8 @@ class Filing:
         try:
             head = read_head(handle)
             metadata = head.open(self._keys.opening(head.key_name), self._account_id)
+            sealed = handle.seek(0, os.SEEK_END)
             handle.seek(0)
-            sealed = os.fstat(handle.fileno()).st_size
             summarizer = Summarizer()
             for piece in Opened(handle, Secret(metadata.body_key), UNLIMITED).pieces():
                 summarizer.feed(piece)
@@ -254,7 +250,7 @@ class Filing:
             flags = canonical_flags(metadata.flags)
         except ValueError:
             flags = frozenset()
-        summary = summarizer.finish()
+        header = summarizer.close()
         message = NewMessage(
             file,
             metadata.email_id,
@@ -263,7 +259,7 @@ class Filing:
             metadata.received,
             metadata.zone,
             flags,
-            references=references(Header(summary.header)),
+            references=references(header),
             sealed=sealed,
         )
-        return Examined(message, metadata.mailbox, room.keep(summary))
+        return Examined(message, metadata.mailbox, room.keep(summarizer))

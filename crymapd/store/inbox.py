@@ -17,7 +17,7 @@ from crymapd.errors import BadMailboxName, Damaged, NoDeliveryKey
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store.keys import delivery_recipient
 from crymapd.store.layout import Layout
-from crymapd.store.messages import Sealing
+from crymapd.store.messages import Sealing, publish
 from crymapd.store.quota import Quota
 from crymapd.unix import files
 
@@ -50,7 +50,8 @@ class Delivery:
 
     def commit(self) -> None:
         """After this returns the message survives a power cut."""
-        self._sealing.publish(self._layout.new)
+        self._sealing.finish()
+        publish([self._sealing], self._layout.new)
         self.committed = True
 
 

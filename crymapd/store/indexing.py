@@ -1,4 +1,7 @@
-"""Filling `index.db` for SEARCH in the time that clients leave; one session at a time does it for all."""
+"""Filling `index.db` in the time that clients leave: answers and texts of messages.
+
+Nobody waits for it: what a client asks for before it is ready is made then.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from crymapd.errors import MessageGone, MessageUnavailable
-from crymapd.mime.summary import Summary
+from crymapd.mime.summary import Room, Summarizer, Summary
 from crymapd.mime.text import Folded
 from crymapd.store.entries import Entries
 from crymapd.store.index import Index
@@ -23,7 +26,7 @@ MAX_FRESH = 4 << 20
 
 
 class Indexing:
-    """What SEARCH looks into, from the messages to the index."""
+    """From messages to the index."""
 
     def __init__(
         self, index: Index, entries: Entries, lock: Path, read: Callable[[int], AbstractContextManager[Message]]
@@ -32,52 +35,83 @@ class Indexing:
         self._entries = entries
         self._lock = lock
         self._read = read
+        self._new: dict[int, Summarizer] = {}
+        self._room = Room()
         self._fresh: list[tuple[int, Folded]] = []
         self._fresh_size = 0
         self.behind = True
-        """Whether there may be messages that SEARCH would have to read."""
+        """Whether there may be messages that are not indexed."""
+
+    # What need not be read again
+
+    def arrived(self, number: int, summarizer: Summarizer | None) -> None:
+        """A new message, whose octets have just passed by."""
+        summarizer = self._room.keep(summarizer)
+        if summarizer is not None:
+            self._new[number] = summarizer
+        self.behind = True
 
     def heard(self, number: int, texts: Folded) -> None:
-        """The texts of a message that is not indexed have just been read; they need not be read again."""
+        """The texts of a message that is not indexed."""
         if self._fresh_size + texts.size <= MAX_FRESH:
             self._fresh.append((number, texts))
             self._fresh_size += texts.size
         self.behind = True
 
-    def summarized(self, summaries: Sequence[tuple[int, Summary]]) -> None:
-        """New messages: their answers are kept now, their texts when the client leaves time for it."""
-        self._index.put(summaries)
-        for number, summary in summaries:
+    def summary(self, number: int) -> tuple[Summary, bool]:
+        """That of a message the index does not have, and whether it is of a note in its place.
+
+        Raises:
+            MessageGone, MessageUnavailable.
+        """
+        if number in self._new:
+            summary = self._finished(number)
             if summary.texts is not None:
                 self.heard(number, summary.texts)
-        self.behind = True
+            return summary, False
+        with self._read(number) as message:
+            return message.summary(), message.is_note
+
+    def _finished(self, number: int) -> Summary:
+        summarizer = self._new.pop(number)
+        self._room.free(summarizer)
+        return summarizer.finish()
+
+    # In the time clients leave
 
     def catch_up(self, seconds: float) -> None:
-        """Index for about so long; `behind` says whether there is more."""
+        """Index for about so long; `behind` says whether there is more. One session at a time reads for all."""
+        deadline = time.monotonic() + seconds
+        self._finish_new(deadline)
         with files.locked(self._lock, wait=False) as mine:
+            self._index.put_texts(self._taken())
             if mine:
-                self._catch_up(time.monotonic() + seconds)
+                self._catch_up(deadline)
             else:
-                self._taken()
-                self.behind = False
+                self.behind = bool(self._new)
 
-    def unindexed(self) -> set[int]:
-        """Messages of which the index does not know what they hold."""
-        waiting = self._entries.messages_after(self._index.complete())
-        return self._index.unindexed() | (set(waiting) - self._index.indexed(waiting))
+    def _finish_new(self, deadline: float) -> None:
+        done = []
+        for number in list(self._new):
+            done.append((number, self._finished(number)))
+            if time.monotonic() > deadline or len(done) == _AT_ONCE:
+                break
+        self._put(done)
+
+    def _put(self, summaries: Sequence[tuple[int, Summary]]) -> None:
+        self._index.put(summaries)
+        self._index.put_texts((number, summary.texts) for number, summary in summaries if summary.texts is not None)
 
     def _taken(self) -> list[tuple[int, Folded]]:
         fresh, self._fresh, self._fresh_size = self._fresh, [], 0
         return fresh
 
     def _catch_up(self, deadline: float) -> None:
-        self._index.put_texts(self._taken())
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._new:
             generation = self._index.generation
             numbers = self._entries.messages_after(self._index.complete(), _SLICE)
             missing = sorted(set(numbers) - self._index.indexed(numbers))
-            read, unreadable = self._texts_of(missing, deadline)
-            self._index.put_texts(read.items())
+            read, unreadable = self._index_some(missing, deadline)
             left = next((number for number in missing if number not in read and number not in unreadable), None)
             done = [number for number in numbers if left is None or number < left]
             if done:
@@ -86,20 +120,31 @@ class Indexing:
                 self.behind = False
                 return
 
-    def _texts_of(self, numbers: Sequence[int], deadline: float) -> tuple[dict[int, Folded], list[int]]:
-        """The texts of as many messages as there is time and room for, and those without: notes and long ones."""
-        found: dict[int, Folded] = {}
-        unreadable: list[int] = []
+    def _index_some(self, numbers: Sequence[int], deadline: float) -> tuple[set[int], set[int]]:
+        """As many messages as there is time and room for: those indexed, and those that cannot be."""
+        summaries: list[tuple[int, Summary]] = []
+        texts: dict[int, Folded] = {}
+        unreadable: set[int] = set()
         size = 0
         for number in numbers[:_AT_ONCE]:
-            texts = None
+            folded = None
             with contextlib.suppress(MessageGone, MessageUnavailable), self._read(number) as message:
-                texts = None if message.is_note else message.folded()
-            if texts is None:
-                unreadable.append(number)
+                if not message.is_note:
+                    summary = message.summary()
+                    summaries.append((number, summary))
+                    folded = summary.texts or message.folded()
+            if folded is None:
+                unreadable.add(number)
             else:
-                found[number] = texts
-                size += texts.size
+                texts[number] = folded
+                size += folded.size
             if time.monotonic() > deadline or size > MAX_FRESH:
                 break
-        return found, unreadable
+        self._index.put(summaries)
+        self._index.put_texts(texts.items())
+        return set(texts), unreadable
+
+    def unindexed(self) -> set[int]:
+        """Messages of which the index does not know what they hold."""
+        waiting = self._entries.messages_after(self._index.complete())
+        return self._index.unindexed() | (set(waiting) - self._index.indexed(waiting))

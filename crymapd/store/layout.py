@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,14 @@ class Layout:
     def places(self, name: str) -> tuple[Path, Path, Path]:
         """Where the file of a committed row may be: filed, delivered, or staged by an APPEND."""
         return self.message(name), self.new / name, self.tmp / name
+
+    def looked_for(self, name: str) -> Iterator[str]:
+        """The same in the order to look: it may move on between two looks, so the final place comes twice."""
+        final = f"{self.home}/messages/{name[:2]}/{name[2:]}"
+        yield final
+        yield f"{self.tmp}/{name}"
+        yield f"{self.new}/{name}"
+        yield final
 
     def make(self) -> None:
         """Create what is missing of the directories."""

@@ -7,7 +7,9 @@ moves it; so a crash at any step loses nothing and shows nothing half.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,7 @@ from crymapd.unix import files
 UNKNOWN_KEY = bytes(32)
 """In a row: the sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
+_SMALL = 64 * 1024
 
 
 class Sealing:
@@ -30,29 +33,44 @@ class Sealing:
         self._limit = limit
         self.metadata = metadata
         self._staged = files.Staged(layout.tmp)
-        self._writer = SealedWriter(self._staged.write, recipient, metadata)
+        self._writer: SealedWriter | None = SealedWriter(self._staged.write, recipient, metadata)
+        self.size = 0
+        """Octets of the message so far."""
+        self.octets = 0
+        """Octets of the complete file."""
+        self._name = ""
 
     def write(self, data: bytes) -> None:
         """Raises TooBig beyond the limit."""
-        if self._writer.clear_length + len(data) > self._limit:
+        if self.size + len(data) > self._limit:
             raise TooBig(self._limit)
-        self._writer.write(data)
+        if self._writer is not None:
+            self._writer.write(data)
+        self.size += len(data)
 
-    @property
-    def size(self) -> int:
-        return self._writer.clear_length
+    def finish(self) -> bytes:
+        """The message is complete: the 32-octet name of its file, which `publish` gives it."""
+        if self._writer is not None:
+            self._writer.finish()
+            self._name = self._writer.name
+            self._writer = None  # it has buffers, and may have to wait for a thousand others
+            self.octets = self._staged.settle()
+        return bytes.fromhex(self._name)
 
-    def publish(self, directory: Path) -> bytes:
-        """Put the complete file into `directory` under its hash, durably; returns its 32-octet name."""
-        self._writer.finish()
-        self._staged.publish(directory / self._writer.name, replace=True)
-        return bytes.fromhex(self._writer.name)
+    def target(self, directory: Path) -> tuple[files.Staged, Path]:
+        """What `files.publish_together` needs."""
+        return self._staged, directory / self._name
 
     def __enter__(self) -> Sealing:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._staged.__exit__(*exc)
+
+
+def publish(messages: Sequence[Sealing], directory: Path) -> None:
+    """Put finished files into `directory` under their hashes, durably."""
+    files.publish_together([message.target(directory) for message in messages], replace=True)
 
 
 def place(layout: Layout, file: bytes) -> bool:
@@ -63,18 +81,22 @@ def place(layout: Layout, file: bytes) -> bool:
 
 
 def open_file(layout: Layout, file: bytes) -> BinaryIO:
-    """Open a sealed file wherever it is by now.
+    """Open a sealed file wherever it is by now; a small one is read at once.
 
     Raises:
         MessageGone: it is in none of its places.
     """
-    # It may move from one place to the next between two looks, so look at the final place again.
-    final, new, staged = layout.places(file.hex())
-    for path in (final, staged, new, final):
+    for path in layout.looked_for(file.hex()):
         try:
-            return open(files.open_regular(path), "rb")
+            fd = files.open_regular(path)
         except FileNotFoundError:
             continue
+        beginning = os.read(fd, _SMALL)
+        if len(beginning) < _SMALL:
+            os.close(fd)
+            return io.BytesIO(beginning)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return os.fdopen(fd, "rb")
     raise MessageGone(f"no file for message {file.hex()[:16]}")
 
 
@@ -92,6 +114,9 @@ class Opened:
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The octets from `start` to `end`; reads no further than it needs. Raises Damaged."""
         self._file.seek(self._stream_at)
+        if not start and end is None:
+            yield from read_body(self._file, self._head, self._body_key, self._limit)
+            return
         position = 0
         for piece in read_body(self._file, self._head, self._body_key, self._limit):
             after = position + len(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from crymapd.errors import Damaged
 from crymapd.mime.parts import Parser, Part
@@ -15,8 +16,17 @@ Pieces = Callable[[int, "int | None"], Iterator[bytes]]
 class Message:
     """A message being read: whole when small, in pieces when large; its parts when asked for."""
 
-    def __init__(self, pieces: Pieces, size: int, condemn: Callable[[str], None], *, is_note: bool = False) -> None:
+    def __init__(
+        self,
+        pieces: Pieces,
+        size: int,
+        condemn: Callable[[str], None],
+        file: BinaryIO | None = None,
+        *,
+        is_note: bool = False,
+    ) -> None:
         """Something of `size` octets; `condemn` hears why, where it turns out damaged while it is read."""
+        self._file = file
         self._pieces = pieces
         self._condemn = condemn
         self._whole: bytes | None = None
@@ -28,6 +38,18 @@ class Message:
         """Read all of it now, so that damage shows before anything is sent."""
         self._whole = b"".join(self._pieces(0, None))
         self.size = len(self._whole)
+        self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Message:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Octets from `start` to `end`. Raises Damaged, after having remembered it."""
@@ -41,6 +63,8 @@ class Message:
             raise
 
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
+        if self._whole is not None:
+            return self._whole[start:end]
         return b"".join(self.pieces(start, end))
 
     @property

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Container, Iterator, Sequence
-from datetime import datetime
 from typing import BinaryIO
 
 from crymapd.crypto.secret import Secret
-from crymapd.crypto.stream import new_metadata, read_head
+from crymapd.crypto.stream import read_head
 from crymapd.errors import Damaged, KeyMissing, MessageGone, MessageUnavailable
-from crymapd.mime.header import Header
-from crymapd.mime.references import references
-from crymapd.mime.summary import Summarizer, Summary
+from crymapd.mime.summary import Summary
 from crymapd.model.flags import SYSTEM_FLAGS
-from crymapd.model.sequence import Range
 from crymapd.store import events, notes
 from crymapd.store.account import Unlocked
-from crymapd.store.entries import Entries, NewMessage
+from crymapd.store.entries import Entries
 from crymapd.store.filing import Filing
+from crymapd.store.incoming import Incoming
 from crymapd.store.index import Index
 from crymapd.store.indexing import Indexing
 from crymapd.store.keys import KeyStore
+from crymapd.store.lookup import SealedFile
 from crymapd.store.mailboxes import Mailboxes
-from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, Sealing, open_file, place
+from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, open_file
 from crymapd.store.meta import Meta
 from crymapd.store.quota import Quota
 from crymapd.store.reading import Message
@@ -35,42 +32,6 @@ from crymapd.unix import files
 _SMALL = 1 << 20
 FILING_SECONDS = 0.5
 """How long a command may wait for delivered mail to be filed."""
-
-
-class Incoming:
-    """A message that a session brings: sealed as it arrives, then appended with others in one step."""
-
-    def __init__(self, sealing: Sealing, flags: frozenset[str]) -> None:
-        self._sealing = sealing
-        self._flags = flags
-        self._summarizer = Summarizer()
-
-    def write(self, data: bytes) -> None:
-        """Raises TooBig."""
-        self._sealing.write(data)
-        self._summarizer.feed(data)
-
-    @property
-    def size(self) -> int:
-        return self._sealing.size
-
-    def finish(self, store: Store) -> tuple[NewMessage, Summary]:
-        """Durable under its name in `tmp/`; not yet visible."""
-        metadata = self._sealing.metadata
-        file = self._sealing.publish(store.layout.tmp)
-        summary = self._summarizer.finish()
-        message = NewMessage(
-            file,
-            metadata.email_id,
-            metadata.body_key,
-            self._sealing.size,
-            metadata.received,
-            metadata.zone,
-            self._flags,
-            references=references(Header(summary.header)),
-            sealed=os.stat(store.layout.tmp / file.hex()).st_size,
-        )
-        return message, summary
 
 
 class Store:
@@ -102,7 +63,7 @@ class Store:
         self.mailboxes.provide_defaults()
         self.indexing = Indexing(self.index, self.entries, self.layout.tmp / "index.lock", self.read)
         self.filing = Filing(
-            self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.indexing.summarized
+            self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.indexing.arrived
         )
         self.filing.finish_interrupted()
         if self.meta.reset or self.layout.recovering.exists():
@@ -136,45 +97,17 @@ class Store:
 
     # Bringing mail in
 
-    def begin_append(self, mailbox: str, flags: frozenset[str], received: datetime | None) -> tuple[Sealing, Incoming]:
-        """Begin a message; the Sealing is a context manager that cleans up."""
-        moment = int(time.time()) if received is None else int(received.timestamp())
-        offset = received.utcoffset() if received is not None else None
-        zone = int(offset.total_seconds()) // 60 if offset is not None else 0
-        metadata = new_metadata(moment, zone, mailbox)  # the row has the flags
-        sealing = Sealing(self.layout, self.keys.own_recipient(), metadata, self.max_message_size)
-        return sealing, Incoming(sealing, flags)
-
-    def append(
-        self,
-        mailbox: str,
-        messages: Sequence[tuple[NewMessage, Summary | None]],
-        replaced: tuple[int, Sequence[Range]] | None = None,
-    ) -> tuple[int, list[int]]:
-        """Add finished messages (and remove those `replaced`) in one transaction: UIDVALIDITY and UIDs.
-
-        Raises:
-            NoSuchMailbox, MailboxFull, MessageGone, OverQuota.
-        """
-        room = 0 if replaced is None else self.entries.sealed_octets(*replaced)  # RFC 8508 section 3.4
-        self.quota.check(sum(message.sealed for message, _summary in messages) - room)
-        target = self.mailboxes.get(mailbox).id
-        done = self.entries.append(target, [message for message, _summary in messages], replaced=replaced)
-        summaries = []
-        for message, summary in messages:
-            number = self.entries.message_id(message.file)
-            if number is not None:
-                if summary is not None:
-                    summaries.append((number, summary))
-                if place(self.layout, message.file):
-                    self.entries.placed([number])
-        self.indexing.summarized(summaries)
-        return done
-
-    def discard(self, message: NewMessage) -> None:
-        """Remove the file of a finished message that was not appended after all."""
-        if self.entries.message_id(message.file) is None:
-            files.remove(self.layout.tmp / message.file.hex())
+    def incoming(self) -> Incoming:
+        """Begin to bring mail in."""
+        return Incoming(
+            self.layout,
+            self.keys.own_recipient,
+            self.max_message_size,
+            self.entries,
+            self.mailboxes,
+            self.indexing,
+            self.quota,
+        )
 
     # Reading mail
 
@@ -200,9 +133,9 @@ class Store:
         for number in numbers:
             if number not in found:
                 with contextlib.suppress(MessageGone, MessageUnavailable):
-                    with self.read(number) as message:
-                        made.append((number, message.summary()))
-                    if not message.is_note:
+                    summary, is_note = self.indexing.summary(number)
+                    made.append((number, summary))
+                    if not is_note:
                         kept.append(made[-1])
         if kept:
             self.index.put(kept)
@@ -218,9 +151,8 @@ class Store:
         """Whether there may be mail to file or to index."""
         return self.indexing.behind or self.filing.more_waits
 
-    @contextlib.contextmanager
-    def read(self, number: int) -> Iterator[Message]:
-        """A message's octets by its id.
+    def read(self, number: int, known: SealedFile | None = None) -> Message:
+        """A message's octets by its id (and what `entries.sealed_files` knows); a context manager.
 
         A missing or damaged file is reported once and read as a note about it; a file that has come
         back is read again.
@@ -228,33 +160,32 @@ class Store:
         Raises:
             MessageGone: it was expunged and purged.
         """
-        row = self.entries.file_of(number)
-        if row is None:
+        known = known or self.entries.sealed_files([number]).get(number)
+        if known is None:
             raise MessageGone(f"message {number} was expunged")
-        file, _email_id, body_key, size, damaged = row
+        file, body_key, size, damaged = known
         handle = None
         try:
-            try:
-                handle = open_file(self.layout, file)
-                opened = self._opened(handle, body_key)
-                message = Message(opened.pieces, size, lambda reason: self._condemn(number, file, reason))
-                if damaged is not None or size <= _SMALL:
-                    message.load()
-                if damaged is not None:
-                    self.entries.set_condition(number, message.size, None)
-            except MessageGone:
-                events.message_missing(file.hex())
-                message = self._note(number, file, "the file is missing", damaged)
-            except OSError as error:
-                events.message_unavailable(file.hex(), str(error.strerror))
-                raise MessageUnavailable(f"message {number}: {error.strerror}") from error
-            except (Damaged, KeyMissing) as error:
-                events.message_damaged(file.hex(), str(error))
-                message = self._note(number, file, str(error), damaged)
-            yield message
-        finally:
-            if handle is not None:
-                handle.close()
+            handle = open_file(self.layout, file)
+            opened = self._opened(handle, body_key)
+            message = Message(opened.pieces, size, lambda reason: self._condemn(number, file, reason), handle)
+            if damaged is not None or size <= _SMALL:
+                message.load()
+            if damaged is not None:
+                self.entries.set_condition(number, message.size, None)
+            return message
+        except MessageGone:
+            reason = "the file is missing"
+            events.message_missing(file.hex())
+        except OSError as error:
+            events.message_unavailable(file.hex(), str(error.strerror))
+            raise MessageUnavailable(f"message {number}: {error.strerror}") from error
+        except (Damaged, KeyMissing) as error:
+            reason = str(error)
+            events.message_damaged(file.hex(), reason)
+        if handle is not None:
+            handle.close()
+        return self._note(number, file, reason, damaged)
 
     def _opened(self, file: BinaryIO, body_key: bytes) -> Opened:
         """With the key of the row; one that could not be had at filing is in the sealed head."""

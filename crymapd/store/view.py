@@ -45,7 +45,7 @@ class View:
         """Ascending UIDs; the sequence number is the position plus one."""
         if self._uids is None:
             found = self._entries.uids(self.mailbox.id, self.told.next_uid, self.told.expunged)
-            self._uids = array("I", found)
+            self._uids = found
             self.exists = len(self._uids)
         return self._uids
 

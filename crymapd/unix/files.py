@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def make_dir(path: Path, mode: int = PRIVATE_DIR) -> bool:
     return True
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path | str) -> int:
     """Open a plain file for reading; a symlink, FIFO or directory in its place is an OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -85,6 +85,14 @@ class Staged:
     def write(self, data: bytes) -> None:
         self.file.write(data)
 
+    def settle(self) -> int:
+        """All is written, and the kernel may begin to store it: how many octets."""
+        checkpoint("write")
+        self.file.flush()
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # starts writing, waits for nothing
+        return self.file.tell()
+
     def sync(self) -> None:
         """Put the contents on stable storage."""
         checkpoint("write")
@@ -94,7 +102,10 @@ class Staged:
 
     def publish(self, target: Path, *, replace: bool = False) -> None:
         """Sync, give the file its name, sync the directory. Without `replace` an existing one is kept."""
-        self.sync()
+        publish_together([(self, target)], replace=replace)
+
+    def name(self, target: Path, *, replace: bool) -> None:
+        """Give a synced file its name."""
         self.file.close()
         checkpoint("rename")
         if replace:
@@ -103,7 +114,6 @@ class Staged:
             os.link(self.path, target)
             os.unlink(self.path)
         self._pending = False
-        fsync_dir(target.parent)
 
     def __enter__(self) -> Staged:
         return self
@@ -112,6 +122,16 @@ class Staged:
         self.file.close()
         if self._pending:
             remove(self.path)
+
+
+def publish_together(batch: Sequence[tuple[Staged, Path]], *, replace: bool = False) -> None:
+    """`publish` for several: all contents before the first name, the directory once."""
+    for staged, _target in batch:
+        staged.sync()
+    for staged, target in batch:
+        staged.name(target, replace=replace)
+    for directory in dict.fromkeys(target.parent for _staged, target in batch):
+        fsync_dir(directory)
 
 
 def write_atomic(tmp: Path, target: Path, data: bytes, *, replace: bool, mode: int = PRIVATE_FILE) -> None:

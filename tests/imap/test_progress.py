@@ -37,7 +37,8 @@ def talk(home: Path, open_store: StoreOpener) -> Talk:
     """A mailbox of 250 messages, selected."""
     store = open_store(home)
     octets = b"Subject: one of many\r\n\r\nmany\r\n"
-    store.append("INBOX", [staged(store, octets, "INBOX") for _ in range(250)])
+    with staged(store, "INBOX", *[octets] * 250) as incoming:
+        incoming.commit("INBOX")
     sent: list[bytes] = []
     talk = Talk(Session(sent.append, lambda _user, _password: store, store_or_none=store), sent)
     talk.command(b"S SELECT INBOX")

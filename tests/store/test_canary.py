@@ -76,7 +76,7 @@ def test_nothing_is_readable(
     filed = mailbox_id(store, words["mailbox"])
     assert sum(map(len, contents(store).values())) == 1
     append(store, octets, words["mailbox"], (words["keyword"],))
-    waiting = staged(store, octets, words["mailbox"], (words["keyword"],))
+    waiting = staged(store, words["mailbox"], octets, flags=(words["keyword"],))
     store.entries.store(filed, EVERY, StoreMode.ADD, frozenset((words["keyword"] + "too",)))
     for number in range(300):  # enough for the log to be checkpointed and pages to move
         store.mailboxes.create(f"{words['mailbox']}/{number}")
@@ -84,7 +84,7 @@ def test_nothing_is_readable(
     assert (home / "index.db-wal").stat().st_size
     assert not readable(root, words), "while the store is open"
 
-    store.append(words["mailbox"], [waiting])
+    waiting.commit(words["mailbox"])
     store.mailboxes.rename(words["mailbox"], words["mailbox"] + "renamed")
     store.entries.expunge(filed, EVERY, only_deleted=False)
     assert maintenance.run(store, time.time(), force=True)

@@ -99,7 +99,8 @@ def append_one(store: Store) -> None:
 
 
 def append_three(store: Store) -> None:
-    store.append("Work", [staged(store, message(word), "Work") for word in ("new1", "new2", "new3")])
+    with staged(store, "Work", *map(message, ("new1", "new2", "new3"))) as incoming:
+        incoming.commit("Work")
 
 
 def copy(store: Store) -> None:

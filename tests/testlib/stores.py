@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 from crymapd.crypto.slots import Argon2
-from crymapd.mime.summary import Summary
 from crymapd.model.numbers import MAX_UID
-from crymapd.store.entries import NewMessage
 from crymapd.store.inbox import deliver
+from crymapd.store.incoming import Incoming
 from crymapd.store.index import RENDERED
-from crymapd.store.messages import Sealing
-from crymapd.store.store import Incoming, Store
+from crymapd.store.store import Store
 
 PASSWORD = "correct horse"
 CHEAP = Argon2(8, 1, 1)
@@ -73,19 +71,20 @@ def put_in(home: Path, octets: bytes, mailbox: str = "INBOX", flags: Iterable[st
         delivery.commit()
 
 
-def staged(store: Store, octets: bytes, mailbox: str, flags: Iterable[str] = ()) -> tuple[NewMessage, Summary]:
-    """A message that a session has sent completely and that `Store.append` makes visible."""
-    sealing: Sealing
-    incoming: Incoming
-    sealing, incoming = store.begin_append(mailbox, frozenset(flags), None)
-    with sealing:
+def staged(store: Store, mailbox: str, *messages: bytes, flags: Iterable[str] = ()) -> Incoming:
+    """Messages that a session has sent completely and that `commit` makes visible."""
+    incoming = store.incoming()
+    for octets in messages:
+        incoming.begin(mailbox, frozenset(flags), None)
         incoming.write(octets)
-        return incoming.finish(store)
+        incoming.end()
+    return incoming
 
 
 def append(store: Store, octets: bytes, mailbox: str = "INBOX", flags: Iterable[str] = ()) -> int:
     """APPEND of one message; its UID."""
-    _uidvalidity, uids = store.append(mailbox, [staged(store, octets, mailbox, flags)])
+    with staged(store, mailbox, octets, flags=flags) as incoming:
+        _uidvalidity, uids = incoming.commit(mailbox)
     return uids[0]
 
 

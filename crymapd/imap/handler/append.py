@@ -5,7 +5,6 @@ The server drives this with the events of `connection`; nothing is visible befor
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 from crymapd.errors import NoSuchMailbox, TooBig
@@ -15,10 +14,8 @@ from crymapd.imap.handler.mailbox import existing, tell_name
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime.summary import Room, Summary
 from crymapd.model.sequence import Range, format_set
-from crymapd.store.entries import NewMessage
-from crymapd.store.store import Incoming
+from crymapd.store.incoming import Incoming
 
 MAX_MESSAGES = 1000
 
@@ -28,14 +25,10 @@ class Append:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._cleanup = contextlib.ExitStack()
+        self._incoming: Incoming | None = None
         self._mailbox = self._asked_mailbox = ""
         self._replaced: tuple[int, Sequence[Range]] | None = None
-        self._incoming: Incoming | None = None
         self._in_utf8 = False
-        self._finished: list[tuple[NewMessage, Summary | None]] = []
-        self._room = Room()
-        self._committed = False
         self.tag = b"*"
 
     def begin(self, fragments: list[bytes], size: int, *, first: bool) -> None:
@@ -56,12 +49,13 @@ class Append:
             raise Refusal("NO", str(TooBig(store.max_message_size)), "TOOBIG")
         if not size:
             raise Refusal("NO", "a message cannot be empty")
-        if len(self._finished) >= MAX_MESSAGES:
+        if self._incoming is None:
+            self._incoming = store.incoming()
+        if len(self._incoming) >= MAX_MESSAGES:
             raise Refusal("NO", f"at most {MAX_MESSAGES} messages at once", "LIMIT")
         if self._replaced is None:  # what is replaced makes room (RFC 8508 section 3.4)
-            store.quota.check(sum(message.sealed for message, _summary in self._finished))
-        sealing, self._incoming = store.begin_append(self._mailbox, head.flags, head.received)
-        self._cleanup.enter_context(sealing)
+            store.quota.check(self._incoming.octets)
+        self._incoming.begin(self._mailbox, head.flags, head.received)
 
     def _begin_command(self, target: command.AppendTarget) -> None:
         session = self._session
@@ -95,25 +89,23 @@ class Append:
             self._in_utf8 = False
 
     def data(self, octets: bytes, *, last: bool) -> None:
-        if self._incoming is None:
+        if self._incoming is None or not self._incoming.is_arriving:
             raise BadSyntax("no message was announced")
         self._incoming.write(octets)
         if last:
-            message, summary = self._incoming.finish(self._session.store)
-            self._finished.append((message, self._room.keep(summary)))
-            self._incoming = None
-            self._cleanup.close()  # what a thousand messages needed to be sealed is not kept to the end
+            self._incoming.end()
 
     def commit(self, fragments: list[bytes]) -> Done:
         """The command's last line came: all messages appear at once, and what they replace goes."""
         reader = Reader(fragments)
         self._end_utf8(reader)
         reader.end()
+        if self._incoming is None:
+            raise BadSyntax("APPEND expects a message")
         try:
-            uidvalidity, uids = self._session.store.append(self._mailbox, self._finished, self._replaced)
+            uidvalidity, uids = self._incoming.commit(self._mailbox, self._replaced)
         except NoSuchMailbox as error:
             raise Refusal("NO", str(error), "TRYCREATE") from None
-        self._committed = True
         tell_name(self._session, self._mailbox, self._asked_mailbox)
         code = f"APPENDUID {uidvalidity} {format_set(uids)}"
         if self._replaced is None:
@@ -124,7 +116,5 @@ class Append:
 
     def close(self) -> None:
         """Forget what was not committed."""
-        self._cleanup.close()
-        if not self._committed:
-            for message, _summary in self._finished:
-                self._session.store.discard(message)
+        if self._incoming is not None:
+            self._incoming.close()

@@ -186,9 +186,10 @@ class _Answers:
             except TypeError:
                 pass  # rarely something is not ready; to ask each beforehand would take longer
         values = [None if column is None else column.values(batch) for column in self._columns]
+        files = self._session.store.entries.sealed_files([row[4] for row in batch.rows]) if self._opens else {}
         lines = bytearray()
         for at, (number, row) in enumerate(zip(numbers, batch.rows, strict=True)):
-            reading = Reading(self._session.store, row, batch.headers.get(row[4]))
+            reading = Reading(self._session.store, row, batch.headers.get(row[4]), files.get(row[4]))
             try:
                 parts = self._parts(reading, [None if column is None else column[at] for column in values])
                 if number:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from crymapd.errors import MessageGone
 from crymapd.imap.columns import Row
+from crymapd.store.lookup import SealedFile
 from crymapd.store.reading import Message
 from crymapd.store.store import Store
 
@@ -13,20 +12,19 @@ from crymapd.store.store import Store
 class Reading:
     """Close it, so that an opened message file is closed."""
 
-    __slots__ = ("_message", "_raw_header", "_stack", "_store", "row")
+    __slots__ = ("_known", "_message", "_raw_header", "_store", "row")
 
-    def __init__(self, store: Store, row: Row, header: bytes | None = None) -> None:
+    def __init__(self, store: Store, row: Row, header: bytes | None = None, known: SealedFile | None = None) -> None:
         self.row = row
         self._store = store
         self._raw_header = header
         self._message: Message | None = None
-        self._stack: ExitStack | None = None
+        self._known = known
 
     @property
     def message(self) -> Message:
         if self._message is None:
-            self._stack = ExitStack()
-            self._message = self._stack.enter_context(self._store.read(self.row[4]))
+            self._message = self._store.read(self.row[4], self._known)
         return self._message
 
     @property
@@ -39,5 +37,5 @@ class Reading:
         return self._raw_header
 
     def close(self) -> None:
-        if self._stack is not None:
-            self._stack.close()
+        if self._message is not None:
+            self._message.close()
