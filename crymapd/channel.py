@@ -83,11 +83,15 @@ class Channel:
     @property
     def is_readable(self) -> bool:
         """Whether `read` would answer at once."""
+        return self.is_readable_within(0)
+
+    def is_readable_within(self, seconds: float) -> bool:
+        """Whether it will after so long; what is queued is not sent meanwhile."""
         if self.has_buffered:
             return True
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
-        return bool(poller.poll(0))
+        return bool(poller.poll(seconds * 1000))
 
     def read(self, timeout: float) -> bytes:
         """Some octets, at most 64 KiB, as soon as there are any; empty when the peer has closed.

@@ -22,6 +22,7 @@ def context(root: Root, protocol: bytes) -> SSL.Context:
     # Tickets and caches help little here and make some senders fail.
     made.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     made.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    made.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 34 kB that an idle connection does not need
     made.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20")
     made.set_alpn_select_callback(lambda _connection, offered: _choose(protocol, offered))
     for setting, load, path in (

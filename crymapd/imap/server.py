@@ -23,6 +23,8 @@ IDLE_KEEPALIVE_SECONDS = 14 * 60.0
 BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
 MAX_FAILED_LOGINS = 3
+QUIET_SECONDS = 1.0
+"""After so long without a command or news a session holds less memory, and needs a millisecond more for the next."""
 _SLICE_SECONDS = 0.005
 
 
@@ -70,6 +72,7 @@ class Server:
                 return event
             self._channel.flush()
             self._use_the_wait()
+            self._rest_if_quiet()
             data = self._channel.read(self._patience())
             if not data:
                 raise Disconnected("the client closed the connection")
@@ -79,6 +82,12 @@ class Server:
         """Index new mail while the client has nothing to ask."""
         while self._is_behind and not self._channel.is_readable:
             self._index_a_slice()
+
+    def _rest_if_quiet(self) -> None:
+        """Many clients keep connections that they do not use."""
+        store = self._session.store_or_none
+        if store is not None and not self._channel.is_readable_within(QUIET_SECONDS):
+            store.rest()
 
     @property
     def _is_behind(self) -> bool:
@@ -231,6 +240,7 @@ class Server:
         self._connection.expect_continuation()
         deadline = time.monotonic() + AFTER_LOGIN_SECONDS
         keepalive = time.monotonic() + IDLE_KEEPALIVE_SECONDS
+        quiet = False
         while True:
             self._channel.flush()
             event = self._connection.next_event()
@@ -246,13 +256,19 @@ class Server:
                 continue
             if self._is_behind:
                 self._index_a_slice()
-            self._wait_idle(0 if self._is_behind else min(deadline, keepalive) - now)
+                self._wait_idle(0)
+            elif quiet:
+                quiet = not self._wait_idle(min(deadline, keepalive) - now)
+            elif not self._wait_idle(QUIET_SECONDS):
+                session.store.rest()
+                quiet = True
 
     def _tell(self) -> None:
         """Everything that happened; trouble with that is for the log, the next command will answer it."""
         dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))
 
-    def _wait_idle(self, seconds: float) -> None:
+    def _wait_idle(self, seconds: float) -> bool:
+        """Whether anything happened."""
         watch = self._watch
         if watch is None:
             raise RuntimeError("idle without a watch")
@@ -265,6 +281,7 @@ class Server:
             if not data:
                 raise Disconnected("the client closed the connection")
             self._connection.receive_data(data)
+        return sent or changed
 
     # APPEND
 

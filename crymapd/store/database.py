@@ -165,6 +165,10 @@ class Database:
         except CORRUPT:
             return False
 
+    def release_memory(self) -> None:
+        """Forget cached pages."""
+        self._connection.execute("PRAGMA shrink_memory")
+
     def close(self) -> None:
         self._connection.close()
 

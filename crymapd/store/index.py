@@ -228,6 +228,11 @@ class Index:
         self._attempt(select)
         return found
 
+    def rest(self) -> None:
+        """Close the file until it is needed again."""
+        self._db.close()
+        self._inode = 0
+
     def close(self) -> None:
         self._db.close()
 

@@ -27,7 +27,7 @@ from crymapd.store.meta import Meta
 from crymapd.store.quota import Quota
 from crymapd.store.reading import Message
 from crymapd.store.view import View
-from crymapd.unix import files
+from crymapd.unix import files, memory
 
 _SMALL = 1 << 20
 FILING_SECONDS = 0.5
@@ -210,6 +210,12 @@ class Store:
         """A large message turned out damaged while it was being sent: remember it."""
         events.message_damaged(file.hex(), reason)
         self._note(number, file, reason, None)
+
+    def rest(self) -> None:
+        """Nobody asks for anything: hold as little memory as can be."""
+        self.index.rest()
+        self.meta.db.release_memory()
+        memory.trim()
 
     def close(self) -> None:
         """Note what is in place, close the databases."""
