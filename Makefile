@@ -31,7 +31,7 @@ bench: .venv/installed
 		apt-get install -q -y python3-venv && $(PYTHON) -m venv .venv; }
 
 .venv/installed: .venv/bin/python setup.cfg
-	$(BIN)/pip install -q --disable-pip-version-check -e .
+	$(BIN)/pip install -q --disable-pip-version-check --config-settings editable_mode=compat -e .
 	@touch $@
 
 .venv/developing: .venv/installed requirements-dev.txt

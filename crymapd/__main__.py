@@ -1,6 +1,6 @@
 """`python -m crymapd` is the `crymapd` command."""
 
-from crymapd.cli.crymapd import main
+from crymapd.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -8,9 +8,9 @@ import click
 
 from crymapd import __version__
 from crymapd.cli.failure import reported
+from crymapd.cli.main import PROGRAM, serve
 from crymapd.unix import sysexits
 
-PROGRAM = "crymapd"
 click.UsageError.exit_code = sysexits.USAGE
 
 
@@ -74,7 +74,4 @@ def listen(root: Path | None, detach: bool, pid_file: Path | None) -> None:
 @click.pass_obj
 def serve_imaps(root: Path | None) -> None:
     """Serve the one IMAPS connection on descriptor 0 (inetd) or 3 (systemd, Accept=yes)."""
-    from crymapd.daemon import service
-
-    with reported(PROGRAM):
-        service.serve_descriptor(root)
+    serve(root)

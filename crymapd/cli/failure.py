@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -42,6 +41,8 @@ def reported(program: str, particular: Statuses | None = None) -> Iterator[None]
         yield
     except tuple(table) as error:
         if not isinstance(error, (errors.CrymapError, OSError)):
+            import traceback  # a worker of inetd has no time for it
+
             traceback.print_exc()
         status = next(status for kind, status in table.items() if isinstance(error, kind))
         fail(program, describe(error), status)

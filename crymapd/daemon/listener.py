@@ -6,6 +6,7 @@ says so and waits a moment.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -16,8 +17,9 @@ from pathlib import Path
 from OpenSSL import SSL
 
 from crymapd.config.system import Root, load_root
-from crymapd.daemon import log, service, tls
+from crymapd.daemon import conversation, log, service, tls
 from crymapd.errors import ConfigError
+from crymapd.mime.encoded_words import preload
 from crymapd.unix import activation
 
 BACKLOG = 512
@@ -43,7 +45,7 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
         log.listening("imaps", *sock.getsockname()[:2])
     watched = root.tls_files()
     users = service.assume_system(root)
-    service.settle_memory()
+    _settle_memory()
     Listener(root, listeners, context, watched, users).run()
 
 
@@ -81,6 +83,14 @@ def _detach(kept: list[int], pid_file: Path | None) -> None:
 
     lock = TimeoutPIDLockFile(str(pid_file.absolute()), 0) if pid_file is not None else None
     daemon.DaemonContext(files_preserve=kept, pidfile=lock, umask=0o077, detach_process=True).open()
+
+
+def _settle_memory() -> None:
+    """After the imports: what is loaded stays shared between forks."""
+    assert conversation  # loaded here, once for all workers
+    preload()
+    gc.collect()
+    gc.freeze()
 
 
 class Listener:

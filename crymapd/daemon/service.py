@@ -1,16 +1,13 @@
-"""One connection's worker: descriptor, configuration, TLS, conversation. Login does the rest.
+"""One connection's worker: descriptor, configuration, TLS, greeting; then the conversation.
 
-Everything a worker ever needs is imported by the time this module is: after login it is confined
-and cannot read the program's own files.
+Imports are few: under inetd a client waits for them.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import pwd
 import socket
-import traceback
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -18,14 +15,9 @@ from OpenSSL import SSL
 from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import log, tls
-from crymapd.daemon.login import Login
-from crymapd.daemon.throttle import Throttle
 from crymapd.errors import ConfigError
-from crymapd.imap.server import Server
-from crymapd.imap.session import Session
-from crymapd.mime.encoded_words import preload
+from crymapd.imap.capability import greeting
 from crymapd.unix import activation, privileges
-from crymapd.unix.lockpool import LockPool
 
 HANDSHAKE_SECONDS = 30.0
 PROTOCOL = b"imap"
@@ -85,22 +77,16 @@ def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) ->
     channel = Channel(sock)
     try:
         log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))
-        limits, state = root.system.limits, root.directory / "state"
-        pool = LockPool(state, limits.concurrent_logins)
-        login = Login(users, limits, pool, Throttle(state), peer, address, channel.fileno())
-        identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
-        session = Session(channel.write, login, identification)
-        session.flush = channel.flush
-        session.report = log.trouble
-        session.on_client_id = lambda fields: log.line(f"client {fields.get('name', '?')} {fields.get('version', '')}")
-        try:
-            Server(channel, session, log.line).run()
-        finally:
-            if session.store_or_none is not None:
-                session.store_or_none.close()
+        channel.write(greeting())
+        channel.flush()
+        from crymapd.daemon.conversation import converse
+
+        converse(channel, root, users, address, peer)
     except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
         log.handshake_failed(str(error))
     except Exception:
+        import traceback
+
         log.crashed(traceback.format_exc())
         channel.write(b"* BYE [SERVERBUG] internal error; the server's log has it\r\n")
     finally:
@@ -117,10 +103,3 @@ def peer_address(sock: socket.socket) -> str:
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return "local"
     return str(name[0]).removeprefix("::ffff:")
-
-
-def settle_memory() -> None:
-    """After the imports: what is loaded stays shared between forks."""
-    preload()
-    gc.collect()
-    gc.freeze()

@@ -68,3 +68,8 @@ def after_login(limit: int, hidden: Collection[str]) -> str:
     avoided = {name.upper() for name in hidden} - {"IMAP4REV1"}  # without which it would be no IMAP server
     names = (name.format(limit=limit) for name in AFTER_LOGIN)
     return " ".join(name for name in names if not avoided & {name.upper(), name.upper().partition("=")[0]})
+
+
+def greeting() -> bytes:
+    """The first line of a connection (RFC 9051 section 7.1.4)."""
+    return b"* OK [CAPABILITY %b] crymapd ready\r\n" % before_login().encode()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from crymapd.channel import Channel, Disconnected, TimedOut
-from crymapd.imap import capability, connection, dispatch
+from crymapd.imap import connection, dispatch
 from crymapd.imap.command import session as command
 from crymapd.imap.connection import Connection
 from crymapd.imap.handler import session as session_handler
@@ -46,7 +46,6 @@ class Server:
     def run(self) -> None:
         """Serve until one side ends it. Raises nothing that a client can cause."""
         try:
-            self._send(b"* OK [CAPABILITY %b] crymapd ready\r\n" % capability.before_login().encode())
             while not self._ended:
                 self._handle(self._next_event())
         except Goodbye as goodbye:
