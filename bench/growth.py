@@ -1,100 +1,183 @@
-"""What operations cost as a mailbox grows: `python -m bench.growth [SIZE...]`.
+"""What operations cost as a mailbox grows: `python -m bench.growth [--plot FILE] [SIZE...]`.
 
-One mailbox of each size, made by COPY from a few messages, and a real client on loopback. What is said to
-cost the same in a mailbox of any size, or in proportion to what changed, must show it here.
+One mailbox of each size and a real client on loopback.  The messages are rows and indexed texts without
+files: what is measured here opens none, and a million files would say more of the file system than of us.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.testlib.client import Client
+from bench.client import Imap, number
+from crymapd.mime.summary import summarize
+from crymapd.store import account
+from crymapd.store.entries import NewMessage
+from crymapd.store.store import Store
 from tests.testlib.process import children, pss
-from tests.testlib.server import Server, running
+from tests.testlib.server import PASSWORD, Server, running
 
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 15
-SEED = 500
+BATCH = 10_000
+LINEAR = ("FLAGS of all",)
+"""What answers for each message may cost in proportion to them; everything else may not."""
 
 
-def fill(client: Client, mailbox: str, size: int) -> None:
-    """Some messages, then copies of them all, again and again."""
-    client.ok(f"CREATE {mailbox}")
-    for number in range(SEED):
-        text = f"Subject: message {number}\r\nFrom: a@example.org\r\n\r\nword{number} and more\r\n"
-        client.ok(f"APPEND {mailbox} {{+}}", text.encode())
-    client.ok(f"SELECT {mailbox}")
-    there = SEED
-    while there < size:
-        more = min(there, size - there)
-        client.ok(f"UID COPY 1:{more} {mailbox}")
-        there += more
-    client.ok("UNSELECT")
+def fill(home: Path, mailbox: str, size: int) -> None:
+    """In a process of the account's owner; each message has a word of its own."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            owner = home.stat()
+            if os.geteuid() == 0:
+                os.setgid(owner.st_gid)
+                os.setuid(owner.st_uid)
+            _fill(Store(account.unlock(home, PASSWORD), 1 << 20), mailbox, size)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
 
 
-def median(action: Callable[[], object]) -> float:
+def _fill(store: Store, mailbox: str, size: int) -> None:
+    store.mailboxes.create(mailbox)
+    target = store.mailboxes.get(mailbox).id
+    for start in range(0, size, BATCH):
+        texts = [_text(at) for at in range(start, min(start + BATCH, size))]
+        rows = [_row(mailbox, at, text) for at, text in enumerate(texts, start)]
+        store.entries.append(target, rows)
+        numbers = [store.entries.message_id(row.file) or 0 for row in rows]
+        store.entries.placed(numbers)
+        summaries = [(at, summarize(text)) for at, text in zip(numbers, texts, strict=True)]
+        store.index.put(summaries)
+        store.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
+        store.index.set_complete(numbers[-1], (), store.index.generation)
+    store.entries.flush_placed()
+    store.close()
+
+
+def _text(at: int) -> bytes:
+    return b"Subject: message %d\r\nFrom: a@example.org\r\n\r\nthe word of this one is w%dq\r\n" % (at, at)
+
+
+def _row(mailbox: str, at: int, text: bytes) -> NewMessage:
+    name = hashlib.sha256(f"{mailbox} {at}".encode()).digest()
+    return NewMessage(name, name[:16], bytes(32), len(text), 1_700_000_000 + at, 0, frozenset(("\\Seen",)))
+
+
+def median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
     """Milliseconds."""
     times = []
-    for _round in range(ROUNDS):
+    for _round in range(rounds):
         start = time.perf_counter()
         action()
         times.append((time.perf_counter() - start) * 1000)
     return statistics.median(times)
 
 
-def resync(server: Server, client: Client, mailbox: str, changes: int) -> float:
-    """SELECT (QRESYNC ...) after so many changes."""
-    codes = client.ok(f"SELECT {mailbox}").codes()
-    known = f"{codes['UIDVALIDITY'].value} {codes['HIGHESTMODSEQ'].value}"
-    half = changes // 2
-    client.ok(f"UID STORE 1:{half} +FLAGS.SILENT (\\Flagged)")
-    client.ok(f"UID STORE {half + 1}:{changes} +FLAGS.SILENT (\\Deleted)")
-    client.ok("EXPUNGE")
-    client.ok("UNSELECT")
-    again = server.client()
-    again.ok("ENABLE QRESYNC")
-    found = median(lambda: again.ok(f"SELECT {mailbox} (QRESYNC ({known}))"))
-    again.close()
+def resync(port: int, mailbox: bytes) -> float:
+    """SELECT (QRESYNC ...) after 100 changes."""
+    client = Imap(port).login("alice", PASSWORD)
+    answer = client.command(b"SELECT " + mailbox)
+    known = b"%d %d" % (number(answer, b"UIDVALIDITY"), number(answer, b"HIGHESTMODSEQ"))
+    client.command(b"UID STORE 1:100 +FLAGS.SILENT (\\Flagged)")
+    client.logout()
+    client = Imap(port).login("alice", PASSWORD)
+    client.command(b"ENABLE QRESYNC")
+    found = median(lambda: client.command(b"SELECT %b (QRESYNC (%b))" % (mailbox, known)))
+    client.logout()
     return found
+
+
+def delivery(server: Server, client: Imap) -> float:
+    """The NOOP that files a delivered message and tells of it; the mailbox is INBOX."""
+    times = []
+    for turn in range(5):
+        server.deliver(b"Subject: new %d\r\n\r\nnew\r\n" % turn)
+        times.append(median(lambda: client.command(b"NOOP"), 1))
+    return statistics.median(times)
 
 
 def measure(server: Server, size: int) -> dict[str, float]:
     """Milliseconds by operation, and the memory of the session in MiB."""
-    mailbox = f"box{size}"
-    client = server.client()
-    fill(client, mailbox, size)
+    name = f"box{size}"
+    box = name.encode()
+    fill(server.root / "users" / "alice", name, size)
+    client = Imap(server.port).login("alice", PASSWORD)
     listener = server.process
     worker = max(children(listener.pid)) if listener is not None else 0
-    found = {
-        "SELECT": median(lambda: client.ok(f"SELECT {mailbox}")),
-        "STATUS": median(
-            lambda: client.ok(f"STATUS {mailbox} (MESSAGES RECENT UNSEEN UIDNEXT HIGHESTMODSEQ SIZE DELETED)")
-        ),
-        "NOOP": median(lambda: client.ok("NOOP")),
-        "APPEND": median(lambda: client.ok(f"APPEND {mailbox} {{+}}", b"Subject: new\r\n\r\nnew\r\n")),
-        "UID STORE of one": median(lambda: client.ok("UID STORE 7 FLAGS.SILENT (\\Seen)")),
-        "UID SEARCH BODY, no hit": median(lambda: client.ok("UID SEARCH BODY nowhere")),
+    found = {"SELECT": median(lambda: client.command(b"SELECT " + box))}
+    time.sleep(2)
+    found["PSS of the session, MiB"] = pss(worker) / 1024
+    status = b"STATUS %b (MESSAGES RECENT UNSEEN DELETED SIZE UIDNEXT HIGHESTMODSEQ)" % box
+    work = {
+        "STATUS, seven items": status,
+        "NOOP": b"NOOP",
+        "UID FETCH of 100, FLAGS": b"UID FETCH 501:600 (FLAGS)",
+        "UID FETCH of 100, ENVELOPE": b"UID FETCH 501:600 (ENVELOPE)",
+        "UID STORE of one": b"UID STORE 7 FLAGS.SILENT (\\Seen k%d)",
+        "UID SEARCH BODY, one hit": b"UID SEARCH BODY w501q",
+        "UID SEARCH BODY, no hit": b"UID SEARCH BODY nowhere",
+        "FLAGS of all": b"UID FETCH 1:* (FLAGS)",
     }
-    found["session, MiB PSS"] = pss(worker) / 1024
-    client.ok("UNSELECT")
-    for changes in (100, 400):
-        found[f"QRESYNC, {changes} changes"] = resync(server, client, mailbox, changes)
-    client.close()
+    for what, command in work.items():
+        turns = iter(range(1000))
+        found[what] = median(
+            lambda command=command, turns=turns: client.command(  # type: ignore[misc]
+                command % (next(turns) % 2) if b"%d" in command else command, keep=False
+            )
+        )
+    text = _text(0)
+    found["APPEND"] = median(lambda: client.append(box, text))
+    client.command(b"SELECT INBOX")
+    found["NOOP that files a delivery"] = delivery(server, client)
+    client.logout()
+    found["SELECT (QRESYNC), 100 changes"] = resync(server.port, box)
     return found
 
 
+def plot(target: Path, sizes: list[int], rows: dict[str, list[float]]) -> None:
+    """A picture, where matplotlib is installed."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        print("no picture: matplotlib is not installed")
+        return
+    figure, axes = pyplot.subplots(figsize=(9, 6))
+    for name, values in rows.items():
+        axes.plot(sizes, values, marker="o", label=name, linestyle=":" if name in LINEAR else "-")
+    axes.set(xscale="log", yscale="log", xlabel="messages in the mailbox", ylabel="ms (memory: MiB)")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    axes.legend(fontsize=7, ncols=2)
+    figure.tight_layout()
+    figure.savefig(target)
+
+
 def main() -> None:
-    sizes = [int(word) for word in sys.argv[1:]] or list(SIZES)
+    parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="an SVG or PNG")
+    parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root") as server:
-        columns = [measure(server, size) for size in sizes]
-    print("ms, medians".ljust(28) + "".join(f"{size:>12,}" for size in sizes))
-    for name in columns[0]:
-        print(name.ljust(28) + "".join(f"{column[name]:12.2f}" for column in columns))
+        columns = []
+        for size in options.size:
+            columns.append(measure(server, size))
+            print(f"{size:,} measured", flush=True)
+    rows = {name: [column[name] for column in columns] for name in columns[0]}
+    print("| ms, medians | " + " | ".join(f"{size:,}" for size in options.size) + " |")
+    print("|---|" + "---|" * len(options.size))
+    for name, values in rows.items():
+        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    if options.plot:
+        plot(options.plot, options.size, rows)
 
 
 if __name__ == "__main__":

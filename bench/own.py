@@ -1,4 +1,4 @@
-"""Figures of this machine, now: memory, greeting, login, delivery, APPEND, disk, notice.
+"""Figures that have no counterpart elsewhere: workers of inetd, delivery, large messages. `python -m bench.own`
 
 Starts the real server on loopback with a root of its own under the temporary directory, and ends it.
 """
@@ -12,14 +12,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.testlib.corpus import varied
-from tests.testlib.process import children, cpu, peak, pss, reset_peak
+from tests.testlib.process import children, peak, reset_peak
 from tests.testlib.server import CRYMAPD, PASSWORD, Server, running, trusting
 
 ROUNDS = 20
@@ -45,52 +44,6 @@ def timed(action: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
     return times
 
 
-def greeting(server: Server) -> None:
-    with server.tls_socket() as sock:
-        sock.recv(1024)
-
-
-def session(server: Server) -> None:
-    client = server.client()
-    client.logout()
-
-
-def measure_connections(server: Server) -> None:
-    row("connect to greeting, listener", spread(timed(lambda: greeting(server), 100)))
-    row("connect, login (Argon2id 64 MiB x 3), logout, listener", spread(timed(lambda: session(server))))
-    listener = server.process
-    if listener is None:
-        return
-    socks = [server.tls_socket() for _number in range(IDLE)]
-    for sock in socks:
-        sock.recv(1024)
-    workers = children(listener.pid)
-    row(f"PSS per connection before login, {IDLE} of them", f"{statistics.mean(map(pss, workers)) / 1024:.2f} MiB")
-    for sock in socks:
-        sock.close()
-
-
-def measure_idle(server: Server) -> None:
-    listener = server.process
-    if listener is None:
-        return
-    clients = [server.client() for _number in range(IDLE)]
-    for client in clients:
-        client.ok("SELECT INBOX")
-        client.send("IDLE")
-        client.read_response()
-    workers = children(listener.pid)
-    row(
-        f"PSS per idling session, {IDLE} of them, INBOX of 1,000",
-        f"{statistics.mean(map(pss, workers)) / 1024:.2f} MiB",
-    )
-    before = cpu(workers)
-    time.sleep(10)  # noqa: the load is ten seconds of nothing
-    row(f"processor time of {IDLE} idling sessions in 10 s", f"{cpu(workers) - before:.2f} s")
-    for client in clients:
-        client.close()
-
-
 @contextmanager
 def inetd(server: Server) -> Iterator[socket.socket]:
     """A worker started from nothing on one end of a connection."""
@@ -106,9 +59,16 @@ def inetd(server: Server) -> Iterator[socket.socket]:
         process.wait(timeout=30)
 
 
-def inetd_greeting(server: Server) -> None:
+def inetd_greeting(server: Server) -> float:
+    """Seconds from the connection to the greeting; the process ends afterwards."""
+    start = time.perf_counter()
     with inetd(server) as sock:
         sock.recv(1024)
+        return time.perf_counter() - start
+
+
+def tls_library() -> None:
+    subprocess.run([sys.executable, "-c", "import OpenSSL.SSL"], check=True)
 
 
 def inetd_login(server: Server) -> None:
@@ -120,7 +80,14 @@ def inetd_login(server: Server) -> None:
 
 
 def measure_inetd(server: Server) -> None:
-    row("connect to greeting and end, inetd", spread(timed(lambda: inetd_greeting(server))))
+    greetings, library = [], []
+    for _round in range(ROUNDS):
+        greetings.append(inetd_greeting(server))
+        library += timed(tls_library, 1)
+    row("connect to greeting, inetd", spread(greetings))
+    row("a process that imports the TLS library and ends", spread(library))
+    ratio = statistics.median(greetings) / statistics.median(library)
+    row("ratio of the two", f"{ratio:.2f}")
     row("connect, login, logout and end, inetd", spread(timed(lambda: inetd_login(server))))
 
 
@@ -142,47 +109,6 @@ def measure_delivery(server: Server) -> None:
     clear = sum(map(len, messages))
     row("octets on disk per octet of mail, messages alone", f"{sealed / clear:.3f}")
     row("octets on disk per octet of mail, everything", f"{everything / clear:.3f}")
-
-
-def measure_append(server: Server) -> None:
-    client = server.client("bob")
-    message = b"From: a@example.org\r\nSubject: small\r\n\r\n" + b"hello there\r\n" * 50
-    times = timed(lambda: client.ok("APPEND Archive {+}", message), 500)
-    row("APPEND of a small message, fsync each", f"{1 / statistics.mean(times):.0f}/s, {spread(times)}")
-    client.close()
-
-
-def measure_notice(server: Server) -> None:
-    """From the end of an APPEND by one session to the EXISTS of another, and from crymap-deliver's end."""
-    idler, writer = server.client("bob"), server.client("bob")
-    idler.ok("SELECT INBOX")
-    idler.send("IDLE")
-    idler.read_response()
-    arrived: list[float] = []
-
-    def listen() -> None:
-        while len(arrived) < 120:
-            if type(idler.read_response(60)).__name__ == "Exists":
-                arrived.append(time.perf_counter())
-
-    thread = threading.Thread(target=listen)
-    thread.start()
-    delays = []
-    message = b"Subject: x\r\n\r\nx\r\n"
-    for number in range(120):
-        if number < 100:
-            writer.ok("APPEND INBOX {+}", message)
-        else:
-            server.deliver(message, "bob")
-        ready = time.perf_counter()
-        while len(arrived) <= number:
-            time.sleep(0.0002)
-        delays.append(max(arrived[number] - ready, 0.0))
-    thread.join()
-    row("IDLE notice after APPEND's OK", spread(delays[:100]))
-    row("IDLE notice after crymap-deliver has ended", spread(delays[100:]))
-    idler.close()
-    writer.close()
 
 
 def measure_large(server: Server) -> None:
@@ -242,10 +168,6 @@ def main() -> None:
         with running(Path(folder) / "root", config, users=("alice", "bob")) as server:
             for measure in (
                 measure_delivery,
-                measure_append,
-                measure_notice,
-                measure_connections,
-                measure_idle,
                 measure_inetd,
                 measure_large,
             ):
