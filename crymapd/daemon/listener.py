@@ -89,6 +89,7 @@ def _settle_memory() -> None:
     """After the imports: what is loaded stays shared between forks."""
     assert conversation  # loaded here, once for all workers
     preload()
+    os.getgrouplist("root", 0)  # loads the C library's modules for users and groups
     gc.collect()
     gc.freeze()
 

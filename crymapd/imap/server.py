@@ -23,6 +23,7 @@ IDLE_KEEPALIVE_SECONDS = 14 * 60.0
 BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
 MAX_FAILED_LOGINS = 3
+PAUSE_SECONDS = 0.02
 QUIET_SECONDS = 1.0
 """After so long without a command or news a session holds less memory, and needs a millisecond more for the next."""
 _SLICE_SECONDS = 0.005
@@ -78,9 +79,10 @@ class Server:
             self._connection.receive_data(data)
 
     def _use_the_wait(self) -> None:
-        """Index new mail while the client has nothing to ask."""
-        while self._is_behind and not self._channel.is_readable:
-            self._index_a_slice()
+        """Index new mail while the client has nothing to ask; one that is in the middle of something is not held up."""
+        if self._is_behind and not self._channel.is_readable_within(PAUSE_SECONDS):
+            while self._is_behind and not self._channel.is_readable:
+                self._index_a_slice()
 
     def _rest_if_quiet(self) -> None:
         """Many clients keep connections that they do not use."""

@@ -15,17 +15,20 @@ from crymapd.store.view import View
 _PAGE = 5_000
 
 
-def tell(session: Session, *, expunges: bool) -> bool:
-    """Tell every change since the last time; whether there was any.
+def tell(session: Session, *, expunges: bool) -> None:
+    """Tell every change since the last time.
 
     Raises:
         Goodbye: the selected mailbox is gone, or what happened is no longer known.
     """
     view = session.view_or_none
     if view is None:
-        return False
+        return
     session.store.file_arrivals()
-    changes = session.store.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
+    known = view.told.next_uid
+    changes = session.store.entries.changes(
+        view.mailbox.id, view.told.modseq, view.told.expunged, session.own_modseqs, known
+    )
     if changes.gone:
         session.deselect()
         raise goodbye_deleted()
@@ -33,19 +36,16 @@ def tell(session: Session, *, expunges: bool) -> bool:
         raise Goodbye("so many messages were expunged meanwhile that they cannot be told one by one")
     if not expunges:
         view.uids  # noqa: B018  # loaded now: later it would hold what came and went untold
-    news = bool(changes.flags or (changes.expunged and expunges))
     if expunges:
         if changes.expunged:
             _expunged(session, view.remove(changes.expunged))
         view.told.expunged = changes.modseq
-    known = view.told.next_uid
     _arrivals(session, view, [Uid(row[0]) for row in changes.flags if row[0] >= known], changes.next_uid)
-    changed = [row for row in changes.flags if row[0] < known and row[2] not in session.own_modseqs]
+    changed = [row for row in changes.flags if row[0] < known]
     if changed:
         flag_fetches(session, view, changed)
     view.told.modseq = changes.modseq
     session.own_modseqs.clear()
-    return news
 
 
 def _expunged(session: Session, gone: list[tuple[SeqNum, Uid]]) -> None:

@@ -86,11 +86,13 @@ def unlock(home: Path, password: str) -> Unlocked:
 def _readable_copies(layout: Layout) -> list[tuple[Path, User]]:
     """user.toml and its copy, where they can be parsed; the copy only where it differs."""
     found: list[tuple[Path, User]] = []
+    seen: list[bytes] = []
     for path in (layout.user, layout.user_copy):
         with suppress(OSError, Damaged):
-            user = parse_user(files.read_small(path, MAX_BYTES))
-            if not found or found[0][1] != user:
-                found.append((path, user))
+            content = files.read_small(path, MAX_BYTES)
+            if content not in seen:
+                seen.append(content)
+                found.append((path, parse_user(content)))
     return found
 
 

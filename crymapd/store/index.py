@@ -20,7 +20,7 @@ from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
-_TABLES = ("headers", "rendered", "texts")
+_TABLES = ("headers", "rendered", "fields", "texts")
 RENDERED = ("envelope", "body", "structure", "preview", "fields")
 _FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
 Values = tuple["bytes | None", ...]
@@ -36,9 +36,20 @@ class Index:
         self._layout = layout
         self._key = derive(master, _KEY_LABEL)
         self._inode = 0
-        self.generation = 0
-        """Another number whenever the file turned out to be another one."""
-        self._db = self._open()
+        self._generation = 0
+        self._opened: Database | None = None
+
+    @property
+    def generation(self) -> int:
+        """Another number whenever the file was opened anew: it may be another one."""
+        return self._generation if self._attempt(lambda: None) else 0
+
+    @property
+    def _db(self) -> Database:
+        """Opened when it is first needed: many sessions never do."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
     def _open(self) -> Database:
         try:
@@ -47,7 +58,7 @@ class Index:
             self._remove(str(error))
             database = Database(self._layout.index, self._key, "index", durable=False)
         self._inode = os.stat(self._layout.index).st_ino
-        self.generation += 1
+        self._generation += 1
         return database
 
     def _remove(self, reason: str) -> None:
@@ -59,11 +70,11 @@ class Index:
         """Run it; a damaged file is replaced by an empty one, a busy one is not waited for. Whether it was done."""
         try:
             self._follow()
+            self._db  # noqa: B018  # opened now, if it was not
             action()
         except Damaged as error:
-            self._db.close()
+            self.rest()
             self._remove(str(error))
-            self._db = self._open()
         except (StoreBusy, OSError):
             pass  # what is missing is made again when it is asked for
         else:
@@ -77,23 +88,23 @@ class Index:
         except FileNotFoundError:
             same = False
         if not same:
-            self._db.close()
+            self.rest()
             for suffix in ("-wal", "-shm"):
                 if not self._layout.index.exists():
                     files.remove(self._layout.home / f"index.db{suffix}")
-            self._db = self._open()
 
     # Keeping
 
     def put(self, summaries: Iterable[tuple[int, Summary]]) -> None:
         """Keep headers and answers of messages."""
-        rows = [(number, summary.header, _row(number, summary)) for number, summary in summaries]
+        rows = [(number, summary.header, summary.fields, _row(number, summary)) for number, summary in summaries]
 
         def insert() -> None:
             with self._db.write():
                 self._db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
-                query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                self._db.executemany(query, (row[2] for row in rows))
+                self._db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", (row[:3:2] for row in rows))
+                query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                self._db.executemany(query, (row[3] for row in rows))
 
         if rows:
             self._attempt(insert)
@@ -152,8 +163,14 @@ class Index:
         self, numbers: Iterable[int], names: Sequence[str], *, utf8: bool
     ) -> dict[int, tuple[bytes | None, ...]]:
         """Of the asked messages those that are there: the values of `names`, some of RENDERED, in that order."""
-        columns = [_FOR_UTF8.get(name, name) if utf8 else name for name in names]
-        return {row[0]: row[1:] for row in self._select("rendered", columns, numbers)}
+        columns = [_FOR_UTF8.get(name, name) if utf8 else name for name in names if name != "fields"]
+        found = {row[0]: row[1:] for row in self._select("rendered", columns, numbers)} if columns else {}
+        if "fields" not in names:
+            return found
+        at, fields = names.index("fields"), dict(self._select("fields", ("fields",), numbers))
+        if not columns:
+            return {number: (value,) for number, value in fields.items()}
+        return {n: (*row[:at], fields[n], *row[at:]) for n, row in found.items() if n in fields}
 
     def texts(self, numbers: Iterable[int]) -> dict[int, Folded]:
         """Those of the asked texts that are there."""
@@ -230,11 +247,11 @@ class Index:
 
     def rest(self) -> None:
         """Close the file until it is needed again."""
-        self._db.close()
-        self._inode = 0
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
-    def close(self) -> None:
-        self._db.close()
+    close = rest
 
 
 def _packed(texts: Folded) -> tuple[str, bytes | None]:
@@ -254,4 +271,4 @@ def _storable(text: str) -> str:
 def _row(number: int, summary: Summary) -> tuple[object, ...]:
     plain, utf8 = summary.ascii, summary.utf8
     differing = (utf8.envelope, utf8.body, utf8.structure) if utf8 != plain else (None, None, None)
-    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode(), summary.fields)
+    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode())

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from crymapd.model.changes import Changes
-from crymapd.model.numbers import ModSeq, Uid
+from crymapd.model.numbers import MAX_UID, ModSeq, Uid
 from crymapd.model.sequence import Range, difference, intersection, ranges_of
 from crymapd.store.condition import Condition
 from crymapd.store.mailboxes import Mailbox
@@ -238,8 +238,13 @@ class Lookup:
         below = intersection(within, [(1, mailbox.next_uid - 1)])
         return difference(below, ranges_of(uid for uid, _flagset, _modseq in self.flags(mailbox.id, below)))
 
-    def changes(self, mailbox: int, modseq: int, expunged_since: int) -> Changes:
-        """What happened after two modseqs (for flags and arrivals, and for expunges)."""
+    def changes(
+        self, mailbox: int, modseq: int, expunged_since: int, own: Collection[int] = (), known: int = MAX_UID
+    ) -> Changes:
+        """What happened after two modseqs (for flags and arrivals, and for expunges).
+
+        Changes of UIDs under `known` at the modseqs `own` are left out: who asks made them.
+        """
         with self._db.read():
             now = self._db.execute(
                 "SELECT modseq, next_uid, pruned FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
@@ -251,7 +256,9 @@ class Lookup:
             if now[0] == modseq == expunged_since:
                 return Changes(ModSeq(modseq), Uid(now[1]))
             changed = self._db.execute(
-                "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND modseq > ?", (mailbox, modseq)
+                "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND modseq > ?"
+                " AND NOT (uid < ? AND modseq IN (SELECT value FROM json_each(?)))",
+                (mailbox, modseq, known, json.dumps(list(own))),
             ).fetchall()
             expunged = self._db.execute(
                 "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ?", (mailbox, expunged_since)
