@@ -31,6 +31,7 @@ class Subject:
         lmtp: a port, where it has one.
         prepared: mailboxes that measurements share, once they are filled.
         notices: milliseconds that IDLE took to tell, ascending.
+        turns: how often a measurement that sets a flag or takes it away was made.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Subject:
     lmtp: int = 0
     prepared: set[bytes] = field(default_factory=set)
     notices: list[float] = field(default_factory=list)
+    turns: int = 1
 
     def client(self, user: str = "alice") -> Imap:
         return Imap(self.port).login(user, PASSWORD)

@@ -217,17 +217,19 @@ def _search(key: bytes, mark: int | None = None) -> Callable[[Subject], float]:
 
 
 def select(subject: Subject) -> float:
-    client = subject.client()
-    mailbox = _hundred_thousand(subject)
-    found = _median(lambda: _ms(lambda: client.command(b"SELECT " + mailbox)), 10)
-    client.logout()
-    return found
+    """By a session that has just logged in."""
+    return _median(lambda: _at_once(subject, b"SELECT " + _hundred_thousand(subject)), 10)
 
 
 def status(subject: Subject) -> float:
-    client = subject.client()
     command = b"STATUS " + _hundred_thousand(subject) + b" (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)"
-    found = _median(lambda: _ms(lambda: client.command(command)), 10)
+    return _median(lambda: _at_once(subject, command), 10)
+
+
+def _at_once(subject: Subject, command: bytes) -> float:
+    """The first command of a session."""
+    client = subject.client()
+    found = _ms(lambda: client.command(command))
     client.logout()
     return found
 
@@ -238,10 +240,10 @@ def resync(subject: Subject) -> float:
     client = subject.client()
     client.command(b"ENABLE QRESYNC")
     answer = client.command(b"SELECT " + mailbox)
-    turn = time.time_ns() % 2
+    subject.turns += 1
     known = b"%d %d" % (number(answer, b"UIDVALIDITY"), number(answer, b"HIGHESTMODSEQ"))
     for at in range(100):
-        client.command(b"STORE %d FLAGS.SILENT (\\Draft k%d)" % (1 + at * 1000, turn))
+        client.command(b"STORE %d %bFLAGS.SILENT (\\Draft)" % (1 + at * 1000, b"+-"[subject.turns % 2 :][:1]))
     client.logout()
 
     def once() -> float:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import brotli
 
@@ -80,6 +81,8 @@ class Packer:
         """The rest, with the end record."""
         ready = b"".join(records(bytes(self._window))) + bytes((_END,)) + varint(self.clear_length)
         self._window.clear()
+        if self._codec is None:
+            return self._whole(ready)
         out = self._emit(ready)
         if self._brotli is not None:
             last = self._brotli.finish()
@@ -87,23 +90,34 @@ class Packer:
             out += last
         return out
 
+    def _whole(self, ready: bytes) -> bytes:
+        """All of a message that has filled no window: compressed where that pays."""
+        compressor = _compressor()
+        packed = compressor.process(ready) + compressor.finish()
+        out = bytes((_BROTLI,)) + packed if _pays(packed, ready) else bytes((_STORED,)) + ready
+        self.packed_length += len(out)
+        return out
+
     def _emit(self, ready: bytes) -> bytes:
         head = b""
         if self._codec is None:
-            self._codec = _BROTLI if _helps(ready) else _STORED
+            # Judged by a quick look at the first window.
+            sample = ready[:65536]
+            self._codec = _BROTLI if _pays(brotli.compress(sample, quality=1), sample) else _STORED
             head = bytes((self._codec,))
             if self._codec == _BROTLI:
-                self._brotli = brotli.Compressor(
-                    mode=brotli.MODE_TEXT, quality=_QUALITY, lgwin=_BROTLI_WINDOW, lgblock=_BROTLI_BLOCK
-                )
+                self._brotli = _compressor()
         packed = head + (self._brotli.process(ready) if self._brotli is not None else ready)
         self.packed_length += len(packed)
         return packed
 
 
-def _helps(sample: bytes) -> bool:
-    """Whether compressing pays: judged by a quick look at the first window."""
-    return len(brotli.compress(sample[:65536], quality=1)) < len(sample[:65536]) * 0.95
+def _compressor() -> Any:
+    return brotli.Compressor(mode=brotli.MODE_TEXT, quality=_QUALITY, lgwin=_BROTLI_WINDOW, lgblock=_BROTLI_BLOCK)
+
+
+def _pays(packed: bytes, clear: bytes) -> bool:
+    return len(packed) < len(clear) * 0.95
 
 
 def records(data: bytes) -> Iterator[bytes]:

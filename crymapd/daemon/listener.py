@@ -18,6 +18,7 @@ from OpenSSL import SSL
 
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import conversation, log, service, tls
+from crymapd.daemon.rehearsal import rehearse
 from crymapd.errors import ConfigError
 from crymapd.mime.encoded_words import preload
 from crymapd.unix import activation
@@ -45,6 +46,7 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
         log.listening("imaps", *sock.getsockname()[:2])
     watched = root.tls_files()
     users = service.assume_system(root)
+    rehearse()
     _settle_memory()
     Listener(root, listeners, context, watched, users).run()
 

