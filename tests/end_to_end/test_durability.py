@@ -1,0 +1,87 @@
+"""No OK before the disk has it: what a worker asks of the kernel, seen with strace."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.testlib.client import Client
+from tests.testlib.process import children
+from tests.testlib.server import Server
+
+FIRST, SECOND = b"Subject: one\r\n\r\n1\r\n", b"Subject: two\r\n\r\n2\r\n"
+_CALL = re.compile(r"^(?:\d+ +)?(\w+)\(\d+<([^>]*)>")
+_RENAME = re.compile(r'^(?:\d+ +)?rename\w*\(.*"([^"]*)"')
+
+
+def worker_of(server: Server, connect: Callable[[], Client]) -> tuple[Client, int]:
+    """A session and the process that serves it."""
+    assert server.process is not None
+    others = set(children(server.process.pid))
+    client = connect()
+    return client, max(set(children(server.process.pid)) - others)
+
+
+def traced(worker: int, target: Path, action: Callable[[], object]) -> list[str]:
+    """What a process did meanwhile: `sync NAME`, `rename NAME`, `send`, in order, without repetitions."""
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write,sendto,sendmsg"
+    command = ["strace", "-y", "-p", str(worker), "-e", calls, "-o", str(target)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        assert strace.stderr is not None and "attached" in strace.stderr.readline()
+        action()
+        strace.terminate()
+    steps: list[str] = []
+    for line in target.read_text().splitlines():
+        renamed, called = _RENAME.match(line), _CALL.match(line)
+        if renamed:
+            step = f"rename {Path(renamed[1]).name}"
+        elif called is None:
+            continue
+        elif called[1] in ("fsync", "fdatasync"):
+            step = f"sync {Path(called[2]).name}"
+        elif "socket:" in called[2] or "TCP" in called[2]:
+            step = "send"
+        else:
+            continue
+        steps.append(re.sub(r"stage-.*", "staged", re.sub(r"[0-9a-f]{62,64}", "sealed", step)))
+    return steps
+
+
+@pytest.fixture
+def session(server: Server) -> tuple[Client, int]:
+    if os.geteuid() != 0:
+        pytest.fail("only root may trace a worker; .ci/run is root")
+    return worker_of(server, server.client)
+
+
+def test_append(session: tuple[Client, int], tmp_path: Path) -> None:
+    """Each file, then the directory with their names, then the database; then OK."""
+    client, worker = session
+    announced = b"T APPEND Archive {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(FIRST), FIRST, len(SECOND), SECOND)
+
+    def append() -> None:
+        client.send_raw(announced)
+        assert client.finish("T").status == "OK"
+
+    steps = traced(worker, tmp_path / "trace", append)
+    before = steps[: steps.index("send")]
+    assert before[:5] == ["sync staged", "sync staged", "rename sealed", "rename sealed", "sync tmp"]
+    assert "sync meta.db-wal" in before[5:]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["STORE 1 FLAGS (\\Flagged)", "COPY 1 Archive", "STORE 1 FLAGS (\\Deleted)", "EXPUNGE", "MOVE 1 Archive", "CREATE new"],
+)
+def test_changes(session: tuple[Client, int], tmp_path: Path, command: str) -> None:
+    client, worker = session
+    client.ok("APPEND INBOX {+}", FIRST)
+    client.ok("APPEND INBOX (\\Deleted) {+}", SECOND)
+    client.ok("SELECT INBOX")
+    steps = traced(worker, tmp_path / "trace", lambda: client.ok(command))
+    assert "sync meta.db-wal" in steps[: steps.index("send")]
