@@ -23,10 +23,15 @@ Figures = dict[str, dict[str, list[float]]]
 
 STRONG = Work("login + logout session, Argon2id 64 MiB x 3", strong_session, 0)
 
+WORKS = (*TABLE, STRONG)
+
 
 def main() -> None:
     options = _options()
-    works = [work for work in (*TABLE, STRONG) if not options.only or any(word in work.name for word in options.only)]
+    if options.merge:
+        print(_markdown(list(WORKS), _merged(options.merge)), end="")
+        return
+    works = [work for work in WORKS if not options.only or any(word in work.name for word in options.only)]
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="crymapd-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
@@ -53,9 +58,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="lines that contain one of these")
     parser.add_argument("--rounds", type=int, help="how often each is measured")
     parser.add_argument("--crypt", action="store_true", help="also Dovecot with mail_crypt (slow)")
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="only print the table of earlier runs")
     parser.add_argument("--json", type=Path, help="write every figure there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
     return parser.parse_args()
+
+
+def _merged(runs: list[Path]) -> Figures:
+    found: Figures = {}
+    for run in runs:
+        for work, figures in json.loads(run.read_text()).items():
+            for server, values in figures.items():
+                found.setdefault(work, {}).setdefault(server, []).extend(values)
+    return found
 
 
 def _measure(work: Work, subjects: list[Subject], rounds: int) -> dict[str, list[float]]:
@@ -77,7 +92,7 @@ def _line(work: Work, figures: dict[str, list[float]]) -> str:
 def _markdown(works: list[Work], figures: Figures) -> str:
     names = list(figures[works[0].name])
     rows = [["", *names, "ratio", "to reach", ""], ["---"] * (len(names) + 4)]
-    rows += [[work.name, *_cells(work, figures[work.name])] for work in works]
+    rows += [[work.name, *_cells(work, figures[work.name])] for work in works if work.name in figures]
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crymapd.channel import Channel
 from crymapd.crypto.slots import Argon2
+from crymapd.errors import CrymapError
 from crymapd.imap.server import Server
 from crymapd.imap.session import Session
 from crymapd.store import account
@@ -44,7 +45,7 @@ _COMMANDS = (
 
 def rehearse() -> None:
     """Without a place for temporary files it is just not done. The account is empty, and gone at the end."""
-    with suppress(OSError), tempfile.TemporaryDirectory() as folder:
+    with suppress(OSError, CrymapError), tempfile.TemporaryDirectory() as folder:
         unlocked = account.create(Path(folder), "rehearsal", Argon2(8, 1, 1))
         near, far = socket.socketpair()
         with far:

@@ -38,6 +38,8 @@ def serve_descriptor(root_dir: Path | None) -> None:
         log.misconfigured(str(error))
         raise
     log.open_log(root.system.diagnostic.log, root.directory)
+    if root.system.security.system_user:
+        import crymapd.daemon.conversation  # noqa: F401  # the chroot may be too narrow for it
     serve(sock, root, context, assume_system(root))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import brotli
 
 from crymapd.crypto.secret import Secret, derive
-from crymapd.errors import Damaged, StoreBusy
+from crymapd.errors import Damaged, NewerStore, StoreBusy
 from crymapd.mime.summary import Summary
 from crymapd.mime.text import Folded
 from crymapd.model.sequence import ranges_of
@@ -54,7 +54,7 @@ class Index:
     def _open(self) -> Database:
         try:
             database = Database(self._layout.index, self._key, "index", durable=False)
-        except Damaged as error:
+        except (Damaged, NewerStore) as error:
             self._remove(str(error))
             database = Database(self._layout.index, self._key, "index", durable=False)
         self._inode = os.stat(self._layout.index).st_ino

@@ -18,7 +18,7 @@ from crymapd.store.condition import Condition
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
 
-_PAGE = 5000
+_PAGE = 1000
 _NEAR = 1000
 _BLOCK = 10  # bits of a UID within its block, as in schema/meta-002.sql
 _NO_BLOCK = 1 << 32
@@ -138,10 +138,11 @@ class Lookup:
         columns = ", ".join([_STORED if whole else _ENTRY, *(f"({one.text})" for one in also)])
         source = "%s e" if among is None else "json_each(?) j CROSS JOIN %s e ON e.message = j.value"
         query = (
-            f"SELECT {columns} FROM {source} LEFT JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
+            f"SELECT {columns} FROM {source} JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
             f" AND e.uid BETWEEN ? AND ? AND ({where.text})%s ORDER BY e.uid LIMIT ?"
         )
         before = [value for one in also for value in one.values]
+        present = query.replace(" JOIN messages", " LEFT JOIN messages")  # always there: not looked at where not needed
         limit, low = page, 1
         if among is not None:
             before.append(json.dumps(list(among)))
@@ -149,7 +150,7 @@ class Lookup:
         while low < below:
             with self._db.read():
                 values = (*before, mailbox, low, below - 1, *where.values)
-                rows = self._db.execute(query % ("entries", ""), (*values, limit)).fetchall()
+                rows = self._db.execute(present % ("entries", ""), (*values, limit)).fetchall()
                 high = rows[-1][0] if len(rows) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
                 gone = self._db.execute(query % ("expunges", " AND e.modseq > ?"), (*values, -1)).fetchall()

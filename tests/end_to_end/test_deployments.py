@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
 from tests.testlib.server import CRYMAPD, NOBODY, PASSWORD, Server, running, trusting
@@ -39,11 +41,16 @@ def converse(near: socket.socket) -> None:
         client.logout()
 
 
-def test_inetd(tmp_path: Path) -> None:
+TWO_STEP = '[security]\nsystem_user = "nobody"\nchroot_system = true\n'
+
+
+@pytest.mark.parametrize("config", ["", TWO_STEP], ids=["one step", "two steps"])
+def test_inetd(tmp_path: Path, config: str) -> None:
     """inetd: the connection is descriptors 0, 1 and 2; nothing but IMAP may be written to it."""
-    server = Server(tmp_path / "root")
+    server = Server(tmp_path / "root", config)
     server.prepare()
     server.add_user()
+    os.chown(server.root / "users", NOBODY, NOBODY)
     server.deliver(MESSAGE)
     with pair() as (near, far):
         command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
@@ -94,7 +101,7 @@ def test_systemd_socket(tmp_path: Path) -> None:
 
 def test_two_step_black_box(tmp_path: Path) -> None:
     """Root reads the TLS key, then everything is the system user's, before a client is heard."""
-    server = Server(tmp_path / "root", '[security]\nsystem_user = "nobody"\nchroot_system = true\n')
+    server = Server(tmp_path / "root", TWO_STEP)
     server.prepare()
     server.add_user(uid=NOBODY)
     os.chown(server.root / "users", NOBODY, NOBODY)

@@ -208,6 +208,8 @@ class _Answers:
         if self._opens and reading.message.size != reading.row[5]:  # damage shows now, and has changed the size
             row = (*reading.row[:5], reading.message.size, *reading.row[6:])
             batch = self._batch([row])
+            if not batch.rows:
+                raise MessageGone("the message was purged")
             values = [column and column.values(batch)[0] for column in self._columns]
         return [
             maker(reading) if column is None or value is None else column.template % value
