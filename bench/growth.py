@@ -12,6 +12,7 @@ import os
 import statistics
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def fill(home: Path, mailbox: str, size: int) -> None:
                 os.setuid(owner.st_uid)
             _fill(Store(account.unlock(home, PASSWORD), 1 << 20), mailbox, size)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
@@ -167,6 +170,7 @@ def main() -> None:
     parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root") as server:
+        Path(folder).chmod(0o755)  # the account's owner fills it
         columns = []
         for size in options.size:
             columns.append(measure(server, size))

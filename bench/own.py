@@ -104,7 +104,8 @@ def measure_delivery(server: Server) -> None:
     row("filing 1,000 delivered messages (first SELECT)", f"{time.perf_counter() - start:.2f} s")
     client.close()
     home = server.root / "users" / "alice"
-    sealed = sum(path.stat().st_size for path in (home / "messages").rglob("*") if path.is_file())
+    places = [*(home / "messages").rglob("*"), *(home / "new").iterdir()]  # not all has been filed
+    sealed = sum(path.stat().st_size for path in places if path.is_file())
     everything = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
     clear = sum(map(len, messages))
     row("octets on disk per octet of mail, messages alone", f"{sealed / clear:.3f}")

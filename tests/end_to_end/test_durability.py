@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,6 @@ from tests.testlib.server import Server
 FIRST, SECOND = b"Subject: one\r\n\r\n1\r\n", b"Subject: two\r\n\r\n2\r\n"
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\(\d+<([^>]*)>")
 _RENAME = re.compile(r'^(?:\d+ +)?rename\w*\(.*"([^"]*)"')
-
-
-def worker_of(server: Server, connect: Callable[[], Client]) -> tuple[Client, int]:
-    """A session and the process that serves it."""
-    assert server.process is not None
-    others = set(children(server.process.pid))
-    client = connect()
-    return client, max(set(children(server.process.pid)) - others)
 
 
 def traced(worker: int, target: Path, action: Callable[[], object]) -> list[str]:
@@ -52,11 +44,21 @@ def traced(worker: int, target: Path, action: Callable[[], object]) -> list[str]
     return steps
 
 
+@pytest.fixture(scope="module")
+def user(server: Server) -> str:
+    server.add_user("durable")
+    return "durable"
+
+
 @pytest.fixture
-def session(server: Server) -> tuple[Client, int]:
+def session(server: Server, user: str) -> Iterator[tuple[Client, int]]:
+    """A session and the process that serves it."""
     if os.geteuid() != 0:
         pytest.fail("only root may trace a worker; .ci/run is root")
-    return worker_of(server, server.client)
+    assert server.process is not None
+    others = set(children(server.process.pid))
+    with server.client(user) as client:
+        yield client, max(set(children(server.process.pid)) - others)
 
 
 def test_append(session: tuple[Client, int], tmp_path: Path) -> None:
@@ -76,7 +78,14 @@ def test_append(session: tuple[Client, int], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["STORE 1 FLAGS (\\Flagged)", "COPY 1 Archive", "STORE 1 FLAGS (\\Deleted)", "EXPUNGE", "MOVE 1 Archive", "CREATE new"],
+    [
+        "STORE 1 FLAGS (\\Flagged)",
+        "COPY 1 Archive",
+        "STORE 1 FLAGS (\\Deleted)",
+        "EXPUNGE",
+        "MOVE 1 Archive",
+        "CREATE new",
+    ],
 )
 def test_changes(session: tuple[Client, int], tmp_path: Path, command: str) -> None:
     client, worker = session
