@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
-from collections.abc import Callable
 from contextlib import suppress
 
 import brotli
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 
 from crymapd.crypto.packing import WINDOW, Packer, Unpacker, encode_lines, records, varint
 from crymapd.errors import Damaged
+from tests.testlib.linear import assert_linear
 
 ENDS = st.sampled_from((b"\r\n", b"\n", b"\r", b"\n\r"))
 
@@ -142,16 +141,4 @@ LINES = {
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())
 def test_linear(line: bytes) -> None:
     """A window takes no longer than its length says; lines of 70 once took 2 seconds."""
-    assert _ratio(lambda size: list(records(line * (size // len(line)))), WINDOW // 4) < 3.0
-
-
-def _ratio(work: Callable[[int], object], size: int) -> float:
-    def best(octets: int) -> float:
-        taken = []
-        for _ in range(3):
-            before = time.process_time()
-            work(octets)
-            taken.append(time.process_time() - before)
-        return min(taken)
-
-    return best(2 * size) / max(best(size), 0.001)
+    assert_linear(lambda size: line * (size // len(line)), lambda data: list(records(data)), WINDOW // 16, WINDOW // 8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +17,7 @@ from crymapd.mime.structure import structure
 from crymapd.mime.summary import Summarizer, summarize
 from crymapd.mime.text import folded, header_text
 from tests.testlib.corpus import hostile, samples, varied
+from tests.testlib.linear import assert_linear
 
 FRAGMENTS = st.lists(
     st.one_of(
@@ -356,21 +356,5 @@ WORK: tuple[Work, ...] = (
 
 @pytest.mark.parametrize(("make", "work"), [one[1:] for one in WORK], ids=[one[0] for one in WORK])
 def test_linear(make: Callable[[int], bytes], work: Callable[[bytes], object]) -> None:
-    """Twice the octets take at most 2.5 times as long, twice over; the size is one that takes a few milliseconds."""
-    size = 8192
-    while _best(work, make(size), 1) < 0.004 and size < 1 << 20:
-        size *= 2
-    for _attempt in range(3):  # the machine has other things to do as well
-        once, twice, four = (_best(work, make(size * factor), 3) for factor in (1, 2, 4))
-        if twice < 2.5 * once + 0.002 and four < 2.5 * twice + 0.002:
-            return
-    raise AssertionError(f"{size} octets and twice and four times that: {once:.4f}, {twice:.4f}, {four:.4f} s")
-
-
-def _best(work: Callable[[bytes], object], argument: bytes, times: int) -> float:
-    taken = []
-    for _ in range(times):
-        before = time.process_time()
-        work(argument)
-        taken.append(time.process_time() - before)
-    return min(taken)
+    """Eight times the octets do not take the square of that."""
+    assert_linear(make, work, size=8192, largest=1 << 20)

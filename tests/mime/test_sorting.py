@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -15,6 +14,7 @@ from crymapd.mime.parts import parse
 from crymapd.mime.preview import MAX_CHARACTERS, preview
 from crymapd.mime.references import message_id, message_ids, parents
 from crymapd.mime.subject import base_subject
+from tests.testlib.linear import assert_linear
 
 
 @pytest.mark.parametrize(
@@ -225,21 +225,5 @@ WORK: tuple[Work, ...] = (
 
 @pytest.mark.parametrize(("make", "work"), [one[1:] for one in WORK], ids=[one[0] for one in WORK])
 def test_linear(make: Callable[[int], bytes], work: Callable[[bytes], object]) -> None:
-    """Twice the octets take at most 2.5 times as long, twice over."""
-    size = 8192
-    while _best(work, make(size), 1) < 0.004 and size < 1 << 18:
-        size *= 2
-    for _attempt in range(5):  # the machine has other things to do as well
-        once, twice, four = (_best(work, make(size * factor), 3) for factor in (1, 2, 4))
-        if twice < 2.5 * once + 0.002 and four < 2.5 * 2.5 * once + 0.004:
-            return
-    raise AssertionError(f"{size} octets and twice and four times that: {once:.4f}, {twice:.4f}, {four:.4f} s")
-
-
-def _best(work: Callable[[bytes], object], argument: bytes, times: int) -> float:
-    taken = []
-    for _ in range(times):
-        before = time.process_time()
-        work(argument)
-        taken.append(time.process_time() - before)
-    return min(taken)
+    """Eight times the octets do not take the square of that."""
+    assert_linear(make, work, size=8192, largest=1 << 18)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crymapd.mime.threads import Node, Threadable, by_references, by_subject, formatted
+from tests.testlib.linear import assert_linear
 
 Build = Callable[[Sequence[Threadable]], list[Node]]
 
@@ -187,30 +187,8 @@ WORK: dict[str, Callable[[int], list[Threadable]]] = {
 
 @pytest.mark.parametrize("name", WORK)
 def test_linear(name: str) -> None:
-    """Twice the messages take at most 2.5 times as long, twice over."""
-    make = WORK[name]
-    size = 500
-    while _best(make(size)) < 0.01 and size < 16_000:
-        size *= 2
-    for _attempt in range(5):  # the machine has other things to do as well
-        once, twice, four = (_best(make(size * factor)) for factor in (1, 2, 4))
-        if twice < 2.5 * once + 0.002 and four < 2.5 * 2.5 * once + 0.004:
-            return
-    raise AssertionError(f"{size} messages and twice and four times that: {once:.4f}, {twice:.4f}, {four:.4f} s")
-
-
-def _best(mailbox: list[Threadable]) -> float:
-    taken = []
-    gc.collect()
-    gc.disable()  # it looks at whatever else the process holds
-    try:
-        for _ in range(3):
-            before = time.process_time()
-            formatted(by_references(mailbox))
-            taken.append(time.process_time() - before)
-    finally:
-        gc.enable()
-    return min(taken)
+    """Eight times the messages do not take the square of that."""
+    assert_linear(WORK[name], lambda mailbox: formatted(by_references(mailbox)), size=500, largest=8_000)
 
 
 def test_loops_are_looked_for_so_long_and_no_longer() -> None:
