@@ -5,17 +5,28 @@ What rows and the index hold lies ready for the wire; nothing here opens a messa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
+from crymapd.store.lookup import STORED_COLUMNS
 from crymapd.store.view import View
 
 Row = tuple[Any, ...]
 """`store.lookup.Entry`, or for what only whole messages have, `store.lookup.Stored`."""
+
+Values = Sequence[Sequence[Any]]
+"""Columns of such rows, ascending by UID."""
+
+
+def values_of(rows: Sequence[Row]) -> Values:
+    """Rows of one length as columns; as many as any has where there are none."""
+    return tuple(zip(*rows, strict=True)) or ((),) * STORED_COLUMNS
 
 
 class Flags:
@@ -26,15 +37,16 @@ class Flags:
         self._view = view
         self._known: dict[int, bytes] = {}
 
-    def of(self, rows: Sequence[Row]) -> list[bytes]:
+    def of(self, uids: Sequence[int], flagsets: Sequence[int]) -> list[bytes]:
+        """For messages by ascending UID; with \\Recent where this session has it."""
         known = self._known
-        for flagset in {row[1] for row in rows}.difference(known):
+        for flagset in set(flagsets).difference(known):
             known[flagset] = self._meta.flags_of(flagset).encode("ascii")
-        if not self._view.recent:
-            return [known[row[1]] for row in rows]
-        recent = {flagset: b"\\Recent " + text if text else b"\\Recent" for flagset, text in known.items()}
-        is_recent = self._view.is_recent
-        return [recent[row[1]] if is_recent(row[0]) else known[row[1]] for row in rows]
+        texts = list(map(known.__getitem__, flagsets))
+        for low, high in self._view.recent_ranges:
+            some = slice(bisect_left(uids, low), bisect_right(uids, high))
+            texts[some] = [b"\\Recent " + text if text else b"\\Recent" for text in texts[some]]
+        return texts
 
 
 @dataclass
@@ -47,7 +59,7 @@ class Batch:
         utf8: whether the client takes UTF-8 in quoted strings.
     """
 
-    rows: Sequence[Row]
+    values: Values
     flags: Flags
     answers: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
     headers: Mapping[int, bytes] = field(default_factory=dict)
@@ -55,8 +67,8 @@ class Batch:
 
     @cached_property
     def ready(self) -> list[tuple[bytes | None, ...]]:
-        """`answers` by row."""
-        return [self.answers[row[4]] for row in self.rows]
+        """`answers` by message."""
+        return [self.answers[message] for message in self.values[4]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +79,31 @@ class Column:
     values: Callable[[Batch], Sequence[object]]
 
 
-UID = Column(b"UID %d", lambda batch: [row[0] for row in batch.rows])
-FLAGS = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(batch.rows))
-MODSEQ = Column(b"MODSEQ (%d)", lambda batch: [row[2] for row in batch.rows])
+UID = Column(b"UID %d", lambda batch: batch.values[0])
+FLAGS = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(*batch.values[:2]))
+MODSEQ = Column(b"MODSEQ (%d)", lambda batch: batch.values[2])
 
 OF_ENTRIES = {b"UID": UID, b"FLAGS": FLAGS, b"MODSEQ": MODSEQ}
 OF_ROWS = {
     **OF_ENTRIES,
-    b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: [row[5] for row in batch.rows]),
-    b"INTERNALDATE": Column(b"INTERNALDATE %b", lambda batch: [writer.date_time(row[6], row[7]) for row in batch.rows]),
-    b"SAVEDATE": Column(b"SAVEDATE %b", lambda batch: [writer.date_time(row[3], 0) for row in batch.rows]),
-    b"EMAILID": Column(b"EMAILID (%b)", lambda batch: [email_id(row) for row in batch.rows]),
-    b"THREADID": Column(b"THREADID %b", lambda batch: [_thread_id(row) for row in batch.rows]),
+    b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: batch.values[5]),
+    b"INTERNALDATE": Column(b"INTERNALDATE %b", lambda batch: list(map(writer.date_time, *batch.values[6:8]))),
+    b"SAVEDATE": Column(b"SAVEDATE %b", lambda batch: [writer.date_time(saved, 0) for saved in batch.values[3]]),
+    b"EMAILID": Column(b"EMAILID (%b)", lambda batch: list(map(email_id, batch.values[8]))),
+    b"THREADID": Column(b"THREADID %b", lambda batch: list(map(thread_id, batch.values[9]))),
 }
 OF_INDEX = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
 """Items by their names in `index.RENDERED`."""
 
 
-def email_id(row: Row) -> bytes:
+def email_id(octets: bytes) -> bytes:
     """EMAILID (RFC 8474 section 5.1)."""
-    return b"M%b" % row[8].hex().encode("ascii")
+    return b"M" + octets.hex().encode("ascii")
 
 
-def thread_id(row: Row) -> bytes | None:
-    """THREADID (RFC 8474 section 5.2); None where it was not kept when the message was filed."""
-    return None if row[9] is None else b"T" + row[9].hex().encode("ascii")
-
-
-def _thread_id(row: Row) -> bytes:
-    found = thread_id(row)
-    return b"NIL" if found is None else b"(%b)" % found
+def thread_id(octets: bytes | None) -> bytes:
+    """THREADID (RFC 8474 section 5.2); NIL where it was not kept when the message was filed."""
+    return b"NIL" if octets is None else b"(T%b)" % octets.hex().encode("ascii")
 
 
 def of_index(item: bytes, at: int) -> Column:
@@ -112,5 +119,10 @@ def of_index(item: bytes, at: int) -> Column:
 def written(numbers: Sequence[int], columns: Sequence[Column], batch: Batch) -> bytes:
     """One FETCH line for each message with a sequence number other than 0; for columns without None."""
     template = b"* %d FETCH (" + b" ".join([column.template for column in columns]) + b")\r\n"
-    values = zip(numbers, *[column.values(batch) for column in columns], strict=True)
-    return b"".join([template % line for line in values if line[0]])
+    return b"".join([template % line for line in counted(numbers, *[column.values(batch) for column in columns])])
+
+
+def counted(numbers: Sequence[int], *columns: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Columns as rows, the sequence number first, of the messages that have one."""
+    rows = zip(numbers, *columns, strict=True)
+    return filter(itemgetter(0), rows) if 0 in numbers else rows

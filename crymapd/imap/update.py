@@ -95,4 +95,4 @@ def flag_lines(
     texts = columns.Flags(session, view)
     for at in range(0, len(rows), _PAGE):
         some = slice(at, at + _PAGE)
-        session.send(columns.written(numbers[some], shown, columns.Batch(rows[some], texts)))
+        session.send(columns.written(numbers[some], shown, columns.Batch(columns.values_of(rows[some]), texts)))

@@ -11,10 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import msgspec
+
 from crymapd.model.changes import Changes
 from crymapd.model.numbers import MAX_UID, ModSeq, Uid
 from crymapd.model.sequence import Range, difference, intersection, ranges_of
 from crymapd.store.condition import Condition
+from crymapd.store.database import Bindings
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
 
@@ -32,8 +35,13 @@ Stored = tuple[int, int, int, int, int, int, int, int, bytes, "bytes | None"]
 SealedFile = tuple[bytes, bytes, int, "str | None"]
 """file, body key, size, why it is damaged."""
 
+Columns = tuple[list[int], list[int], list[int]]
+"""The columns of Entry. SQLite and the JSON decoder make them: a row for each message takes three times as long."""
+
 STORED_COLUMNS = 10
+_numbers = msgspec.json.Decoder(list[int]).decode
 _ENTRY = "e.uid, e.flagset, e.modseq"
+_ENTRY_COLUMNS = "json_group_array(e.uid), json_group_array(e.flagset), json_group_array(e.modseq)"
 _STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone, m.email_id, m.thread"
 
 
@@ -45,37 +53,42 @@ class Lookup:
         self._db = meta.db
 
     def uids(self, mailbox: int, below: int, since: int) -> array[int]:
-        """UIDs under `below` that a session must still count: present now, or expunged after modseq `since`.
-
-        SQLite and the JSON decoder make the list: a row for each of 100,000 would take five times as long.
-        """
+        """UIDs under `below` that a session must still count: present now, or expunged after modseq `since`."""
         present = "SELECT uid FROM entries WHERE mailbox = ? AND uid < ?"
         gone = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
         query = "SELECT json_group_array(uid) FROM (%s)"
         with self._db.read():
-            found = json.loads(self._db.value(query % present, mailbox, below))
-            found += json.loads(self._db.value(query % gone, mailbox, since, below))
+            found = _numbers(self._db.value(query % present, mailbox, below))
+            found += _numbers(self._db.value(query % gone, mailbox, since, below))
         found.sort()
         return array("I", found)
 
     def flags(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Entry]:
         """(uid, flagset, modseq) of present messages, from the entries alone: the fast way."""
-        return chain.from_iterable(self.flag_pages(mailbox, ranges))
+        return chain.from_iterable(zip(*page, strict=True) for page in self.flag_pages(mailbox, ranges))
 
-    def flag_pages(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[list[Entry]]:
-        """The same a page at a time, so that a slow client holds no read transaction."""
+    def flag_pages(self, mailbox: int, ranges: Sequence[Range], since: int = 0) -> Iterator[Columns]:
+        """The same in columns, of messages changed after a modseq; a page at a time, so that no slow client
+        holds a read transaction."""
+        query = (
+            f"SELECT {_ENTRY} FROM entries e WHERE mailbox = ? AND uid BETWEEN ? AND ? AND +modseq > ?"
+            " ORDER BY uid LIMIT ?"
+        )
         for low, high in ranges:
-            page: list[Entry] = []
-            while not page or len(page) == _PAGE:
-                page = self._db.execute(
-                    "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
-                    " ORDER BY uid LIMIT ?",
-                    (mailbox, low, high, _PAGE),
-                ).fetchall()
-                if not page:
+            while low <= high:
+                page = self._columns(query, (mailbox, low, high, since, _PAGE))
+                uids = page[0]
+                if uids:
+                    yield page
+                if len(uids) < _PAGE:
                     break
-                yield page
-                low = page[-1][0] + 1
+                low = uids[-1] + 1
+
+    def _columns(self, query: str, values: Bindings) -> Columns:
+        """What a query for Entry finds that has a LIMIT, and so its order."""
+        texts = self._db.execute(f"SELECT {_ENTRY_COLUMNS} FROM ({query}) e", values).fetchone()
+        uids, flagsets, modseqs = map(_numbers, texts or ())
+        return uids, flagsets, modseqs
 
     def stored(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Stored]:
         """Full rows of present messages; each range is read before any of it is given out."""
@@ -128,14 +141,21 @@ class Lookup:
         Args:
             mailbox: where.
             where: the condition.
-            also: conditions that are answered behind the columns of each row.
+            also: conditions that are answered behind the columns of each whole row.
             whole: rows of Stored; else of Entry.
             page: at most so many rows at once.
             below: of UIDs under this.
             since: with those expunged after this modseq.
             among: only these message ids.
         """
-        columns = ", ".join([_STORED if whole else _ENTRY, *(f"({one.text})" for one in also)])
+
+        def rows_of(query: str, values: Bindings) -> list[tuple[Any, ...]]:
+            found = (
+                self._db.execute(query, values).fetchall() if whole else zip(*self._columns(query, values), strict=True)
+            )
+            return list(found)
+
+        columns = ", ".join([_STORED, *(f"({one.text})" for one in also)]) if whole else _ENTRY
         source = "%s e" if among is None else "json_each(?) j CROSS JOIN %s e ON e.message = j.value"
         query = (
             f"SELECT {columns} FROM {source} JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
@@ -150,10 +170,10 @@ class Lookup:
         while low < below:
             with self._db.read():
                 values = (*before, mailbox, low, below - 1, *where.values)
-                rows = self._db.execute(present % ("entries", ""), (*values, limit)).fetchall()
+                rows = rows_of(present % ("entries", ""), (*values, limit))
                 high = rows[-1][0] if len(rows) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
-                gone = self._db.execute(query % ("expunges", " AND e.modseq > ?"), (*values, -1)).fetchall()
+                gone = rows_of(query % ("expunges", " AND e.modseq > ?"), (*values, -1))
             rows = sorted(rows + gone) if gone else rows
             yield from (rows[at : at + page] for at in range(0, len(rows), page))
             low = high + 1

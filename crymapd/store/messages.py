@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -114,19 +114,20 @@ class Opened:
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The octets from `start` to `end`; reads no further than it needs. Raises Damaged."""
         self._file.seek(self._stream_at)
-        if not start and end is None:
-            yield from read_body(self._file, self._head, self._body_key, self._limit)
-            return
-        position = 0
-        for piece in read_body(self._file, self._head, self._body_key, self._limit):
-            after = position + len(piece)
-            if after > start or end is None:
-                wanted = piece[max(start - position, 0) : None if end is None else max(end - position, 0)]
-                if wanted:
-                    yield wanted
-            position = after
-            if end is not None and position >= end:
-                return
+        clear = read_body(self._file, self._head, self._body_key, self._limit)
+        return slices(clear, start, UNLIMITED if end is None else end) if start or end is not None else clear
 
     def close(self) -> None:
         self._file.close()
+
+
+def slices(pieces: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
+    """Octets `start` to `end` of what comes in pieces; asks for no more of them than it needs."""
+    position = 0
+    for piece in pieces:
+        wanted = piece[max(start - position, 0) : max(end - position, 0)]
+        position += len(piece)
+        if wanted:
+            yield wanted
+        if position >= end:
+            return

@@ -87,9 +87,6 @@ class View:
     def recent_ranges(self) -> list[Range]:
         return self._recent
 
-    def is_recent(self, uid: int) -> bool:
-        return any(low <= uid <= high for low, high in self._recent)
-
     @property
     def recent(self) -> int:
         """How many messages are \\Recent here; without loading all UIDs to say so."""

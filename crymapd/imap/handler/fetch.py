@@ -11,7 +11,7 @@ from itertools import chain
 
 from crymapd.errors import MessageGone, MessageUnavailable
 from crymapd.imap import columns, update
-from crymapd.imap.columns import Batch, Column, Flags
+from crymapd.imap.columns import Batch, Column, Flags, Values, values_of
 from crymapd.imap.command.fetch import BinaryItem, Fetch, Item, SectionItem
 from crymapd.imap.handler.reading import Reading
 from crymapd.imap.handler.search import cut
@@ -22,7 +22,7 @@ from crymapd.mime.sections import FIELDS
 from crymapd.mime.summary import COMMON_FIELDS
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
-from crymapd.store.lookup import Entry, Lookup, Stored
+from crymapd.store.lookup import Lookup, Stored
 from crymapd.store.store import Store
 from crymapd.store.view import View
 
@@ -90,22 +90,19 @@ def _from_entries(session: Session, view: View, ranges: list[Range], items: list
     shown = [columns.OF_ENTRIES[item] for item in items if isinstance(item, bytes)]
     flags = Flags(session, view)
     entries, mailbox = session.store.entries, view.mailbox.id
-    for rows in chain(entries.flag_pages(mailbox, ranges), (list(_expunged(entries, view, ranges)),)):
-        if since is not None:
-            rows = [row for row in rows if row[2] > since]
-        session.send(columns.written(view.numbers([row[0] for row in rows]), shown, Batch(rows, flags)))
+    pages = entries.flag_pages(mailbox, ranges, since or 0)
+    for page in chain(pages, _expunged(entries, view, ranges, since or 0)):
+        session.send(columns.written(view.numbers(page[0]), shown, Batch(page, flags)))
 
 
-def _expunged(entries: Lookup, view: View, ranges: list[Range]) -> Iterator[Entry]:
-    """Rows of messages that went away elsewhere and that this session still counts; most often none."""
+def _expunged(entries: Lookup, view: View, ranges: list[Range], since: int) -> Iterator[Values]:
+    """The same of messages that went away elsewhere and that this session still counts; most often none."""
     mailbox, known = view.mailbox.id, view.known(ranges)
     if not known or sum(entries.count(mailbox, low, min(high, known[-1])) for low, high in ranges) >= len(known):
         return
     present = {uid for uid, _flagset, _modseq in entries.flags(mailbox, ranges)}
-    for uid in known:
-        row = None if uid in present else entries.expunged(mailbox, uid)
-        if row is not None:
-            yield row[:3]
+    gone = (entries.expunged(mailbox, uid) for uid in known if uid not in present)
+    yield values_of([row[:3] for row in gone if row is not None and row[2] > since])
 
 
 # Everything else
@@ -147,7 +144,7 @@ class _Answers:
             return None
         if name is None:
             make = from_header(item)
-            return Column(b"%b", lambda batch: [make(batch.headers[row[4]]) for row in batch.rows])
+            return Column(b"%b", lambda batch: [make(batch.headers[message]) for message in batch.values[4]])
         at, announced = self._names.index(name), item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
         return Column(
             b"%b",
@@ -165,20 +162,20 @@ class _Answers:
     def _batch(self, rows: Sequence[Stored]) -> Batch:
         """What is ready of these messages; those that are gone are left out."""
         store, ids = self._session.store, [row[4] for row in rows]
-        batch = Batch(rows, self._flags, utf8=self._session.unicode)
+        batch = Batch(values_of(rows), self._flags, utf8=self._session.unicode)
         if self._names:
             batch.answers = store.rendered(ids, self._names, utf8=batch.utf8)
         if self._wants_header:
             batch.headers = store.headers(ids)
         for known in (batch.answers if self._names else None, batch.headers if self._wants_header else None):
             if known is not None and len(known) < len(set(ids)):
-                batch.rows = [row for row in batch.rows if row[4] in known]
+                batch.values = values_of([row for row in zip(*batch.values, strict=True) if row[4] in known])
                 self._failed = _unavailable()
         return batch
 
     def _tell(self, batch: Batch) -> None:
         shown = [column for column in self._columns if column is not None]
-        numbers = self._view.numbers([row[0] for row in batch.rows])
+        numbers = self._view.numbers(batch.values[0])
         if not self._opens:
             try:
                 self._session.send(columns.written(numbers, shown, batch))
@@ -186,9 +183,9 @@ class _Answers:
             except TypeError:
                 pass  # rarely something is not ready; to ask each beforehand would take longer
         values = [None if column is None else column.values(batch) for column in self._columns]
-        files = self._session.store.entries.sealed_files([row[4] for row in batch.rows]) if self._opens else {}
+        files = self._session.store.entries.sealed_files(batch.values[4]) if self._opens else {}
         lines = bytearray()
-        for at, (number, row) in enumerate(zip(numbers, batch.rows, strict=True)):
+        for at, (number, row) in enumerate(zip(numbers, zip(*batch.values, strict=True), strict=True)):
             reading = Reading(self._session.store, row, batch.headers.get(row[4]), files.get(row[4]))
             try:
                 parts = self._parts(reading, [None if column is None else column[at] for column in values])
@@ -208,7 +205,7 @@ class _Answers:
         if self._opens and reading.message.size != reading.row[5]:  # damage shows now, and has changed the size
             row = (*reading.row[:5], reading.message.size, *reading.row[6:])
             batch = self._batch([row])
-            if not batch.rows:
+            if not batch.values[0]:
                 raise MessageGone("the message was purged")
             values = [column and column.values(batch)[0] for column in self._columns]
         return [

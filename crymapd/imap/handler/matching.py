@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from crymapd.errors import CrymapError
-from crymapd.imap.columns import Row
+from crymapd.imap.columns import Row, counted
 from crymapd.imap.handler.reading import Reading
 from crymapd.imap.response import Refusal
 from crymapd.imap.session import Session
@@ -94,8 +94,7 @@ def matching(session: Session, key: SearchKey, *, whole: bool = False) -> Iterat
     progress = _Progress(session, view.exists)
     for rows in pages:
         found = rows if reader is None else reader.chosen(rows)
-        numbered = zip(view.numbers([row[0] for row in found]), found, strict=True)
-        yield from ((number, row) for number, row in numbered if number)
+        yield from counted(view.numbers([row[0] for row in found]), found)
         progress.reached(view.seq(rows[-1][0]) or 0)
 
 

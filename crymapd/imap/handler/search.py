@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from crymapd.imap.columns import Row
@@ -26,10 +26,10 @@ def handle_search(session: Session, asked: Search) -> Done:
         session.enable_condstore()
     found = search(session, asked.key, returns)
     if returns is None:
-        _plain(session, found, uid=asked.uid, with_modseq=with_modseq)
+        plain(session, b"SEARCH", found, uid=asked.uid, with_modseq=with_modseq)
     else:
         told = told_of(found, returns)
-        numbers = format_set(number_of(item, uid=asked.uid) for item in told)
+        numbers = format_set(numbers_of(told, uid=asked.uid))
         extended(session, returns, found, told, numbers, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
@@ -49,16 +49,17 @@ def search(session: Session, key: SearchKey, returns: Returns | None, *, whole: 
         raise
 
 
-def number_of(item: Found, *, uid: bool) -> int:
-    return item[1][0] if uid else item[0]
+def numbers_of(found: Iterable[Found], *, uid: bool) -> list[int]:
+    """What the client calls the hits."""
+    return [row[0] for _number, row in found] if uid else [number for number, _row in found]
 
 
-def _plain(session: Session, found: Sequence[Found], *, uid: bool, with_modseq: bool) -> None:
+def plain(session: Session, name: bytes, found: Sequence[Found], *, uid: bool, with_modseq: bool) -> None:
     """`* SEARCH 2 3 6 (MODSEQ 917162500)`: told also when nothing was found."""
-    line = b"".join(b" %d" % number_of(item, uid=uid) for item in found)
+    line = "".join(map(" %d".__mod__, numbers_of(found, uid=uid))).encode("ascii")
     if found and with_modseq:
-        line += b" (MODSEQ %d)" % max(row[2] for _number, row in found)  # RFC 7162 section 3.1.5
-    session.line(b"SEARCH", line)
+        line += b" (MODSEQ %d)" % max(row[2] for _number, row in found)  # RFC 7162 sections 3.1.5 and 3.1.6
+    session.line(name, line)
 
 
 _T = TypeVar("_T")
@@ -114,8 +115,8 @@ def extended(
     shown: list[Found] = []
     for option, at in ((b"MIN", 0), (b"MAX", -1)):
         if option in options and found:
-            parts.append(f"{option.decode()} {number_of(found[at], uid=uid)}")
             shown.append(found[at])
+            parts.append(f"{option.decode()} {numbers_of(shown[-1:], uid=uid)[0]}")
     if b"ALL" in options and found:
         parts.append(f"ALL {numbers}")
     if returns.partial is not None:

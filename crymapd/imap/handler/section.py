@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from crymapd.errors import Damaged
@@ -15,7 +15,9 @@ from crymapd.mime.content import decode_stream, with_crlf
 from crymapd.mime.header import field_selector, select_fields
 from crymapd.mime.parts import MAX_HEADER
 from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
+from crymapd.store.messages import UNLIMITED, slices
 
+_WHOLE = Section()
 LARGE = 64 * 1024
 """Octets that an answer may have before it is sent in pieces."""
 
@@ -60,7 +62,7 @@ def section(reading: Reading, item: SectionItem) -> bytes | Large:
     if of_header(item) and len(reading.raw_header) < MAX_HEADER:
         return _made(item, lambda: _header_part(item.section, reading.raw_header))
     message = reading.message
-    if item.section == Section():
+    if item.section == _WHOLE:
         start, end = 0, message.size
     else:
         located = locate(message.root, item.section)
@@ -113,25 +115,13 @@ def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
 
 def _large_binary(item: BinaryItem, pieces: Callable[[], Iterator[bytes]]) -> Large:
     """Decoded twice rather than held: once to announce its length, once to send it."""
-    start, wanted = item.partial or (0, 2**63)
+    start, wanted = item.partial or (0, UNLIMITED)
     length, nul = 0, False
-    for piece in slices(pieces(), start, wanted):
+    for piece in slices(pieces(), start, start + wanted):
         length += len(piece)
         nul = nul or b"\0" in piece
     announced = b"%b %b{%d}\r\n" % (item.label, b"~" if nul else b"", length)
-    return Large(announced, length, lambda: slices(pieces(), start, wanted))
-
-
-def slices(pieces: Iterable[bytes], start: int, length: int) -> Iterator[bytes]:
-    """Octets `start` to `start + length` of what comes in pieces."""
-    position, end = 0, start + length
-    for piece in pieces:
-        wanted = piece[max(start - position, 0) : max(end - position, 0)]
-        position += len(piece)
-        if wanted:
-            yield wanted
-        if position >= end:
-            return
+    return Large(announced, length, lambda: slices(pieces(), start, start + wanted))
 
 
 def stream(session: Session, large: Large) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from crymapd.imap.command import search as command
 from crymapd.imap.handler.matching import mentions_modseq
-from crymapd.imap.handler.search import Found, cut, extended, number_of, search
+from crymapd.imap.handler.search import Found, cut, extended, numbers_of, plain, search
 from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
 from crymapd.mime import addresses, threads
@@ -30,13 +30,10 @@ def handle_sort(session: Session, asked: command.Sort) -> Done:
     found = search(session, asked.key, returns, whole=True)
     ordered = _sorted(session, found, asked.criteria)
     if returns is None:
-        line = b"".join(b" %d" % number_of(item, uid=asked.uid) for item in ordered)
-        if ordered and with_modseq:
-            line += b" (MODSEQ %d)" % max(row[2] for _number, row in ordered)  # RFC 7162 section 3.1.6
-        session.line(b"SORT", line)
+        plain(session, b"SORT", ordered, uid=asked.uid, with_modseq=with_modseq)
         return ok()
     told = ordered if returns.partial is None else cut(ordered, returns.partial)
-    numbers = ",".join(str(number_of(item, uid=asked.uid)) for item in told)  # RFC 5267: the order is the answer
+    numbers = ",".join(map(str, numbers_of(told, uid=asked.uid)))  # RFC 5267: the order is the answer
     extended(session, returns, ordered, told, numbers, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
@@ -46,7 +43,7 @@ def handle_thread(session: Session, asked: command.Thread) -> Done:
         session.enable_condstore()
     found = search(session, asked.key, None, whole=True)
     messages = [
-        _threadable(number_of((number, row), uid=asked.uid), row, header)
+        _threadable(row[0] if asked.uid else number, row, header)
         for (number, row), header in _with_headers(session, found)
     ]
     build = threads.by_references if asked.algorithm == b"REFERENCES" else threads.by_subject
