@@ -147,6 +147,11 @@ def caught_up(current: Session, seconds: float) -> Done:
     return ok()
 
 
+def rested(current: Session) -> Done:
+    current.store.rest()
+    return ok()
+
+
 def attempt(current: Session, action: Callable[[], Done]) -> Done:
     """The answer of an action, or the answer to the reason why it failed; the log hears of ours.
 

@@ -88,7 +88,7 @@ class Server:
         """Many clients keep connections that they do not use."""
         store = self._session.store_or_none
         if store is not None and not self._channel.is_readable_within(QUIET_SECONDS):
-            store.rest()
+            dispatch.attempt(self._session, lambda: dispatch.rested(self._session))
 
     @property
     def _is_behind(self) -> bool:
@@ -264,7 +264,7 @@ class Server:
             elif quiet:
                 quiet = not self._wait_idle(min(deadline, keepalive) - now)
             elif not self._wait_idle(QUIET_SECONDS):
-                session.store.rest()
+                dispatch.attempt(session, lambda: dispatch.rested(session))
                 quiet = True
 
     def _tell(self) -> None:

@@ -18,6 +18,7 @@ MAX_SEARCHED = 1 << 18
 
 MAX_HELD = 8 << 20
 _OVERHEAD = 4_000
+_PART = 1_200
 
 COMMON_FIELDS = frozenset(
     (
@@ -104,8 +105,8 @@ class Summarizer:
     @property
     def held(self) -> int:
         """Octets of memory that a closed one holds, about."""
-        headers = 0 if self._root is None else sum(len(part.header.raw) for part in walk(self._root))
-        return _OVERHEAD + 2 * headers + len(self._beginning)
+        parts = () if self._root is None else walk(self._root)
+        return _OVERHEAD + len(self._beginning) + sum(_PART + 2 * len(part.header.raw) for part in parts)
 
     def finish(self) -> Summary:
         self.close()

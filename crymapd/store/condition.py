@@ -43,6 +43,13 @@ def condition(key: SearchKey) -> Condition | None:
     return _simple(key)
 
 
+def hull(key: SearchKey) -> Condition | None:
+    """Of many UID ranges, which are no condition, from where to where they go."""
+    if not isinstance(key, keys.Uids) or len(key.ranges) <= _MAX_RANGES:
+        return None
+    return Condition("e.uid BETWEEN ? AND ?", (min(low for low, _ in key.ranges), max(high for _, high in key.ranges)))
+
+
 def both(*conditions: Condition | None) -> Condition:
     """All of them; those that are None aside."""
     found = [one for one in conditions if one is not None]

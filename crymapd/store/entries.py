@@ -103,6 +103,7 @@ class Entries(Lookup):
             }
             fresh = [message for message in messages if message.file not in known]
             uidvalidity, first, modseq = self._reserve(mailbox, len(fresh))
+            self._meta.note_step()
             for uid, message in enumerate(fresh, first):
                 self._insert(mailbox, uid, message, modseq, stamp)
             self._count(

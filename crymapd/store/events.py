@@ -36,6 +36,10 @@ def not_filed(name: str, reason: str) -> None:
     sink(f"delivered file new/{name[:16]}... was not filed: {reason}; it stays in new/ and is tried again later")
 
 
+def not_placed(name: str, reason: str) -> None:
+    sink(f"message file {name[:2]}/{name[2:16]}... was not moved out of tmp/: {reason}; a later login does it")
+
+
 def directory_made_again(name: str) -> None:
     sink(f"{name}/ was missing and has been made again; what was in it is lost unless a backup has it")
 

@@ -14,6 +14,7 @@ from crymapd.crypto.stream import Recipient, new_metadata
 from crymapd.mime.references import references
 from crymapd.mime.summary import Room, Summarizer
 from crymapd.model.sequence import Range
+from crymapd.store import events
 from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.indexing import Indexing
 from crymapd.store.layout import Layout
@@ -123,9 +124,16 @@ class Incoming:
             number = self._entries.message_id(message.file)
             if number is not None:
                 self._indexing.arrived(number, summarizer)
-                if place(self._layout, message.file):
-                    self._entries.placed([number])
+                self._place(number, message.file)
         return done
+
+    def _place(self, number: int, file: bytes) -> None:
+        """What cannot be moved now stays readable where it is, and the next login moves it."""
+        try:
+            if place(self._layout, file):
+                self._entries.placed([number])
+        except OSError as error:
+            events.not_placed(file.hex(), str(error.strerror))
 
     def close(self) -> None:
         """Remove what was not committed."""

@@ -17,13 +17,13 @@ from crymapd.model.sequence import ranges_of
 from crymapd.store import events
 from crymapd.store.database import Database
 from crymapd.store.layout import Layout
+from crymapd.store.meta import Meta
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
 _TABLES = ("headers", "rendered", "fields", "texts")
 RENDERED = ("envelope", "body", "structure", "preview", "fields")
 _FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
-Values = tuple["bytes | None", ...]
 MAX_KEPT_TEXT = 256 * 1024
 """Longer texts are found through their words, but read from the message."""
 _MAX_TRIGRAMS = 40
@@ -32,9 +32,11 @@ _MAX_TRIGRAMS = 40
 class Index:
     """Headers, answers and texts by message id. Every failure here is repaired by starting anew, never shown."""
 
-    def __init__(self, layout: Layout, master: Secret) -> None:
+    def __init__(self, layout: Layout, master: Secret, meta: Meta) -> None:
+        """Of the messages whose ids `meta` has given out."""
         self._layout = layout
         self._key = derive(master, _KEY_LABEL)
+        self._meta = meta
         self._inode = 0
         self._generation = 0
         self._opened: Database | None = None
@@ -42,13 +44,15 @@ class Index:
     @property
     def generation(self) -> int:
         """Another number whenever the file was opened anew: it may be another one."""
-        return self._generation if self._attempt(lambda: None) else 0
+        return self._generation if self._attempt(lambda _db: None) else 0
 
     @property
     def _db(self) -> Database:
         """Opened when it is first needed: many sessions never do."""
         if self._opened is None:
             self._opened = self._open()
+            self._generation += 1
+            self._forget_others()
         return self._opened
 
     def _open(self) -> Database:
@@ -58,20 +62,28 @@ class Index:
             self._remove(str(error))
             database = Database(self._layout.index, self._key, "index", durable=False)
         self._inode = os.stat(self._layout.index).st_ino
-        self._generation += 1
         return database
+
+    def _forget_others(self) -> None:
+        """Drop everything where an older `meta.db` was put back: it has given the ids to other messages, or will."""
+        step = self._db.execute("SELECT step, token FROM progress").fetchone()
+        if step[0] >= 0 and self._meta.has_step(step):
+            return
+        with self._db.write():
+            for table in (*_TABLES, "words", "unindexed"):
+                self._db.execute(f"DELETE FROM {table}")
+            self._db.execute("UPDATE progress SET complete = 0, step = 0, token = x''")
 
     def _remove(self, reason: str) -> None:
         events.index_rebuilt(reason)
         for suffix in ("", "-wal", "-shm"):
             files.remove(self._layout.home / f"index.db{suffix}")
 
-    def _attempt(self, action: Callable[[], None]) -> bool:
-        """Run it; a damaged file is replaced by an empty one, a busy one is not waited for. Whether it was done."""
+    def _attempt(self, action: Callable[[Database], None]) -> bool:
+        """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one."""
         try:
             self._follow()
-            self._db  # noqa: B018  # opened now, if it was not
-            action()
+            action(self._db)
         except Damaged as error:
             self.rest()
             self._remove(str(error))
@@ -80,6 +92,17 @@ class Index:
         else:
             return True
         return False
+
+    def _write(self, action: Callable[[Database], None]) -> bool:
+        """The same in a transaction that puts ids in."""
+        step, token = self._meta.last_step()
+
+        def write(db: Database) -> None:
+            with db.write():
+                action(db)
+                db.execute("UPDATE progress SET step = ?, token = ? WHERE step < ?", (step, token, step))
+
+        return self._attempt(write)
 
     def _follow(self) -> None:
         """Notice that the file was deleted or replaced under us."""
@@ -95,63 +118,43 @@ class Index:
 
     # Keeping
 
-    def put(self, summaries: Iterable[tuple[int, Summary]]) -> None:
-        """Keep headers and answers of messages."""
+    def put(self, summaries: Iterable[tuple[int, Summary]]) -> bool:
+        """Keep headers and answers of messages; False when it could not be done."""
         rows = [(number, summary.header, summary.fields, _row(number, summary)) for number, summary in summaries]
 
-        def insert() -> None:
-            with self._db.write():
-                self._db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
-                self._db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", (row[:3:2] for row in rows))
-                query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-                self._db.executemany(query, (row[3] for row in rows))
+        def insert(db: Database) -> None:
+            db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
+            db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", (row[:3:2] for row in rows))
+            query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            db.executemany(query, (row[3] for row in rows))
 
-        if rows:
-            self._attempt(insert)
+        return not rows or self._write(insert)
 
-    def put_texts(self, texts: Iterable[tuple[int, Folded]]) -> None:
-        """Keep what SEARCH looks into."""
+    def put_texts(self, texts: Iterable[tuple[int, Folded]]) -> bool:
+        """Keep what SEARCH looks into; False when it could not be done."""
         rows = [(number, *_packed(folded)) for number, folded in texts]
 
-        def insert() -> None:
-            with self._db.write():
-                for number, words, kept in rows:
-                    self._db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, words))
-                    self._db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, kept))
-                    self._db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
+        def insert(db: Database) -> None:
+            for number, words, kept in rows:
+                db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, words))
+                db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, kept))
+                db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
 
-        if rows:
-            self._attempt(insert)
+        return not rows or self._write(insert)
 
     def forget(self, numbers: Iterable[int], *, purged: bool = True) -> None:
         """Drop what is known of messages; those not `purged` are read by each search from now on."""
         rows = [(number,) for number in numbers]
+        last = "DELETE FROM unindexed WHERE message = ?" if purged else "INSERT OR IGNORE INTO unindexed VALUES (?)"
 
-        def delete() -> None:
-            with self._db.write():
-                for table in _TABLES:
-                    self._db.executemany(f"DELETE FROM {table} WHERE message = ?", rows)
-                self._db.executemany("DELETE FROM words WHERE rowid = ?", rows)
-                self._db.executemany(
-                    "DELETE FROM unindexed WHERE message = ?"
-                    if purged
-                    else "INSERT OR IGNORE INTO unindexed VALUES (?)",
-                    rows,
-                )
+        def delete(db: Database) -> None:
+            for table in _TABLES:
+                db.executemany(f"DELETE FROM {table} WHERE message = ?", rows)
+            db.executemany("DELETE FROM words WHERE rowid = ?", rows)
+            db.executemany(last, rows)
 
         if rows:
-            self._attempt(delete)
-
-    def clear(self) -> None:
-        """Drop everything: the database whose ids it used is another one now."""
-
-        def delete() -> None:
-            with self._db.write():
-                for table in (*_TABLES, "words", "unindexed"):
-                    self._db.execute(f"DELETE FROM {table}")
-                self._db.execute("UPDATE progress SET complete = 0")
-
-        self._attempt(delete)
+            self._write(delete)
 
     # Asking
 
@@ -188,10 +191,10 @@ class Index:
         found: list[list[Any]] = []
         query = f"SELECT {', '.join(('message', *columns))} FROM {table} WHERE message BETWEEN ? AND ?"
 
-        def select() -> None:
-            with self._db.read():
+        def select(db: Database) -> None:
+            with db.read():
                 for low, high in ranges_of(sorted(numbers)):
-                    found.append(self._db.execute(query, (low, high)).fetchall())
+                    found.append(db.execute(query, (low, high)).fetchall())
 
         self._attempt(select)
         return list(chain.from_iterable(found))
@@ -205,8 +208,8 @@ class Index:
         query = " AND ".join('"' + text.replace('"', '""') + '"' for text in list(trigrams)[:_MAX_TRIGRAMS])
         found: set[int] = set()
 
-        def match() -> None:
-            found.update(row[0] for row in self._db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,)))
+        def match(db: Database) -> None:
+            found.update(row[0] for row in db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,)))
 
         return found if self._attempt(match) else None
 
@@ -216,8 +219,8 @@ class Index:
         """Messages up to this id are indexed, or in `unindexed`."""
         found = [0]
 
-        def select() -> None:
-            found[0] = int(self._db.value("SELECT complete FROM progress"))
+        def select(db: Database) -> None:
+            found[0] = int(db.value("SELECT complete FROM progress"))
 
         self._attempt(select)
         return found[0]
@@ -226,32 +229,27 @@ class Index:
         """In the file of that generation all up to `number` were looked at; those `unindexed` cannot be."""
         rows = [(message,) for message in unindexed]
 
-        def update() -> None:
-            if self.generation != generation:
-                return
-            with self._db.write():
-                self._db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
-                self._db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
+        def update(db: Database) -> None:
+            if self._generation == generation:
+                db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
+                db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
 
-        self._attempt(update)
+        self._write(update)
 
-    def unindexed(self) -> set[int]:
-        """Messages that each search must read."""
+    def unindexed(self) -> set[int] | None:
+        """Messages that each search must read; None where the index cannot tell."""
         found: set[int] = set()
 
-        def select() -> None:
-            found.update(row[0] for row in self._db.execute("SELECT message FROM unindexed"))
+        def select(db: Database) -> None:
+            found.update(row[0] for row in db.execute("SELECT message FROM unindexed"))
 
-        self._attempt(select)
-        return found
+        return found if self._attempt(select) else None
 
     def rest(self) -> None:
         """Close the file until it is needed again."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
-
-    close = rest
 
 
 def _packed(texts: Folded) -> tuple[str, bytes | None]:

@@ -15,7 +15,7 @@ from crymapd.errors import MessageGone, MessageUnavailable
 from crymapd.mime.summary import Room, Summarizer, Summary
 from crymapd.mime.text import Folded
 from crymapd.store.entries import Entries
-from crymapd.store.index import Index
+from crymapd.store.index import MAX_KEPT_TEXT, Index
 from crymapd.store.reading import Message
 from crymapd.unix import files
 
@@ -52,7 +52,9 @@ class Indexing:
         self.behind = True
 
     def heard(self, number: int, texts: Folded) -> None:
-        """The texts of a message that is not indexed."""
+        """The texts of a message that had to be read for them."""
+        if texts.size > MAX_KEPT_TEXT and self._index.indexed([number]):
+            return  # its words are there, and it will be read again each time
         if self._fresh_size + texts.size <= MAX_FRESH:
             self._fresh.append((number, texts))
             self._fresh_size += texts.size
@@ -107,11 +109,16 @@ class Indexing:
         return fresh
 
     def _catch_up(self, deadline: float) -> None:
+        """Where the index cannot be written (a full disk), searches read; it is tried again with the next mail."""
         while time.monotonic() < deadline and not self._new:
             generation = self._index.generation
             numbers = self._entries.messages_after(self._index.complete(), _SLICE)
             missing = sorted(set(numbers) - self._index.indexed(numbers))
-            read, unreadable = self._index_some(missing, deadline)
+            looked_at = self._index_some(missing, deadline)
+            if looked_at is None:
+                self.behind = False
+                return
+            read, unreadable = looked_at
             left = next((number for number in missing if number not in read and number not in unreadable), None)
             done = [number for number in numbers if left is None or number < left]
             if done:
@@ -120,8 +127,11 @@ class Indexing:
                 self.behind = False
                 return
 
-    def _index_some(self, numbers: Sequence[int], deadline: float) -> tuple[set[int], set[int]]:
-        """As many messages as there is time and room for: those indexed, and those that cannot be."""
+    def _index_some(self, numbers: Sequence[int], deadline: float) -> tuple[set[int], set[int]] | None:
+        """As many messages as there is time and room for: those indexed, and those that cannot be.
+
+        None where the index could not be written.
+        """
         summaries: list[tuple[int, Summary]] = []
         texts: dict[int, Folded] = {}
         unreadable: set[int] = set()
@@ -140,11 +150,11 @@ class Indexing:
                 size += folded.size
             if time.monotonic() > deadline or size > MAX_FRESH:
                 break
-        self._index.put(summaries)
-        self._index.put_texts(texts.items())
-        return set(texts), unreadable
+        written = self._index.put(summaries) and self._index.put_texts(texts.items())
+        return (set(texts), unreadable) if written else None
 
     def unindexed(self) -> set[int]:
         """Messages of which the index does not know what they hold."""
-        waiting = self._entries.messages_after(self._index.complete())
-        return self._index.unindexed() | (set(waiting) - self._index.indexed(waiting))
+        unindexed = self._index.unindexed()
+        waiting = self._entries.messages_after(0 if unindexed is None else self._index.complete())
+        return (unindexed or set()) | (set(waiting) - self._index.indexed(waiting))

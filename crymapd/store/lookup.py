@@ -158,11 +158,10 @@ class Lookup:
         columns = ", ".join([_STORED, *(f"({one.text})" for one in also)]) if whole else _ENTRY
         source = "%s e" if among is None else "json_each(?) j CROSS JOIN %s e ON e.message = j.value"
         query = (
-            f"SELECT {columns} FROM {source} JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
+            f"SELECT {columns} FROM {source} %s JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
             f" AND e.uid BETWEEN ? AND ? AND ({where.text})%s ORDER BY e.uid LIMIT ?"
         )
         before = [value for one in also for value in one.values]
-        present = query.replace(" JOIN messages", " LEFT JOIN messages")  # always there: not looked at where not needed
         limit, low = page, 1
         if among is not None:
             before.append(json.dumps(list(among)))
@@ -170,10 +169,11 @@ class Lookup:
         while low < below:
             with self._db.read():
                 values = (*before, mailbox, low, below - 1, *where.values)
-                rows = rows_of(present % ("entries", ""), (*values, limit))
+                # A message that is present has its row: LEFT, as that is then read only where it is needed.
+                rows = rows_of(query % ("entries", "LEFT", ""), (*values, limit))
                 high = rows[-1][0] if len(rows) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
-                gone = rows_of(query % ("expunges", " AND e.modseq > ?"), (*values, -1))
+                gone = rows_of(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
             rows = sorted(rows + gone) if gone else rows
             yield from (rows[at : at + page] for at in range(0, len(rows), page))
             low = high + 1

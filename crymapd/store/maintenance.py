@@ -6,6 +6,7 @@ login.  Nothing here is ever done in front of a client.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from crymapd.errors import CrymapError
+from crymapd.errors import CrymapError, MessageUnavailable
 from crymapd.store import events
 from crymapd.store.account import Unlocked
 from crymapd.store.layout import Layout
@@ -136,7 +137,7 @@ def check_sample(store: Store, _now: float) -> None:
     for file in random.sample(names, min(_SAMPLE, len(names))):  # noqa: S311  # no secret hangs on the choice
         number = store.entries.message_id(file)
         if number is not None:
-            with store.read(number) as message:
+            with contextlib.suppress(MessageUnavailable), store.read(number) as message:
                 for _piece in message.pieces():
                     pass
     if not store.meta.db.intact():

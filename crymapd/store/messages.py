@@ -91,12 +91,14 @@ def open_file(layout: Layout, file: bytes) -> BinaryIO:
             fd = files.open_regular(path)
         except FileNotFoundError:
             continue
-        beginning = os.read(fd, _SMALL)
-        if len(beginning) < _SMALL:
+        try:
+            beginning = os.read(fd, _SMALL)
+            if len(beginning) == _SMALL:
+                os.lseek(fd, 0, os.SEEK_SET)
+                return os.fdopen(os.dup(fd), "rb")
+        finally:
             os.close(fd)
-            return io.BytesIO(beginning)
-        os.lseek(fd, 0, os.SEEK_SET)
-        return os.fdopen(fd, "rb")
+        return io.BytesIO(beginning)
     raise MessageGone(f"no file for message {file.hex()[:16]}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import struct
 import time
 import zlib
@@ -21,6 +22,12 @@ from crymapd.unix import files
 
 _KEY_LABEL = "meta.db"
 _EPOCH = struct.Struct(">QQQI")  # count of changes, octets and number of sealed files, CRC-32 of these 24 octets
+
+_TOKEN_BYTES = 8
+_REMEMBERED_STEPS = 1 << 16
+
+Step = tuple[int, bytes]
+"""A row of `history`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,6 @@ class Meta:
         """
         self.layout = layout
         self._key = derive(master, _KEY_LABEL)
-        self.reset = False
-        """The message ids are not those of before: whatever is kept by them elsewhere is void."""
         self._renumbered = False
         with files.locked(layout.lock):
             self.db = self._open()
@@ -117,7 +122,6 @@ class Meta:
 
     def _begin_recovery(self) -> None:
         """Message ids and UIDs may mean something else from here on: noted on disk, so that a crash does not end it."""
-        self.reset = True
         files.write_atomic(self.layout.tmp, self.layout.recovering, b"", replace=True)
 
     def mark_damaged(self) -> None:
@@ -187,6 +191,22 @@ class Meta:
         value = max(int(time.time()), self.setting("uidvalidity") + 1)
         self.set_setting("uidvalidity", value)
         return value
+
+    # Which ids mean which messages
+
+    def note_step(self) -> None:
+        """Message ids are given out (inside a transaction)."""
+        token = secrets.token_bytes(_TOKEN_BYTES)  # SQLite's own random numbers may be those of a forked sibling
+        self.db.execute("INSERT INTO history (token) VALUES (?)", (token,))
+        self.db.execute("DELETE FROM history WHERE step <= ?", (self.db.last_id() - _REMEMBERED_STEPS,))
+
+    def last_step(self) -> Step:
+        """The last time that message ids were given out; step 0 if never."""
+        return self.db.execute("SELECT step, token FROM history ORDER BY step DESC LIMIT 1").fetchone() or (0, b"")
+
+    def has_step(self, step: Step) -> bool:
+        """Whether message ids up to that step mean what they meant then; False also where that is too long ago."""
+        return not step[0] or bool(self.db.value("SELECT count(*) FROM history WHERE (step, token) = (?, ?)", *step))
 
     # Flags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from crymapd.errors import Damaged
+from crymapd.errors import Damaged, MessageUnavailable
 from crymapd.mime.parts import Parser, Part
 from crymapd.mime.summary import Summarizer, Summary, summarize
 from crymapd.mime.text import Folded, folded
@@ -52,7 +52,7 @@ class Message:
         self.close()
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Octets from `start` to `end`. Raises Damaged, after having remembered it."""
+        """Octets from `start` to `end`. Raises MessageUnavailable where it is damaged; opened again, it is a note."""
         if self._whole is not None:
             yield self._whole[start:end]
             return
@@ -60,7 +60,7 @@ class Message:
             yield from self._pieces(start, end)
         except Damaged as error:
             self._condemn(str(error))
-            raise
+            raise MessageUnavailable(str(error)) from error
 
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
         if self._whole is not None:

@@ -59,17 +59,15 @@ class Store:
         self.meta = Meta(self.layout, account.master)
         self.mailboxes = Mailboxes(self.meta)
         self.entries = Entries(self.meta)
-        self.index = Index(self.layout, account.master)
+        self.index = Index(self.layout, account.master, self.meta)
         self.mailboxes.provide_defaults()
         self.indexing = Indexing(self.index, self.entries, self.layout.tmp / "index.lock", self.read)
         self.filing = Filing(
             self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.indexing.arrived
         )
         self.filing.finish_interrupted()
-        if self.meta.reset or self.layout.recovering.exists():
-            self.index.clear()
-            if self.filing.recover_orphans():
-                files.remove(self.layout.recovering)
+        if self.layout.recovering.exists() and self.filing.recover_orphans():
+            files.remove(self.layout.recovering)
 
     def file_arrivals(self, seconds: float = FILING_SECONDS) -> int:
         """Let delivered mail appear: how many. What there is no time for comes while the client waits (`catch_up`)."""
@@ -221,5 +219,5 @@ class Store:
         """Note what is in place, close the databases."""
         with contextlib.suppress(Exception):
             self.entries.flush_placed()
-        self.index.close()
+        self.index.rest()
         self.meta.close()

@@ -92,7 +92,7 @@ def found(session: Session, key: SearchKey) -> list[int]:
 
 def by_reading(session: Session, key: SearchKey) -> list[int]:
     """Each message by itself, from its file, without the index."""
-    test = matching._Reader(session.store, key)._test
+    test = matching._Reader(session.store, keys.And((key,)))._test
     hits = []
     for row in session.store.entries.stored(session.view.mailbox.id, EVERY):
         candidate = Candidate(session.store, row, None, None)
@@ -108,7 +108,7 @@ def _caught_up(store: Store) -> None:
 
 
 def _half(store: Store) -> None:
-    store.index.clear()
+    store.layout.index.unlink()
     number = store.entries.messages_after(0)[30]
     store.index.forget([number], purged=False)
     store.index.set_complete(number, (), store.index.generation)

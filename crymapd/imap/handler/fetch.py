@@ -13,7 +13,7 @@ from crymapd.errors import MessageGone, MessageUnavailable
 from crymapd.imap import columns, update
 from crymapd.imap.columns import Batch, Column, Flags, Values, values_of
 from crymapd.imap.command.fetch import BinaryItem, Fetch, Item, SectionItem
-from crymapd.imap.handler.reading import Reading
+from crymapd.imap.handler.reading import Reading, portions
 from crymapd.imap.handler.search import cut
 from crymapd.imap.handler.section import LARGE, Large, UnknownEncoding, binary, from_header, of_header, section, stream
 from crymapd.imap.response import Done, Refusal, ok
@@ -47,14 +47,18 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
         _vanished(session, view, ranges, asked.changed_since)
     if asked.partial is not None:
         ranges = ranges_of(cut(view.known(ranges), asked.partial))
-    if _mark_seen(session, view, items, ranges, asked.changed_since):
+    seen = _mark_seen(session, view, items, ranges, asked.changed_since)
+    if seen:
         # RFC 9051 section 6.4.5: a change of flags is part of the answer; RFC 7162 section 3.2: and its modseq.
         changed = (b"FLAGS", b"MODSEQ") if session.condstore else (b"FLAGS",)
         items += [item for item in changed if item not in items]
     if all(item in columns.OF_ENTRIES for item in items):
         _from_entries(session, view, ranges, items, asked.changed_since)
         return ok()
-    return _Answers(session, view, items).tell(ranges, asked.changed_since) or ok()
+    failed = _Answers(session, view, items).tell(ranges, asked.changed_since)
+    if failed is not None:
+        session.own_modseqs.discard(seen)  # not all were answered: told anew
+    return failed or ok()
 
 
 def _vanished(session: Session, view: View, ranges: list[Range], since: int) -> None:
@@ -67,20 +71,24 @@ def _vanished(session: Session, view: View, ranges: list[Range], since: int) -> 
         session.line(b"VANISHED (EARLIER) ", format_ranges(gone).encode())
 
 
-def _mark_seen(session: Session, view: View, items: list[Item], ranges: list[Range], since: int | None) -> bool:
-    """Reading a body without PEEK sets \\Seen, in one step for all messages that will be answered."""
+def _mark_seen(session: Session, view: View, items: list[Item], ranges: list[Range], since: int | None) -> int:
+    """Reading a body without PEEK sets \\Seen, in one step for all messages that will be answered.
+
+    Returns:
+        The modseq of that change; 0 where there was none.
+    """
     if view.read_only or not any(not isinstance(item, bytes) and not item.peek for item in items):
-        return False
+        return 0
     entries, mailbox, flags_of = session.store.entries, view.mailbox.id, session.store.meta.flags_of
     rows = entries.flags(mailbox, ranges_of(view.known(ranges)))
     fresh = ((uid, modseq) for uid, flagset, modseq in rows if SEEN not in flags_of(flagset).split())
     read = ranges_of(uid for uid, modseq in fresh if since is None or modseq > since)
     if not read:
-        return False  # reading again writes nothing
+        return 0  # reading again writes nothing
     result = entries.store(mailbox, read, StoreMode.ADD, frozenset((SEEN,)))
     if result.modseq:
         session.own_modseqs.add(result.modseq)
-    return bool(result.changed)
+    return result.modseq or 0
 
 
 # Flags alone: the entries have everything
@@ -258,4 +266,4 @@ def _batches(store: Store, view: View, ranges: list[Range]) -> Iterator[list[Sto
             found = {row[0]: row for row in rows}
             every = (found.get(uid) or entries.expunged(mailbox, uid) for uid in uids)
             rows = [row for row in every if row is not None]
-        yield rows
+        yield from portions(rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 from crymapd.errors import CrymapError
 from crymapd.imap.columns import Row, counted
-from crymapd.imap.handler.reading import Reading
+from crymapd.imap.handler.reading import Reading, portions
 from crymapd.imap.response import Refusal
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
@@ -21,7 +21,7 @@ from crymapd.model import search as keys
 from crymapd.model.flags import RECENT
 from crymapd.model.search import SearchKey
 from crymapd.model.sequence import contains
-from crymapd.store.condition import Condition, both, condition
+from crymapd.store.condition import Condition, both, condition, hull
 from crymapd.store.lookup import STORED_COLUMNS
 from crymapd.store.store import Store
 from crymapd.store.view import View
@@ -39,7 +39,7 @@ class Candidate(Reading):
 
     __slots__ = ("_header", "_texts")
 
-    def __init__(self, store: Store, row: Row, header: bytes | None, texts: Folded | None) -> None:
+    def __init__(self, store: Store, row: Row, header: bytes | None = None, texts: Folded | None = None) -> None:
         super().__init__(store, row, header)
         self._texts = texts
         self._header: Header | None = None
@@ -83,7 +83,7 @@ def matching(session: Session, key: SearchKey, *, whole: bool = False) -> Iterat
         reader.among, among = among, None
     pages = store.entries.matching(
         view.mailbox.id,
-        both(*map(condition, parts)),
+        both(*map(condition, parts), *map(hull, parts)),
         () if reader is None else reader.columns,
         whole=whole or reader is not None,
         page=_PAGE if reader is None else _BATCH,
@@ -202,10 +202,11 @@ def cost(key: SearchKey) -> int:
 class _Reader:
     """What rows alone do not decide."""
 
-    def __init__(self, store: Store, key: SearchKey) -> None:
+    def __init__(self, store: Store, key: keys.And) -> None:
         self._store = store
         self._asked: dict[Condition, int] = {}
-        self._test = self._compiled(key)
+        self._cheap = self._compiled(keys.And(tuple(part for part in key.keys if not cost(part))))
+        self._test = self._compiled(keys.And(tuple(part for part in key.keys if cost(part))))
         self._needs_texts = _mentions(key, keys.BodyHas)
         self._needs_headers = _mentions(key, keys.HeaderHas) or _mentions(key, keys.Dated)
         self.among: Container[int] | None = None
@@ -219,15 +220,16 @@ class _Reader:
     def chosen(self, rows: Sequence[Row]) -> list[Row]:
         """Those that match."""
         among = self.among
-        rows = [row for row in rows if among is None or row[4] in among]
+        rows = [row for row in rows if (among is None or row[4] in among) and self._cheap(Candidate(self._store, row))]
+        return [row for some in portions(rows) for row in self._read(some)]
+
+    def _read(self, rows: Sequence[Row]) -> Iterator[Row]:
         ids = [row[4] for row in rows]
         texts = self._store.index.texts(ids) if self._needs_texts else {}
         headers = self._store.headers(ids) if self._needs_headers else {}
-        return [
-            row
-            for row in rows
-            if _matches(Candidate(self._store, row, headers.get(row[4]), texts.get(row[4])), self._test)
-        ]
+        for row in rows:
+            if _matches(Candidate(self._store, row, headers.get(row[4]), texts.get(row[4])), self._test):
+                yield row
 
     def _compiled(self, key: SearchKey) -> Test:
         asked = condition(key)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from crymapd.errors import MessageGone
 from crymapd.imap.columns import Row
 from crymapd.store.lookup import SealedFile
 from crymapd.store.reading import Message
 from crymapd.store.store import Store
+
+_PORTION = 1 << 20
+_MANY = 100
+
+
+def portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows of Stored in runs of at most a MiB of messages (or one message): what is made of a run is held at once."""
+    run: list[Row] = []
+    octets = 0
+    for row in rows:
+        octets += row[5]
+        if run and (octets > _PORTION or len(run) == _MANY):
+            yield run
+            run, octets = [], row[5]
+        run.append(row)
+    if run:
+        yield run
 
 
 class Reading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from crymapd.errors import Damaged
+from crymapd.errors import MessageUnavailable
 from crymapd.imap.command.fetch import BinaryItem, SectionItem
 from crymapd.imap.handler.reading import Reading
 from crymapd.imap.response import Broken
@@ -132,7 +132,7 @@ def stream(session: Session, large: Large) -> None:
         for piece in large.pieces():
             sent += len(piece)
             session.send(piece)
-    except Damaged as error:
+    except MessageUnavailable as error:
         raise Broken(str(error)) from error
     if sent != large.length:
         raise Broken("the message has another length than its row says")

@@ -7,6 +7,7 @@ from typing import Any
 
 from crymapd.imap.command import search as command
 from crymapd.imap.handler.matching import mentions_modseq
+from crymapd.imap.handler.reading import portions
 from crymapd.imap.handler.search import Found, cut, extended, numbers_of, plain, search
 from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
@@ -19,8 +20,6 @@ from crymapd.mime.references import message_id, parents
 from crymapd.mime.subject import base_subject
 from crymapd.mime.threads import Threadable
 from crymapd.store.lookup import Stored
-
-_BATCH = 64  # header blocks may have 1 MiB each
 
 
 def handle_sort(session: Session, asked: command.Sort) -> Done:
@@ -61,11 +60,11 @@ def _threadable(number: int, row: Stored, header: Header) -> Threadable:
 
 def _with_headers(session: Session, found: Sequence[Found]) -> Iterator[tuple[Found, Header]]:
     """Each message with its header block; one that is gone has an empty one."""
-    for at in range(0, len(found), _BATCH):
-        some = found[at : at + _BATCH]
-        headers = session.store.headers([row[4] for _number, row in some])
-        for item in some:
-            yield item, Header(headers.get(item[1][4], b""))
+    items = iter(found)
+    for rows in portions(row for _number, row in found):
+        headers = session.store.headers([row[4] for row in rows])
+        for row, item in zip(rows, items, strict=False):
+            yield item, Header(headers.get(row[4], b""))
 
 
 # Sort keys (RFC 5256 section 3)
