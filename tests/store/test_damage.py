@@ -82,6 +82,7 @@ def _populate(home: Path) -> Path:
         append(store, message(f"{number} in {home.name}", 400), BOXES[number % 3], ("\\Seen", "$Read")[: number % 3])
     assert maintenance.run(store, store.layout.meta.stat().st_mtime, force=True)
     append(store, message(LATER), "Work")
+    store.catch_up(60)
     store.close()
     put_in(home, message(WAITING), "Archive", ("\\Flagged",))
     return home
