@@ -14,7 +14,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.servers import Subject, dovecot, dovecot_is_here, ours
+from bench.servers import Subject, dovecot, dovecot_is_here, end_when_told, ours
 from bench.work import TABLE, Work, strong_session
 from tests.testlib.server import free_port
 
@@ -32,6 +32,7 @@ def main() -> None:
         print(_markdown(list(WORKS), _merged(options.merge)), end="")
         return
     works = [work for work in WORKS if not options.only or any(word in work.name for word in options.only)]
+    end_when_told()
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="crymapd-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.client import Imap, number
+from bench.servers import end_when_told
 from crymapd.mime.summary import summarize
 from crymapd.store import account
 from crymapd.store.entries import NewMessage
@@ -169,6 +170,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="an SVG or PNG")
     parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
     options = parser.parse_args()
+    end_when_told()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root") as server:
         Path(folder).chmod(0o755)  # the account's owner fills it
         columns = []

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.servers import end_when_told
 from tests.testlib.corpus import varied
 from tests.testlib.process import children, peak, reset_peak
 from tests.testlib.server import CRYMAPD, PASSWORD, Server, running, trusting
@@ -164,6 +165,7 @@ def deliver_peak(server: Server, message: bytes) -> int:
 
 
 def main() -> None:
+    end_when_told()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         config = "[limits]\nmax_workers_per_address = 500\n"
         with running(Path(folder) / "root", config, users=("alice", "bob")) as server:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,11 @@ from tests.testlib.server import PASSWORD, running
 
 CHEAP_SLOT = "crymapd.crypto.slots.CURRENT=Argon2(8,1,1)"
 _LIMITS = "[limits]\nmax_workers_per_address = 500\n"
+
+
+def end_when_told() -> None:
+    """SIGTERM ends the servers that were started, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_told: sys.exit(128 + signal.SIGTERM))
 
 
 @dataclass
