@@ -175,7 +175,7 @@ class Unpacker:
         self._limit = limit
         self._codec: int | None = None
         self._brotli: brotli.Decompressor | None = None
-        self._buffer = bytearray()
+        self._rest = b""
         self._verbatim_left = 0
         self._lines_left = 0
         self._width = 0
@@ -192,11 +192,11 @@ class Unpacker:
                 self._brotli = brotli.Decompressor()
             elif self._codec != _STORED:
                 raise Damaged("unknown codec")
-        for piece in self._decompress(data):
+        while piece := self._decompressed(data):
+            data = b""
             if self.ended:
                 raise Damaged("there is something after the end record")
-            self._buffer += piece
-            for clear in self._records():
+            for clear in self._records(self._rest + piece):
                 self.clear_length += len(clear)
                 if self.clear_length > self._limit:
                     raise Damaged("the message is longer than it may be")
@@ -207,76 +207,71 @@ class Unpacker:
         if not self.ended or (self._brotli is not None and not self._brotli.is_finished()):
             raise Damaged("the message has no end")
 
-    def _decompress(self, data: bytes) -> Iterator[bytes]:
-        """What the end record was in may not be the last of it: brotli ends with an octet of its own."""
-        if not data:
-            return
+    def _decompressed(self, data: bytes) -> bytes:
+        """Of this input, or what is left of the one before, as much as may be held; nothing when more is needed.
+
+        What the end record was in may not be the last of it: brotli ends with an octet of its own.
+        """
         if self._brotli is None:
-            yield data
-            return
+            return data
         if self._brotli.is_finished():
-            raise Damaged("there is something after the compressed data")
+            if data:
+                raise Damaged("there is something after the compressed data")
+            return b""
         try:
-            while not self._brotli.is_finished():
-                piece = self._brotli.process(data, output_buffer_limit=_OUTPUT_LIMIT)
-                data = b""
-                if piece:
-                    yield piece
-                elif self._brotli.can_accept_more_data():
-                    return
+            piece: bytes = self._brotli.process(data, output_buffer_limit=_OUTPUT_LIMIT)
         except brotli.error as error:
             raise Damaged("the compressed data is not what was written") from error
+        return piece
 
-    def _records(self) -> Iterator[bytes]:
-        while self._buffer and not self.ended:
+    def _records(self, data: bytes) -> Iterator[bytes]:
+        """What these octets yield; a head or a line that is not complete waits for more."""
+        at = 0
+        while at < len(data):
             if self._verbatim_left:
-                piece = bytes(self._buffer[: self._verbatim_left])
+                piece = data[at : at + self._verbatim_left]
                 self._verbatim_left -= len(piece)
+                at += len(piece)
+                yield piece
             elif self._lines_left:
                 step = self._width * 3 // 4
-                lines = min(self._lines_left, len(self._buffer) // step)
+                lines = min(self._lines_left, (len(data) - at) // step)
                 if not lines:
-                    return
-                decoded = bytes(self._buffer[: lines * step])
+                    break
+                decoded = data[at : at + lines * step]
                 self._lines_left -= lines
-                del self._buffer[: lines * step]
+                at += len(decoded)
                 yield encode_lines(decoded, self._width, self._ending)
-                continue
-            elif not self._head():
-                return
+            elif after := self._head(data, at):
+                at = after
             else:
-                continue
-            del self._buffer[: len(piece)]
-            yield piece
+                break
+        self._rest = data[at:]
 
-    def _head(self) -> bool:
-        """Read the head of a record; False when more input is needed."""
-        kind = self._buffer[0]
-        at = 3 if kind == _BASE64 else 1
-        parsed = _read_varint(self._buffer, at)
-        if parsed is None:
-            return False
-        number, after = parsed
+    def _head(self, data: bytes, at: int) -> int:
+        """Read the head of a record: where it ends; 0 when more input is needed."""
+        kind = data[at]
+        number, after = _read_varint(data, at + (3 if kind == _BASE64 else 1))
+        if not after:
+            return 0
         if kind == _VERBATIM:
             self._verbatim_left = number
         elif kind == _BASE64:
-            self._width, ending = self._buffer[1], self._buffer[2]
+            self._width, ending = data[at + 1], data[at + 2]
             if self._width % 4 or not self._width or ending >= len(_LINE_ENDS):
                 raise Damaged("a base64 record is malformed")
             self._ending, self._lines_left = _LINE_ENDS[ending], number
         elif kind == _END:
-            if number != self.clear_length or len(self._buffer) != after:
+            if number != self.clear_length or len(data) != after:
                 raise Damaged("the message has another length than it says")
             self.ended = True
-            self._buffer.clear()
-            return True
         else:
             raise Damaged("unknown record")
-        del self._buffer[:after]
-        return True
+        return after
 
 
-def _read_varint(data: bytearray, at: int) -> tuple[int, int] | None:
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number and where it ends; 0 where it does not end within the data."""
     number = shift = 0
     while at < len(data):
         octet = data[at]
@@ -287,4 +282,4 @@ def _read_varint(data: bytearray, at: int) -> tuple[int, int] | None:
         shift += 7
         if shift > 63:
             raise Damaged("a number is too long")
-    return None
+    return 0, 0

@@ -33,8 +33,11 @@ from crymapd.errors import Damaged
 
 MAGIC = b"crymapM\x01"
 CHUNK = 64 * 1024
+MAX_HEAD = len(MAGIC) + 1 + (2**8 - 1) + 2 + (2**16 - 1)
+"""Octets before the stream. A file with fewer in all is of one chunk: `read_whole`."""
 _COUNT = 4
 _ROOM = CHUNK - _COUNT
+_State = sodium.crypto_secretstream_xchacha20poly1305_state
 _TAG = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
 _STREAM_HEADER = sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES
 _MESSAGE = sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
@@ -42,7 +45,6 @@ _FINAL = sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 _METADATA_BLOCK = 64
 _EMAIL_ID_BYTES = 16
 _MAX_ZONE = 24 * 60
-_MAX_SEALED = 2**16 - 1
 _MAX_METADATA = 60_000
 _MAX_MOMENT = 250_000_000_000  # in the year 9892: further than any calendar here goes
 
@@ -99,7 +101,7 @@ class SealedWriter:
         self._digest = hashlib.sha3_256()
         self._packer = Packer()
         self._pending = bytearray()
-        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
+        self._state = _State()
         prefix = _prefix(recipient, metadata)
         self._bound = hashlib.sha256(prefix).digest()
         self._put(prefix + sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, metadata.body_key))
@@ -149,14 +151,14 @@ def _prefix(recipient: Recipient, metadata: Metadata) -> bytes:
     return head + len(sealed).to_bytes(2, "big") + sealed
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The beginning of a sealed file, not yet opened."""
+class Head(msgspec.Struct, frozen=True):
+    """The beginning of a sealed file, not yet opened; `length` octets, then the stream."""
 
     key_name: str
     sealed: bytes
     info_head: bytes
     bound: bytes
+    length: int
 
     def open(self, key: OpeningKey, account_id: bytes) -> Metadata:
         """Raises Damaged when it was not sealed for this key and account."""
@@ -173,54 +175,71 @@ class Head:
         return metadata
 
 
-def read_head(file: BinaryIO) -> Head:
-    """Read up to the stream. Raises Damaged for anything that is not a sealed message."""
-    magic = _exactly(file, len(MAGIC) + 1)
-    if magic[: len(MAGIC)] != MAGIC:
+def read_head(beginning: bytes) -> Head:
+    """That of a file of which the first MAX_HEAD octets are given, or all; Damaged for anything else."""
+    name_at = len(MAGIC) + 1
+    if len(beginning) < name_at or not beginning.startswith(MAGIC):
         raise Damaged("not a sealed message of a version we know")
-    name = _exactly(file, magic[-1])
-    length = _exactly(file, 2)
-    size = int.from_bytes(length, "big")
-    if not name.isascii() or size > _MAX_SEALED:
-        raise Damaged("the head of the sealed message is malformed")
-    sealed = _exactly(file, size)
-    head = magic + name
-    return Head(name.decode("ascii"), sealed, head, hashlib.sha256(head + length + sealed).digest())
+    name_end = name_at + beginning[name_at - 1]
+    sealed_at = name_end + 2
+    length = sealed_at + int.from_bytes(beginning[name_end:sealed_at], "big")
+    name = beginning[name_at:name_end]
+    if length > len(beginning) or not name.isascii():
+        raise Damaged("the head of the sealed message is malformed or cut short")
+    bound = hashlib.sha256(beginning[:length]).digest()
+    return Head(name.decode("ascii"), beginning[sealed_at:length], beginning[:name_end], bound, length)
+
+
+def read_whole(sealed: bytes, head: Head, body_key: Secret, limit: int) -> bytes:
+    """All clear octets of a file that fits into one chunk. Raises Damaged."""
+    at = head.length + _STREAM_HEADER
+    _begin(_AT_ONCE, sealed[head.length : at], body_key)
+    clear, is_final = _pull(_AT_ONCE, sealed[at:], head)
+    if not is_final:
+        raise Damaged("the sealed message is cut short")
+    unpacker = Unpacker(limit)
+    whole = b"".join(unpacker.process(clear))
+    unpacker.finish()
+    return whole
 
 
 def read_body(file: BinaryIO, head: Head, body_key: Secret, limit: int) -> Iterator[bytes]:
-    """The clear octets in pieces, each authenticated before it is yielded; `file` stands after the head.
+    """The clear octets in pieces, each authenticated before it is yielded; from wherever `file` stands.
 
     Stopping early reads no further chunk.  Raises Damaged, at the latest at the end.
     """
-    state = sodium.crypto_secretstream_xchacha20poly1305_state()
-    sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, _exactly(file, _STREAM_HEADER), body_key.reveal())
+    file.seek(head.length)
+    state = _State()
+    _begin(state, file.read(_STREAM_HEADER), body_key)
     unpacker = Unpacker(limit)
-    final = False
-    while not final:
-        sealed = file.read(CHUNK + _TAG)
-        if len(sealed) < _TAG:
-            raise Damaged("the sealed message is cut short")
-        try:
-            clear, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(state, sealed, head.bound)
-        except (CryptoError, RuntimeError, ValueError) as error:
-            raise Damaged("a chunk of the sealed message is not what was written") from error
-        final = tag == _FINAL
-        yield from unpacker.process(_packed_part(clear))
+    is_final = False
+    while not is_final:
+        clear, is_final = _pull(state, file.read(CHUNK + _TAG), head)
+        yield from unpacker.process(clear)
     if file.read(1):
         raise Damaged("there is something after the end of the sealed message")
     unpacker.finish()
 
 
-def _packed_part(clear: bytes) -> bytes:
+_AT_ONCE = _State()
+"""For those that are read at once; making one takes as long as decrypting."""
+
+
+def _begin(state: _State, header: bytes, body_key: Secret) -> None:
+    if len(header) != _STREAM_HEADER:
+        raise Damaged("the sealed message is cut short")
+    sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, body_key.reveal())
+
+
+def _pull(state: _State, sealed: bytes, head: Head) -> tuple[bytes, bool]:
+    """The packed octets of the next chunk, and whether it is the last."""
+    if len(sealed) < _TAG:
+        raise Damaged("the sealed message is cut short")
+    try:
+        clear, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(state, sealed, head.bound)
+    except (CryptoError, RuntimeError, ValueError) as error:
+        raise Damaged("a chunk of the sealed message is not what was written") from error
     used = int.from_bytes(clear[:_COUNT], "big")
     if len(clear) < _COUNT + used:
         raise Damaged("a chunk of the sealed message is malformed")
-    return clear[_COUNT : _COUNT + used]
-
-
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) != count:
-        raise Damaged("the sealed message is cut short")
-    return data
+    return clear[_COUNT : _COUNT + used], tag == _FINAL

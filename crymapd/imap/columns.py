@@ -78,6 +78,11 @@ class Column:
     template: bytes
     values: Callable[[Batch], Sequence[object]]
 
+    def texts(self, batch: Batch) -> list[bytes | None]:
+        """Each written by itself."""
+        template = self.template
+        return [None if value is None else template % value for value in self.values(batch)]
+
 
 UID = Column(b"UID %d", lambda batch: batch.values[0])
 FLAGS = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(*batch.values[:2]))

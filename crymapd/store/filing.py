@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from crymapd.crypto.secret import Secret
-from crymapd.crypto.stream import read_head
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.mime.references import references
 from crymapd.mime.summary import Room, Summarizer
@@ -22,7 +21,7 @@ from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
-from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, open_file, place
+from crymapd.store.messages import UNKNOWN_KEY, Opened, place
 from crymapd.unix import files
 
 _DIRECTORY = re.compile(r"[0-9a-f]{2}")
@@ -235,17 +234,12 @@ class Filing:
         return Examined(message, INBOX, None)
 
     def _read(self, file: bytes, room: Room) -> Examined:
-        handle = open_file(self._layout, file)
-        try:
-            head = read_head(handle)
-            metadata = head.open(self._keys.opening(head.key_name), self._account_id)
-            sealed = handle.seek(0, os.SEEK_END)
-            handle.seek(0)
+        with Opened(self._layout, file) as opened:
+            metadata = opened.head.open(self._keys.opening(opened.head.key_name), self._account_id)
             summarizer = Summarizer()
-            for piece in Opened(handle, Secret(metadata.body_key), UNLIMITED).pieces():
+            for piece in opened.pieces(Secret(metadata.body_key)):
                 summarizer.feed(piece)
-        finally:
-            handle.close()
+            sealed = opened.octets
         try:
             flags = canonical_flags(metadata.flags)
         except ValueError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crymapd.crypto.secret import Secret
-from crymapd.crypto.stream import Head, Metadata, Recipient, SealedWriter, read_body, read_head
+from crymapd.crypto.stream import MAX_HEAD, Head, Metadata, Recipient, SealedWriter, read_body, read_head, read_whole
 from crymapd.errors import MessageGone, TooBig
 from crymapd.store.layout import Layout
 from crymapd.unix import files
@@ -22,7 +22,6 @@ from crymapd.unix import files
 UNKNOWN_KEY = bytes(32)
 """In a row: the sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
-_SMALL = 64 * 1024
 
 
 class Sealing:
@@ -80,47 +79,63 @@ def place(layout: Layout, file: bytes) -> bool:
     return any(files.move(path, final) for path in reversed(earlier) if path.exists()) or final.exists()
 
 
-def open_file(layout: Layout, file: bytes) -> BinaryIO:
-    """Open a sealed file wherever it is by now; a small one is read at once.
+class Opened:
+    """A sealed file open for reading, from its beginning, as often as asked; a small one is read and closed at once."""
 
-    Raises:
-        MessageGone: it is in none of its places.
-    """
-    for path in layout.looked_for(file.hex()):
+    __slots__ = ("_beginning", "_file", "head")
+
+    def __init__(self, layout: Layout, file: bytes) -> None:
+        """Open it wherever it is by now.
+
+        Raises:
+            MessageGone: it is in none of its places.
+            Damaged: it is no sealed message. OSError.
+        """
+        fd = _opened(layout, file)
         try:
-            fd = files.open_regular(path)
-        except FileNotFoundError:
-            continue
-        try:
-            beginning = os.read(fd, _SMALL)
-            if len(beginning) == _SMALL:
-                os.lseek(fd, 0, os.SEEK_SET)
-                return os.fdopen(os.dup(fd), "rb")
+            self._beginning = os.read(fd, MAX_HEAD)
+            self.head: Head = read_head(self._beginning)
+            self._file: BinaryIO | None = None
+            if len(self._beginning) == MAX_HEAD:
+                self._file = os.fdopen(os.dup(fd), "rb")
         finally:
             os.close(fd)
-        return io.BytesIO(beginning)
-    raise MessageGone(f"no file for message {file.hex()[:16]}")
 
+    @property
+    def octets(self) -> int:
+        """Of the file."""
+        return len(self._beginning) if self._file is None else os.fstat(self._file.fileno()).st_size
 
-class Opened:
-    """A sealed message open for reading, from its beginning, as often as asked."""
+    def whole(self, body_key: Secret) -> bytes:
+        """All octets of the message. Raises Damaged."""
+        if self._file is None:
+            return read_whole(self._beginning, self.head, body_key, UNLIMITED)
+        return b"".join(self.pieces(body_key))
 
-    def __init__(self, file: BinaryIO, body_key: Secret, limit: int) -> None:
-        """Raises Damaged."""
-        self._file = file
-        self._body_key = body_key
-        self._limit = limit
-        self._head: Head = read_head(file)
-        self._stream_at = file.tell()
-
-    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def pieces(self, body_key: Secret, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The octets from `start` to `end`; reads no further than it needs. Raises Damaged."""
-        self._file.seek(self._stream_at)
-        clear = read_body(self._file, self._head, self._body_key, self._limit)
+        file = io.BytesIO(self._beginning) if self._file is None else self._file
+        clear = read_body(file, self.head, body_key, UNLIMITED)
         return slices(clear, start, UNLIMITED if end is None else end) if start or end is not None else clear
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def _opened(layout: Layout, file: bytes) -> int:
+    for path in layout.looked_for(file.hex()):
+        try:
+            return files.open_regular(path)
+        except FileNotFoundError:
+            continue
+    raise MessageGone(f"no file for message {file.hex()[:16]}")
 
 
 def slices(pieces: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:

@@ -2,70 +2,49 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
+from crymapd.crypto.secret import Secret
 from crymapd.errors import Damaged, MessageUnavailable
 from crymapd.mime.parts import Parser, Part
 from crymapd.mime.summary import Summarizer, Summary, summarize
 from crymapd.mime.text import Folded, folded
+from crymapd.store.messages import Opened
 
-Pieces = Callable[[int, "int | None"], Iterator[bytes]]
 
+class Message(ABC):
+    """A message being read; its parts are found when they are asked for."""
 
-class Message:
-    """A message being read: whole when small, in pieces when large; its parts when asked for."""
+    __slots__ = ("_root", "is_note", "size")
 
-    def __init__(
-        self,
-        pieces: Pieces,
-        size: int,
-        condemn: Callable[[str], None],
-        file: BinaryIO | None = None,
-        *,
-        is_note: bool = False,
-    ) -> None:
-        """Something of `size` octets; `condemn` hears why, where it turns out damaged while it is read."""
-        self._file = file
-        self._pieces = pieces
-        self._condemn = condemn
-        self._whole: bytes | None = None
+    def __init__(self, size: int, *, is_note: bool = False) -> None:
+        """Something of `size` octets."""
         self._root: Part | None = None
         self.size = size
         self.is_note = is_note
 
-    def load(self) -> None:
-        """Read all of it now, so that damage shows before anything is sent."""
-        self._whole = b"".join(self._pieces(0, None))
-        self.size = len(self._whole)
-        self.close()
+    @abstractmethod
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Octets from `start` to `end`."""
 
+    @abstractmethod
+    def octets(self, start: int = 0, end: int | None = None) -> bytes:
+        """The same in one."""
+
+    @abstractmethod
+    def summary(self) -> Summary:
+        """What the index keeps of it."""
+
+    @abstractmethod
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """It is not read any more."""
 
     def __enter__(self) -> Message:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Octets from `start` to `end`. Raises MessageUnavailable where it is damaged; opened again, it is a note."""
-        if self._whole is not None:
-            yield self._whole[start:end]
-            return
-        try:
-            yield from self._pieces(start, end)
-        except Damaged as error:
-            self._condemn(str(error))
-            raise MessageUnavailable(str(error)) from error
-
-    def octets(self, start: int = 0, end: int | None = None) -> bytes:
-        if self._whole is not None:
-            return self._whole[start:end]
-        return b"".join(self.pieces(start, end))
 
     @property
     def root(self) -> Part:
@@ -80,10 +59,56 @@ class Message:
         """The texts that SEARCH looks into; None where they are too long to be held."""
         return folded(self.root, self.pieces)
 
+
+class Whole(Message):
+    """One that is small: its octets."""
+
+    __slots__ = ("_octets",)
+
+    def __init__(self, octets: bytes, *, is_note: bool = False) -> None:
+        super().__init__(len(octets), is_note=is_note)
+        self._octets = octets
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        yield self._octets[start:end]
+
+    def octets(self, start: int = 0, end: int | None = None) -> bytes:
+        return self._octets[start:end]
+
     def summary(self) -> Summary:
-        if self._whole is not None:
-            return summarize(self._whole)
+        return summarize(self._octets)
+
+    def close(self) -> None:
+        pass  # nothing is open
+
+
+class Streamed(Message):
+    """A large one, never held: read again for every question. MessageUnavailable where it is damaged."""
+
+    __slots__ = ("_body_key", "_condemn", "_opened")
+
+    def __init__(self, opened: Opened, body_key: Secret, size: int, condemn: Callable[[str], None]) -> None:
+        """`condemn` hears why, where it turns out damaged while it is read; opened again, it is a note."""
+        super().__init__(size)
+        self._opened = opened
+        self._body_key = body_key
+        self._condemn = condemn
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        try:
+            yield from self._opened.pieces(self._body_key, start, end)
+        except Damaged as error:
+            self._condemn(str(error))
+            raise MessageUnavailable(str(error)) from error
+
+    def octets(self, start: int = 0, end: int | None = None) -> bytes:
+        return b"".join(self.pieces(start, end))
+
+    def summary(self) -> Summary:
         summarizer = Summarizer()
         for piece in self.pieces():
             summarizer.feed(piece)
         return summarizer.finish()
+
+    def close(self) -> None:
+        self._opened.close()

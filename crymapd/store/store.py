@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Container, Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Container, Sequence
 
 from crymapd.crypto.secret import Secret
-from crymapd.crypto.stream import read_head
 from crymapd.errors import Damaged, KeyMissing, MessageGone, MessageUnavailable
 from crymapd.mime.summary import Summary
 from crymapd.model.flags import SYSTEM_FLAGS
@@ -22,14 +20,15 @@ from crymapd.store.indexing import Indexing
 from crymapd.store.keys import KeyStore
 from crymapd.store.lookup import SealedFile
 from crymapd.store.mailboxes import Mailboxes
-from crymapd.store.messages import UNKNOWN_KEY, UNLIMITED, Opened, open_file
+from crymapd.store.messages import UNKNOWN_KEY, Opened
 from crymapd.store.meta import Meta
 from crymapd.store.quota import Quota
-from crymapd.store.reading import Message
+from crymapd.store.reading import Message, Streamed, Whole
 from crymapd.store.view import View
 from crymapd.unix import files, memory
 
 _SMALL = 1 << 20
+"""Octets of a message that is held whole."""
 FILING_SECONDS = 0.5
 """How long a command may wait for delivered mail to be filed."""
 
@@ -161,17 +160,9 @@ class Store:
         known = known or self.entries.sealed_files([number]).get(number)
         if known is None:
             raise MessageGone(f"message {number} was expunged")
-        file, body_key, size, damaged = known
-        handle = None
+        file, damaged = known[0], known[3]
         try:
-            handle = open_file(self.layout, file)
-            opened = self._opened(handle, body_key)
-            message = Message(opened.pieces, size, lambda reason: self._condemn(number, file, reason), handle)
-            if damaged is not None or size <= _SMALL:
-                message.load()
-            if damaged is not None:
-                self.entries.set_condition(number, message.size, None)
-            return message
+            return self._opened(number, known)
         except MessageGone:
             reason = "the file is missing"
             events.message_missing(file.hex())
@@ -181,28 +172,37 @@ class Store:
         except (Damaged, KeyMissing) as error:
             reason = str(error)
             events.message_damaged(file.hex(), reason)
-        if handle is not None:
-            handle.close()
         return self._note(number, file, reason, damaged)
 
-    def _opened(self, file: BinaryIO, body_key: bytes) -> Opened:
-        """With the key of the row; one that could not be had at filing is in the sealed head."""
-        if body_key == UNKNOWN_KEY:
-            head = read_head(file)
-            body_key = head.open(self.keys.opening(head.key_name), self._account_id).body_key
-            file.seek(0)
-        return Opened(file, Secret(body_key), UNLIMITED)
+    def _opened(self, number: int, known: SealedFile) -> Message:
+        file, sealed_key, size, damaged = known
+        opened = Opened(self.layout, file)
+        try:
+            body_key = self._body_key(sealed_key, opened)
+            if damaged is not None:
+                size = sum(map(len, opened.pieces(body_key)))
+                self.entries.set_condition(number, size, None)
+            if size > _SMALL:
+                return Streamed(opened, body_key, size, lambda reason: self._condemn(number, file, reason))
+            whole = opened.whole(body_key)
+        except BaseException:
+            opened.close()
+            raise
+        opened.close()
+        return Whole(whole)
+
+    def _body_key(self, known: bytes, opened: Opened) -> Secret:
+        """That of the row; one that could not be had at filing is in the sealed head."""
+        if known == UNKNOWN_KEY:
+            known = opened.head.open(self.keys.opening(opened.head.key_name), self._account_id).body_key
+        return Secret(known)
 
     def _note(self, number: int, file: bytes, reason: str, known: str | None) -> Message:
         text = notes.note(file, reason)
         if known != reason:
             self.entries.set_condition(number, len(text), reason)
             self.index.forget([number], purged=False)
-
-        def pieces(start: int = 0, end: int | None = None) -> Iterator[bytes]:
-            yield text[start:end]
-
-        return Message(pieces, len(text), lambda _reason: None, is_note=True)
+        return Whole(text, is_note=True)
 
     def _condemn(self, number: int, file: bytes, reason: str) -> None:
         """A large message turned out damaged while it was being sent: remember it."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def _nothing(_step: str) -> None:
@@ -52,7 +53,7 @@ def make_dir(path: Path, mode: int = PRIVATE_DIR) -> bool:
 
 def open_regular(path: Path | str) -> int:
     """Open a plain file for reading; a symlink, FIFO or directory in its place is an OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = os.open(path, _READING)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -6,7 +6,7 @@ the index, where they lie ready for the wire; only the rest opens the message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from crymapd.errors import MessageGone, MessageUnavailable
@@ -15,7 +15,18 @@ from crymapd.imap.columns import Batch, Column, Flags, Values, values_of
 from crymapd.imap.command.fetch import BinaryItem, Fetch, Item, SectionItem
 from crymapd.imap.handler.reading import Reading, portions
 from crymapd.imap.handler.search import cut
-from crymapd.imap.handler.section import LARGE, Large, UnknownEncoding, binary, from_header, of_header, section, stream
+from crymapd.imap.handler.section import (
+    LARGE,
+    WHOLE_MESSAGE,
+    Large,
+    UnknownEncoding,
+    binary,
+    from_header,
+    of_header,
+    section,
+    stream,
+    whole,
+)
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.mime.sections import FIELDS
@@ -190,13 +201,12 @@ class _Answers:
                 return
             except TypeError:
                 pass  # rarely something is not ready; to ask each beforehand would take longer
-        values = [None if column is None else column.values(batch) for column in self._columns]
         files = self._session.store.entries.sealed_files(batch.values[4]) if self._opens else {}
         lines = bytearray()
-        for at, (number, row) in enumerate(zip(numbers, zip(*batch.values, strict=True), strict=True)):
+        for number, row, texts in zip(numbers, zip(*batch.values, strict=True), self._texts(batch), strict=True):
             reading = Reading(self._session.store, row, batch.headers.get(row[4]), files.get(row[4]))
             try:
-                parts = self._parts(reading, [None if column is None else column[at] for column in values])
+                parts = self._parts(reading, texts)
                 if number:
                     self._answer(number, parts, lines)
             except (MessageGone, MessageUnavailable):
@@ -209,17 +219,19 @@ class _Answers:
                 self._send(lines)
         self._send(lines)
 
-    def _parts(self, reading: Reading, values: Sequence[object]) -> list[bytes | Large]:
+    def _texts(self, batch: Batch) -> Iterable[Sequence[bytes | None]]:
+        """For each message its items as far as they lie ready."""
+        count = len(batch.values[0])
+        return zip(*[column.texts(batch) if column else [None] * count for column in self._columns], strict=True)
+
+    def _parts(self, reading: Reading, texts: Sequence[bytes | None]) -> list[bytes | Large]:
         if self._opens and reading.message.size != reading.row[5]:  # damage shows now, and has changed the size
             row = (*reading.row[:5], reading.message.size, *reading.row[6:])
             batch = self._batch([row])
             if not batch.values[0]:
                 raise MessageGone("the message was purged")
-            values = [column and column.values(batch)[0] for column in self._columns]
-        return [
-            maker(reading) if column is None or value is None else column.template % value
-            for column, maker, value in zip(self._columns, self._makers, values, strict=True)
-        ]
+            (texts,) = self._texts(batch)
+        return [maker(reading) if text is None else text for text, maker in zip(texts, self._makers, strict=True)]
 
     def _answer(self, number: int, parts: Sequence[bytes | Large], lines: bytearray) -> None:
         """One FETCH response: into `lines`, or with a literal in pieces after them."""
@@ -245,6 +257,8 @@ def _maker(item: Item) -> Maker:
         return lambda _reading: item + b" NIL"  # never asked: what is no section is always ready
     if isinstance(item, BinaryItem):
         return lambda reading: binary(reading, item)
+    if item.section == WHOLE_MESSAGE and item.partial is None:
+        return lambda reading: whole(reading, item.label)
     return lambda reading: section(reading, item)
 
 

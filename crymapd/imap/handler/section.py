@@ -16,8 +16,9 @@ from crymapd.mime.header import field_selector, select_fields
 from crymapd.mime.parts import MAX_HEADER
 from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
 from crymapd.store.messages import UNLIMITED, slices
+from crymapd.store.reading import Message
 
-_WHOLE = Section()
+WHOLE_MESSAGE = Section()
 LARGE = 64 * 1024
 """Octets that an answer may have before it is sent in pieces."""
 
@@ -62,7 +63,7 @@ def section(reading: Reading, item: SectionItem) -> bytes | Large:
     if of_header(item) and len(reading.raw_header) < MAX_HEADER:
         return _made(item, lambda: _header_part(item.section, reading.raw_header))
     message = reading.message
-    if item.section == _WHOLE:
+    if item.section == WHOLE_MESSAGE:
         start, end = 0, message.size
     else:
         located = locate(message.root, item.section)
@@ -74,10 +75,20 @@ def section(reading: Reading, item: SectionItem) -> bytes | Large:
     if item.partial is not None:
         start = min(start + item.partial[0], end)
         end = min(start + item.partial[1], end)
+    return _literal(message, item.label, start, end)
+
+
+def whole(reading: Reading, label: bytes) -> bytes | Large:
+    """`BODY[]`."""
+    message = reading.message
+    return _literal(message, label, 0, message.size)
+
+
+def _literal(message: Message, label: bytes, start: int, end: int) -> bytes | Large:
     length = end - start
     if length > LARGE:
-        return Large(b"%b {%d}\r\n" % (item.label, length), length, lambda: message.pieces(start, end))
-    return b"%b {%d}\r\n%b" % (item.label, length, message.octets(start, end))
+        return Large(b"%b {%d}\r\n" % (label, length), length, lambda: message.pieces(start, end))
+    return b"%b {%d}\r\n%b" % (label, length, message.octets(start, end))
 
 
 def _made(item: SectionItem, make: Callable[[], bytes]) -> bytes | Large:
