@@ -27,6 +27,8 @@ PAUSE_SECONDS = 0.02
 QUIET_SECONDS = 1.0
 """After so long without a command or news a session holds less memory, and needs a millisecond more for the next."""
 _SLICE_SECONDS = 0.005
+RETRY_SECONDS = 60.0
+"""After work in the time of waiting has failed."""
 
 
 class Server:
@@ -43,6 +45,7 @@ class Server:
         self._ended = False
         self._append: Append | None = None
         self._watch: StoreWatch | None = None
+        self._not_before = 0.0  # for what is done in the time of waiting
 
     def run(self) -> None:
         """Serve until one side ends it. Raises nothing that a client can cause."""
@@ -93,10 +96,12 @@ class Server:
     @property
     def _is_behind(self) -> bool:
         store = self._session.store_or_none
-        return store is not None and store.behind
+        return store is not None and store.behind and time.monotonic() >= self._not_before
 
     def _index_a_slice(self) -> None:
-        dispatch.attempt(self._session, lambda: dispatch.caught_up(self._session, _SLICE_SECONDS))
+        done = dispatch.attempt(self._session, lambda: dispatch.caught_up(self._session, _SLICE_SECONDS))
+        if done.status != "OK":  # the disk, most likely: it will not be better in a millisecond
+            self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _patience(self) -> float:
         if self._logged_in:

@@ -17,7 +17,7 @@ from crymapd.model.sequence import ranges_of
 from crymapd.store import events
 from crymapd.store.database import Database
 from crymapd.store.layout import Layout
-from crymapd.store.meta import Meta
+from crymapd.store.meta import Meta, Step
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
@@ -27,6 +27,11 @@ _FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
 MAX_KEPT_TEXT = 256 * 1024
 """Longer texts are found through their words, but read from the message."""
 _MAX_TRIGRAMS = 40
+_MAX_VARIED = 150_000
+_OF_PROSE = 0.25
+"""Characters that begin a trigram not seen before: at most in prose; base64 has three times as many, and takes SQLite
+twenty times as long. So many beyond that take about half a second."""
+_SAMPLES, _SAMPLE = 16, 2_048
 
 
 class Index:
@@ -40,6 +45,7 @@ class Index:
         self._inode = 0
         self._generation = 0
         self._opened: Database | None = None
+        self._ours: Step = (-1, b"")
 
     @property
     def generation(self) -> int:
@@ -52,7 +58,6 @@ class Index:
         if self._opened is None:
             self._opened = self._open()
             self._generation += 1
-            self._forget_others()
         return self._opened
 
     def _open(self) -> Database:
@@ -64,22 +69,56 @@ class Index:
         self._inode = os.stat(self._layout.index).st_ino
         return database
 
-    def _forget_others(self) -> None:
-        """Drop everything where an older `meta.db` was put back: it has given the ids to other messages, or will."""
-        step = self._db.execute("SELECT step, token FROM progress").fetchone()
-        if step[0] >= 0 and self._meta.has_step(step):
-            return
-        with self._db.write():
-            for table in (*_TABLES, "words", "unindexed"):
-                self._db.execute(f"DELETE FROM {table}")
-            self._db.execute("UPDATE progress SET complete = 0, step = 0, token = x''")
-
     def _remove(self, reason: str) -> None:
         events.index_rebuilt(reason)
         for suffix in ("", "-wal", "-shm"):
             files.remove(self._layout.home / f"index.db{suffix}")
 
-    def _attempt(self, action: Callable[[Database], None]) -> bool:
+    def _attempt(self, action: Callable[[Database], None], *, write: bool = False) -> bool:
+        """Run it in one transaction of the file, if its ids are ours: whether it was done."""
+        last = self._meta.last_step() if write else None
+        others: list[Step] = []
+
+        def run(db: Database) -> None:
+            with db.write() if write else db.read():
+                step = _step(db)
+                if step != self._ours:
+                    others.append(step)
+                    return
+                action(db)
+                if last is not None and last[0] > step[0]:
+                    db.execute("UPDATE progress SET step = ?, token = ?", last)
+
+        for _turn in range(3):
+            others.clear()
+            if not self._guarded(run):
+                return False
+            if not others:
+                self._ours = last if last is not None and last[0] > self._ours[0] else self._ours
+                return True
+            self._adopt(others[0])
+        return False  # another session, whose meta.db was taken away, fills it with other ids meanwhile
+
+    def _adopt(self, step: Step) -> None:
+        """The file was last filled at that step: empty it unless its ids are ours.
+
+        Where an older `meta.db` was put back, it has given the ids to other messages since, or will.
+        """
+        if self._meta.has_step(step):
+            self._ours = step
+            return
+        last = self._meta.last_step()
+
+        def clear(db: Database) -> None:
+            with db.write():
+                if _step(db) == step:
+                    for table in (*_TABLES, "words", "unindexed"):
+                        db.execute(f"DELETE FROM {table}")
+                    db.execute("UPDATE progress SET complete = 0, step = ?, token = ?", last)
+
+        self._guarded(clear)
+
+    def _guarded(self, action: Callable[[Database], None]) -> bool:
         """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one."""
         try:
             self._follow()
@@ -94,15 +133,8 @@ class Index:
         return False
 
     def _write(self, action: Callable[[Database], None]) -> bool:
-        """The same in a transaction that puts ids in."""
-        step, token = self._meta.last_step()
-
-        def write(db: Database) -> None:
-            with db.write():
-                action(db)
-                db.execute("UPDATE progress SET step = ?, token = ? WHERE step < ?", (step, token, step))
-
-        return self._attempt(write)
+        """`_attempt` of what puts ids in."""
+        return self._attempt(action, write=True)
 
     def _follow(self) -> None:
         """Notice that the file was deleted or replaced under us."""
@@ -131,11 +163,14 @@ class Index:
         return not rows or self._write(insert)
 
     def put_texts(self, texts: Iterable[tuple[int, Folded]]) -> bool:
-        """Keep what SEARCH looks into; False when it could not be done."""
+        """Keep what SEARCH looks into; False when it could not be done. What would take too long is read each time."""
         rows = [(number, *_packed(folded)) for number, folded in texts]
 
         def insert(db: Database) -> None:
             for number, words, kept in rows:
+                if _is_varied(words):
+                    db.execute("INSERT OR IGNORE INTO unindexed VALUES (?)", (number,))
+                    continue
                 db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, words))
                 db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, kept))
                 db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
@@ -192,9 +227,8 @@ class Index:
         query = f"SELECT {', '.join(('message', *columns))} FROM {table} WHERE message BETWEEN ? AND ?"
 
         def select(db: Database) -> None:
-            with db.read():
-                for low, high in ranges_of(sorted(numbers)):
-                    found.append(db.execute(query, (low, high)).fetchall())
+            for low, high in ranges_of(sorted(numbers)):
+                found.append(db.execute(query, (low, high)).fetchall())
 
         self._attempt(select)
         return list(chain.from_iterable(found))
@@ -259,6 +293,20 @@ def _packed(texts: Folded) -> tuple[str, bytes | None]:
     if texts.size <= MAX_KEPT_TEXT:
         kept = brotli.compress("\0".join(pieces).encode("utf-8", "surrogatepass"), quality=4)
     return _storable("\n".join(pieces)), kept
+
+
+def _is_varied(text: str) -> bool:
+    """Whether it has more trigrams than a client should wait for; judged by samples."""
+    if len(text) <= _MAX_VARIED:
+        return False
+    step = len(text) // _SAMPLES
+    found = {text[at : at + 3] for low in range(0, len(text), step) for at in range(low, low + _SAMPLE)}
+    return (len(found) / (_SAMPLES * _SAMPLE) - _OF_PROSE) * len(text) > _MAX_VARIED
+
+
+def _step(db: Database) -> Step:
+    found: Step = db.execute("SELECT step, token FROM progress").fetchone()
+    return found
 
 
 def _storable(text: str) -> str:

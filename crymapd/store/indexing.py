@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -78,6 +78,16 @@ class Indexing:
         summarizer = self._new.pop(number)
         self._room.free(summarizer)
         return summarizer.finish()
+
+    def forget(self, numbers: Collection[int], *, purged: bool) -> None:
+        """Drop what is known of messages, or was about to be; see `Index.forget`."""
+        for number in numbers:
+            if number in self._new:
+                self._room.free(self._new.pop(number))
+        fresh = [(number, texts) for number, texts in self._taken() if number not in numbers]
+        for number, texts in fresh:
+            self.heard(number, texts)
+        self._index.forget(numbers, purged=purged)
 
     # In the time clients leave
 

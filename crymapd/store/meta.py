@@ -68,6 +68,9 @@ class Meta:
         self._flagsets: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
         self._notice_older()
+        if not self.db.value("SELECT max(step) FROM history"):  # not by the schema: see note_step
+            with self.change():
+                self.note_step()
 
     @property
     def _suspect(self) -> Path:
@@ -201,12 +204,13 @@ class Meta:
         self.db.execute("DELETE FROM history WHERE step <= ?", (self.db.last_id() - _REMEMBERED_STEPS,))
 
     def last_step(self) -> Step:
-        """The last time that message ids were given out; step 0 if never."""
-        return self.db.execute("SELECT step, token FROM history ORDER BY step DESC LIMIT 1").fetchone() or (0, b"")
+        """The last time that message ids were given out, or that the history was begun."""
+        found: Step = self.db.execute("SELECT step, token FROM history ORDER BY step DESC LIMIT 1").fetchone()
+        return found
 
     def has_step(self, step: Step) -> bool:
         """Whether message ids up to that step mean what they meant then; False also where that is too long ago."""
-        return not step[0] or bool(self.db.value("SELECT count(*) FROM history WHERE (step, token) = (?, ?)", *step))
+        return bool(self.db.value("SELECT count(*) FROM history WHERE (step, token) = (?, ?)", *step))
 
     # Flags
 

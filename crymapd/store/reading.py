@@ -83,22 +83,22 @@ class Whole(Message):
 
 
 class Streamed(Message):
-    """A large one, never held: read again for every question. MessageUnavailable where it is damaged."""
+    """A large one, never held: read again for every question. MessageUnavailable where it cannot be."""
 
-    __slots__ = ("_body_key", "_condemn", "_opened")
+    __slots__ = ("_body_key", "_failed", "_opened")
 
-    def __init__(self, opened: Opened, body_key: Secret, size: int, condemn: Callable[[str], None]) -> None:
-        """`condemn` hears why, where it turns out damaged while it is read; opened again, it is a note."""
+    def __init__(self, opened: Opened, body_key: Secret, size: int, failed: Callable[[Exception], None]) -> None:
+        """`failed` hears why, where it cannot be read to its end; opened again, a damaged one is a note."""
         super().__init__(size)
         self._opened = opened
         self._body_key = body_key
-        self._condemn = condemn
+        self._failed = failed
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         try:
             yield from self._opened.pieces(self._body_key, start, end)
-        except Damaged as error:
-            self._condemn(str(error))
+        except (Damaged, OSError) as error:
+            self._failed(error)
             raise MessageUnavailable(str(error)) from error
 
     def octets(self, start: int = 0, end: int | None = None) -> bytes:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Container, Sequence
 
 from crymapd.crypto.secret import Secret
-from crymapd.errors import Damaged, KeyMissing, MessageGone, MessageUnavailable
+from crymapd.errors import CrymapError, Damaged, KeyMissing, MessageGone, MessageUnavailable
 from crymapd.mime.summary import Summary
 from crymapd.model.flags import SYSTEM_FLAGS
 from crymapd.store import events, notes
@@ -167,8 +167,8 @@ class Store:
             reason = "the file is missing"
             events.message_missing(file.hex())
         except OSError as error:
-            events.message_unavailable(file.hex(), str(error.strerror))
-            raise MessageUnavailable(f"message {number}: {error.strerror}") from error
+            events.message_unavailable(file.hex(), error.strerror or str(error))
+            raise MessageUnavailable(f"message {number}: {error.strerror or error}") from error
         except (Damaged, KeyMissing) as error:
             reason = str(error)
             events.message_damaged(file.hex(), reason)
@@ -181,9 +181,9 @@ class Store:
             body_key = self._body_key(sealed_key, opened)
             if damaged is not None:
                 size = sum(map(len, opened.pieces(body_key)))
-                self.entries.set_condition(number, size, None)
+                self._remember(number, size, None)
             if size > _SMALL:
-                return Streamed(opened, body_key, size, lambda reason: self._condemn(number, file, reason))
+                return Streamed(opened, body_key, size, lambda error: self._failed(number, file, error))
             whole = opened.whole(body_key)
         except BaseException:
             opened.close()
@@ -200,14 +200,22 @@ class Store:
     def _note(self, number: int, file: bytes, reason: str, known: str | None) -> Message:
         text = notes.note(file, reason)
         if known != reason:
-            self.entries.set_condition(number, len(text), reason)
-            self.index.forget([number], purged=False)
+            self._remember(number, len(text), reason)
+            self.indexing.forget([number], purged=False)
         return Whole(text, is_note=True)
 
-    def _condemn(self, number: int, file: bytes, reason: str) -> None:
-        """A large message turned out damaged while it was being sent: remember it."""
-        events.message_damaged(file.hex(), reason)
-        self._note(number, file, reason, None)
+    def _remember(self, number: int, size: int, damaged: str | None) -> None:
+        """Where that cannot be written, the next who reads it finds out again."""
+        with contextlib.suppress(CrymapError, OSError):
+            self.entries.set_condition(number, size, damaged)
+
+    def _failed(self, number: int, file: bytes, error: Exception) -> None:
+        """A large message could not be read to its end."""
+        if isinstance(error, OSError):
+            events.message_unavailable(file.hex(), error.strerror or str(error))
+        else:
+            events.message_damaged(file.hex(), str(error))
+            self._note(number, file, str(error), None)
 
     def rest(self) -> None:
         """Nobody asks for anything: hold as little memory as can be."""

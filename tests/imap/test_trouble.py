@@ -14,6 +14,7 @@ import pytest
 
 from tests.testlib.answers import Exists, Fetch, Search
 from tests.testlib.client import Client
+from tests.testlib.process import bounded, children
 from tests.testlib.server import NOBODY, PASSWORD, Server, running
 from tests.testlib.stores import UNREADABLE, message
 
@@ -239,3 +240,20 @@ def test_new_that_cannot_be_listed(server: Server, user: str) -> None:
         assert client.ok("NOOP").one(Exists).count == 2
         client.logout()
     assert len([line for line in log_of(server, user) if "new/ cannot be listed" in line]) == 1
+
+
+def test_what_fails_in_the_time_of_waiting_is_not_tried_at_once(server: Server, user: str) -> None:
+    """Each slice of indexing failed, and the next was begun: 24,000 lines in the log each second."""
+    tmp = home(server, user) / "tmp"
+    assert server.process is not None
+    for name in LOCKS:
+        (tmp / name).unlink(missing_ok=True)
+    tmp.chmod(0o500)
+    try:
+        before = len(log_of(server, user))
+        with server.client(user), bounded(max(children(server.process.pid)), seconds=1, mib=64):
+            select.select([], [], [], 3)
+        told = [line for line in log_of(server, user)[before:] if "Permission denied" in line]
+        assert 1 <= len(told) <= 2
+    finally:
+        tmp.chmod(0o700)

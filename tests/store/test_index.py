@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import resource
 import shutil
 import signal
@@ -14,6 +16,7 @@ import pytest
 from crymapd.errors import MessageUnavailable
 from crymapd.mime.summary import Room, Summarizer
 from crymapd.store import incoming
+from crymapd.store.database import Database
 from crymapd.store.store import Store
 from tests.testlib.stores import EVERY, StoreOpener, append, mailbox_id, message
 
@@ -146,3 +149,124 @@ def test_many_parts_take_room() -> None:
         summarizer.close()
         kept += room.keep(summarizer) is not None
     assert kept <= 1
+
+
+@contextmanager
+def index_not_writable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a full disk."""
+    write = Database.write
+
+    @contextmanager
+    def refused(database: Database) -> Iterator[None]:
+        if database.path.name == "index.db":
+            raise OSError("index.db: database or disk is full")
+        with write(database):
+            yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "write", refused)
+        yield
+
+
+def test_an_index_of_other_messages_that_cannot_be_emptied(
+    home: Path, tmp_path: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not used, neither now nor when there is room again."""
+    append(store := open_store(home), message("kept"))
+    store.close()
+    older = shutil.copytree(home, tmp_path / "older")
+    store = open_store(home)
+    for number in range(3):
+        append(store, message(f"lost{number}"))
+    store.catch_up(60)
+    store.close()
+    for path in home.glob("index.db*"):
+        shutil.copy(path, older)
+    store = open_store(older)
+    for number in range(4):
+        append(store, message(f"new{number}"))
+    right = [store.read(number).summary().header for number in ids(store)]
+    with index_not_writable(monkeypatch):
+        assert headers(store) == right
+    store.catch_up(60)
+    assert headers(store) == right
+    store.close()
+    assert headers(open_store(older)) == right
+
+
+def test_one_index_and_two_databases(home: Path, open_store: StoreOpener) -> None:
+    """A session whose meta.db was taken away goes on, beside one with the backup in its place."""
+    one = open_store(home)
+    append(one, message("both"))
+    one.meta.copy_to(home / "backup" / "meta.db.2026-11-22")
+    append(one, message("later"))
+    one.catch_up(60)
+    for path in home.glob("meta.db*"):
+        path.rename(home.parent / path.name)
+    other = open_store(home)
+    for turn in range(3):
+        for store in (one, other):
+            append(store, message(f"{turn} of {'one' if store is one else 'other'}"))
+            store.catch_up(60)
+            for opened in (one, other):
+                assert headers(opened) == [opened.read(number).summary().header for number in ids(opened)]
+
+
+def test_a_history_begins_with_the_database(home: Path, open_store: StoreOpener) -> None:
+    """An older meta.db without one, as before it was kept, is not taken for that of the index."""
+    append(store := open_store(home), message("first"))
+    store.catch_up(60)
+    with store.meta.db.write():
+        store.meta.db.execute("DELETE FROM history")
+    store.close()
+    again = open_store(home)
+    assert again.meta.last_step()[0] > 0
+    assert not again.index.indexed(ids(again))
+
+
+def test_a_note_is_not_known_by_what_it_stands_for(home: Path, open_store: StoreOpener) -> None:
+    """The message turned out damaged before there was time to index what was appended."""
+    append(store := open_store(home), message("real"))
+    file = next(path for path in (home / "messages").rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes()[:-1])
+    with store.read(ids(store)[0]) as note:
+        assert note.is_note
+    store.catch_up(60)
+    assert b"unreadable" in headers(store)[0]
+    assert not store.index.candidates("real")
+
+
+def test_a_full_disk_and_a_damaged_message(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a note, and the message again when its file is back, though neither can be remembered."""
+
+    def full(*_arguments: object) -> None:
+        raise OSError("meta.db: database or disk is full")
+
+    append(store := open_store(home), message("real"))
+    file = next(path for path in (home / "messages").rglob("*") if path.is_file())
+    octets = file.read_bytes()
+    file.write_bytes(octets[:-1])
+    with monkeypatch.context() as patched:
+        patched.setattr(store.entries, "set_condition", full)
+        assert store.read(ids(store)[0]).is_note
+    assert store.read(ids(store)[0]).is_note
+    file.write_bytes(octets)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.entries, "set_condition", full)
+        assert store.read(ids(store)[0]).octets() == message("real")
+
+
+@pytest.mark.parametrize(("text", "is_indexed"), [("base64", False), ("prose", True)])
+def test_what_takes_sqlite_long_is_read_instead(
+    home: Path, open_store: StoreOpener, text: str, is_indexed: bool
+) -> None:
+    """Three megabytes of base64 in the text kept a client waiting for five seconds."""
+    octets = hashlib.shake_256(b"varied").digest(1_200_000)
+    lines = base64.encodebytes(octets) if text == "base64" else b"the words of a long story\n" * 60_000
+    append(store := open_store(home), b"Subject: long\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n" + lines)
+    while store.behind:
+        store.catch_up(1)
+    assert (store.index.candidates("pgp message") == set(ids(store))) is is_indexed
+    assert (store.indexing.unindexed() == set()) is is_indexed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from crymapd.errors import MessageUnavailable
+from crymapd.errors import CrymapError
 from crymapd.imap.command.fetch import BinaryItem, SectionItem
 from crymapd.imap.handler.reading import Reading
 from crymapd.imap.response import Broken
@@ -136,14 +136,14 @@ def _large_binary(item: BinaryItem, pieces: Callable[[], Iterator[bytes]]) -> La
 
 
 def stream(session: Session, large: Large) -> None:
-    """A literal in pieces. Damage found in the middle cannot be told any more: the connection breaks."""
+    """A literal in pieces. What goes wrong in the middle cannot be told any more: the connection breaks."""
     session.send(large.announced)
     sent = 0
     try:
         for piece in large.pieces():
             sent += len(piece)
             session.send(piece)
-    except MessageUnavailable as error:
+    except (CrymapError, OSError) as error:
         raise Broken(str(error)) from error
     if sent != large.length:
         raise Broken("the message has another length than its row says")
