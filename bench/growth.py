@@ -22,7 +22,7 @@ from crymapd.mime.summary import summarize
 from crymapd.store import account
 from crymapd.store.entries import NewMessage
 from crymapd.store.store import Store
-from tests.testlib.process import children, pss
+from tests.testlib.process import pss, workers
 from tests.testlib.server import PASSWORD, Server, running
 
 SIZES = (1_000, 10_000, 100_000)
@@ -117,7 +117,7 @@ def measure(server: Server, size: int) -> dict[str, float]:
     fill(server.root / "users" / "alice", name, size)
     client = Imap(server.port).login("alice", PASSWORD)
     listener = server.process
-    worker = max(children(listener.pid)) if listener is not None else 0
+    worker = max(workers(listener.pid)) if listener is not None else 0
     found = {"SELECT": median(lambda: client.command(b"SELECT " + box))}
     time.sleep(2)
     found["PSS of the session, MiB"] = pss(worker) / 1024

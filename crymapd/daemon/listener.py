@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import socket
-from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -19,6 +19,7 @@ from OpenSSL import SSL
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import conversation, log, service, tls
 from crymapd.daemon.rehearsal import rehearse
+from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
 from crymapd.mime.encoded_words import preload
 from crymapd.unix import activation
@@ -113,8 +114,7 @@ class Listener:
         self._certificate = certificate
         self._certificate_times = tls.changed(certificate, ()) or ()
         self._users = users
-        self._workers: dict[int, str] = {}
-        self._per_address: Counter[str] = Counter()
+        self._workers = Workers(root.system.limits, self._become_worker, self._serve)
         self._stop = False
 
     def run(self) -> None:
@@ -131,60 +131,45 @@ class Listener:
             sock.setblocking(False)
             poller.register(fd, select.POLLIN)
         self._inherited = (waker, wake)
+        with suppress(OSError):
+            self._workers.prepare()
         while not self._stop:
             for fd, _event in poller.poll():
                 if fd in self._sockets:
                     self._accept(self._sockets[fd])
                 else:
                     waker.recv(4096)
-            self._reap()
-        self._end_workers()
+            self._workers.reap()
+        log.stopping(len(self._workers))
+        self._workers.end()
 
     def _on_stop(self, _number: int, _frame: object) -> None:
         self._stop = True
 
     def _accept(self, listening: socket.socket) -> None:
+        """The worker is there before the connection, which so is open here and in its worker only."""
+        self._reload_certificate()
+        try:
+            self._workers.prepare()
+        except OSError as error:
+            _pause(str(error.strerror))
+            return
         try:
             sock, _address = listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
-            self._pause(str(error.strerror))
+            _pause(str(error.strerror))
             return
         with sock:
             address = service.peer_address(sock)
-            reason = self._why_not(address)
+            reason = self._workers.why_not(address)
             if reason:
                 log.worker_refused(address, reason)
                 return
-            self._reload_certificate()
-            self._fork(sock, address)
-
-    def _why_not(self, address: str) -> str:
-        limits = self._root.system.limits
-        if len(self._workers) >= limits.max_workers:
-            return f"[limits] max_workers = {limits.max_workers}"
-        if self._per_address[address] >= limits.max_workers_per_address:
-            return f"[limits] max_workers_per_address = {limits.max_workers_per_address}"
-        return ""
-
-    def _fork(self, sock: socket.socket, address: str) -> None:
-        try:
-            child = os.fork()
-        except OSError as error:
-            self._pause(str(error.strerror))
-            return
-        if child:
-            self._workers[child] = address
-            self._per_address[address] += 1
-            return
-        status = 1
-        try:
-            self._become_worker()
-            service.serve(sock, self._root, self._context, self._users)
-            status = 0
-        finally:
-            os._exit(status)
+            self._workers.take(sock, address)
+        with suppress(OSError):
+            self._workers.prepare()
 
     def _become_worker(self) -> None:
         """Forget what is the listener's."""
@@ -194,24 +179,8 @@ class Listener:
         for sock in (*self._sockets.values(), *self._inherited):
             sock.close()
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                child, _status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not child:
-                return
-            address = self._workers.pop(child, None)
-            if address is not None:
-                self._per_address[address] -= 1
-                if not self._per_address[address]:
-                    del self._per_address[address]
-
-    def _pause(self, reason: str) -> None:
-        """Out of descriptors or processes: wait for some to come free, do not spin."""
-        log.resources_short(reason)
-        select.poll().poll(PAUSE_MS)
+    def _serve(self, sock: socket.socket) -> None:
+        service.serve(sock, self._root, self._context, self._users)
 
     def _reload_certificate(self) -> None:
         times = tls.changed(self._certificate, self._certificate_times)
@@ -223,12 +192,11 @@ class Listener:
         except ConfigError as error:
             log.certificate_bad(str(error))
         else:
+            self._workers.dismiss()
             log.certificate_reloaded()
 
-    def _end_workers(self) -> None:
-        log.stopping(len(self._workers))
-        for child in self._workers:
-            os.kill(child, signal.SIGTERM)
-        while self._workers:
-            child, _status = os.waitpid(-1, 0)
-            self._workers.pop(child, None)
+
+def _pause(reason: str) -> None:
+    """Out of descriptors or processes: wait for some to come free, do not spin."""
+    log.resources_short(reason)
+    select.poll().poll(PAUSE_MS)

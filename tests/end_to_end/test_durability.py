@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.client import Client
-from tests.testlib.process import children
+from tests.testlib.process import workers
 from tests.testlib.server import Server
 
 FIRST, SECOND = b"Subject: one\r\n\r\n1\r\n", b"Subject: two\r\n\r\n2\r\n"
@@ -20,8 +20,11 @@ _RENAME = re.compile(r'^(?:\d+ +)?rename\w*\(.*"([^"]*)"')
 
 
 def traced(worker: int, target: Path, action: Callable[[], object]) -> list[str]:
-    """What a process did meanwhile: `sync NAME`, `rename NAME`, `send`, in order, without repetitions."""
-    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,write,sendto,sendmsg"
+    """What a process did for a command: `sync NAME`, `rename NAME`, `send`, in order.
+
+    What it did before it received anything is not of the command, but of the index.
+    """
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,read,write,sendto,sendmsg"
     command = ["strace", "-y", "-p", str(worker), "-e", calls, "-o", str(target)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None and "attached" in strace.stderr.readline()
@@ -37,11 +40,11 @@ def traced(worker: int, target: Path, action: Callable[[], object]) -> list[str]
         elif called[1] in ("fsync", "fdatasync"):
             step = f"sync {Path(called[2]).name}"
         elif "socket:" in called[2] or "TCP" in called[2]:
-            step = "send"
+            step = "receive" if called[1] == "read" else "send"
         else:
             continue
         steps.append(re.sub(r"stage-.*", "staged", re.sub(r"[0-9a-f]{62,64}", "sealed", step)))
-    return steps
+    return [step for step in steps[steps.index("receive") :] if step != "receive"]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +59,9 @@ def session(server: Server, user: str) -> Iterator[tuple[Client, int]]:
     if os.geteuid() != 0:
         pytest.fail("only root may trace a worker; .ci/run is root")
     assert server.process is not None
-    others = set(children(server.process.pid))
+    others = set(workers(server.process.pid))
     with server.client(user) as client:
-        yield client, max(set(children(server.process.pid)) - others)
+        yield client, max(set(workers(server.process.pid)) - others)
 
 
 def test_append(session: tuple[Client, int], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from tests.testlib.answers import Mailbox
 from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
-from tests.testlib.process import Used, bounded, children
+from tests.testlib.process import Used, bounded, workers
 from tests.testlib.server import PASSWORD, Server, running
 from tests.testlib.stream import Closed, Stream
 
@@ -74,10 +74,10 @@ class Attacker:
 def connect(server: Server) -> Attacker:
     """Before login."""
     assert server.process is not None
-    others = set(children(server.process.pid))
+    others = set(workers(server.process.pid))
     stream = Stream(server.tls_socket(), 30)
     assert stream.read_frame().startswith(b"* OK")
-    return Attacker(stream, max(set(children(server.process.pid)) - others))
+    return Attacker(stream, max(set(workers(server.process.pid)) - others))
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def ended(server: Server, worker: int, seconds: float) -> bool:
     """Whether the worker is gone in time."""
     assert server.process is not None
     deadline = time.monotonic() + seconds
-    while worker in children(server.process.pid):
+    while worker in workers(server.process.pid):
         if time.monotonic() > deadline:
             return False
         select.select([], [], [], 0.02)
@@ -262,10 +262,10 @@ def test_an_octet_now_and_then(hasty: Server) -> None:
 
 def test_a_handshake_that_does_not_go_on(hasty: Server) -> None:
     assert hasty.process is not None
-    others = set(children(hasty.process.pid))
+    others = set(workers(hasty.process.pid))
     with socket.create_connection(("127.0.0.1", hasty.port), 10) as plain:
         plain.sendall(b"\x16\x03\x01")
-        while not (new := set(children(hasty.process.pid)) - others):
+        while not (new := set(workers(hasty.process.pid)) - others):
             select.select([], [], [], 0.02)
         assert ended(hasty, new.pop(), 10)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.testlib.answers import Capability, Exists, Fetch
 from tests.testlib.client import Client, Closed
-from tests.testlib.process import bounded, children
+from tests.testlib.process import bounded, workers
 from tests.testlib.server import Server, running
 
 LARGE = b"Subject: large\r\n\r\n" + b"".join(b"line %d of many\r\n" % number for number in range(200_000))
@@ -107,7 +107,7 @@ def test_a_bomb_stays_small(server: Server) -> None:
     server.add_user("bombed")
     with server.client("bombed") as client:
         client.compress()
-        worker = children(server.process.pid)[-1]
+        worker = workers(server.process.pid)[-1]
         with bounded(worker, seconds=5, mib=4):
             client.stream.send(bytes(10_000_000) + b"\r\n")
             answer = client.stream.read_frame()

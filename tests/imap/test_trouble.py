@@ -14,7 +14,7 @@ import pytest
 
 from tests.testlib.answers import Exists, Fetch, Search
 from tests.testlib.client import Client
-from tests.testlib.process import bounded, children
+from tests.testlib.process import bounded, workers
 from tests.testlib.server import NOBODY, PASSWORD, Server, running
 from tests.testlib.stores import UNREADABLE, message
 
@@ -251,7 +251,7 @@ def test_what_fails_in_the_time_of_waiting_is_not_tried_at_once(server: Server, 
     tmp.chmod(0o500)
     try:
         before = len(log_of(server, user))
-        with server.client(user), bounded(max(children(server.process.pid)), seconds=1, mib=64):
+        with server.client(user), bounded(max(workers(server.process.pid)), seconds=1, mib=64):
             select.select([], [], [], 3)
         told = [line for line in log_of(server, user)[before:] if "Permission denied" in line]
         assert 1 <= len(told) <= 2

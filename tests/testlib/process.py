@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_LISTENING = "0A"
+
 
 def pss(pid: int) -> int:
     """Proportional set size in KiB."""
@@ -26,6 +28,20 @@ def cpu(pids: list[int]) -> float:
 
 def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers(pid: int) -> list[int]:
+    """The processes of a listener that have a client, ascending; one more waits for the next."""
+    return sorted(child for child in children(pid) if has_connection(child))
+
+
+def has_connection(pid: int) -> bool:
+    """Whether a TCP connection is open there."""
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path("/proc/net", name).read_text().splitlines()[1:]]
+    connections = {f"socket:[{row[9]}]" for row in rows if row[3] != _LISTENING}
+    with suppress(FileNotFoundError):  # it has ended
+        return any(os.readlink(path) in connections for path in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def reset_peak(pid: int) -> int:

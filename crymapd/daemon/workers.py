@@ -1,0 +1,128 @@
+"""The listener's children: a process for each connection, and a spare one for the next.
+
+The spare is forked before its client comes, so that nobody waits for that: a twentieth of a short session.
+It has read nothing from anybody; it waits for one octet with a connection, and ends if there will be none.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, NoReturn
+
+from crymapd.config.system import Limits
+
+
+class _Spare(NamedTuple):
+    pid: int
+    line: socket.socket
+
+
+class Workers:
+    """Processes by their client's address.
+
+    Args:
+        settle: called in a new process, to forget what is the listener's.
+        work: called there with its connection.
+    """
+
+    def __init__(self, limits: Limits, settle: Callable[[], None], work: Callable[[socket.socket], None]) -> None:
+        self._limits = limits
+        self._settle = settle
+        self._work = work
+        self._addresses: dict[int, str] = {}
+        self._per_address: Counter[str] = Counter()
+        self._spare: _Spare | None = None
+
+    def __len__(self) -> int:
+        """Those with a connection."""
+        return len(self._addresses)
+
+    def why_not(self, address: str) -> str:
+        """Which limit forbids another connection from there; empty if none does."""
+        if len(self) >= self._limits.max_workers:
+            return f"[limits] max_workers = {self._limits.max_workers}"
+        if self._per_address[address] >= self._limits.max_workers_per_address:
+            return f"[limits] max_workers_per_address = {self._limits.max_workers_per_address}"
+        return ""
+
+    def prepare(self) -> None:
+        """Fork the spare process, where there is none.
+
+        Raises:
+            OSError: no more processes or descriptors.
+        """
+        if self._spare is None:
+            self._spare = self._fork()
+
+    def take(self, sock: socket.socket, address: str) -> None:
+        """Give a connection to the spare process. It is lost with a process that somebody has just ended."""
+        assert self._spare is not None, "to be prepared before"
+        pid, line = self._spare
+        self._spare = None
+        self._addresses[pid] = address
+        self._per_address[address] += 1
+        with line, suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(line, [b"\0"], [sock.fileno()])
+
+    def dismiss(self) -> None:
+        """End the spare process: what it was forked with has changed."""
+        if self._spare is not None:
+            self._spare.line.close()
+            self._spare = None
+
+    def _fork(self) -> _Spare:
+        line, far = socket.socketpair()
+        with far:
+            try:
+                pid = os.fork()
+            except OSError:
+                line.close()
+                raise
+            if not pid:
+                self._serve(line, far)
+        return _Spare(pid, line)
+
+    def _serve(self, line: socket.socket, far: socket.socket) -> NoReturn:
+        status = 1
+        try:
+            line.close()
+            self._settle()
+            with far:
+                received = socket.recv_fds(far, 1, 1)[1]
+            for fd in received:
+                os.set_inheritable(fd, False)
+                self._work(socket.socket(fileno=fd))
+            status = 0
+        finally:
+            os._exit(status)
+
+    def reap(self) -> None:
+        """Forget those that have ended."""
+        while True:
+            try:
+                pid, _status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if self._spare is not None and pid == self._spare.pid:
+                self.dismiss()
+            address = self._addresses.pop(pid, None)
+            if address is not None:
+                self._per_address[address] -= 1
+                if not self._per_address[address]:
+                    del self._per_address[address]
+
+    def end(self) -> None:
+        """Tell all to end, and wait until they have."""
+        self.dismiss()
+        for pid in self._addresses:
+            os.kill(pid, signal.SIGTERM)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
