@@ -6,7 +6,6 @@ says so and waits a moment.
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import signal
@@ -22,7 +21,7 @@ from crymapd.daemon.rehearsal import rehearse
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
 from crymapd.mime.encoded_words import preload
-from crymapd.unix import activation
+from crymapd.unix import activation, memory
 
 BACKLOG = 512
 PAUSE_MS = 200
@@ -93,8 +92,7 @@ def _settle_memory() -> None:
     assert conversation  # loaded here, once for all workers
     preload()
     os.getgrouplist("root", 0)  # loads the C library's modules for users and groups
-    gc.collect()
-    gc.freeze()
+    memory.share_objects()
 
 
 class Listener:
