@@ -63,7 +63,7 @@ def _fill(store: Store, mailbox: str, size: int) -> None:
         summaries = [(at, summarize(text)) for at, text in zip(numbers, texts, strict=True)]
         store.index.put(summaries)
         store.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
-        store.index.set_complete(numbers[-1], (), store.index.generation)
+        store.index.set_complete(numbers[-1], (), store.index.incarnation())
     store.entries.flush_placed()
     store.close()
 

@@ -34,7 +34,7 @@ from crymapd.errors import Damaged
 MAGIC = b"crymapM\x01"
 CHUNK = 64 * 1024
 MAX_HEAD = len(MAGIC) + 1 + (2**8 - 1) + 2 + (2**16 - 1)
-"""Octets before the stream. A file with fewer in all is of one chunk: `read_whole`."""
+"""Octets before the stream. A file with fewer in all is of one chunk (every prefix has more than 207): `read_whole`."""
 _COUNT = 4
 _ROOM = CHUNK - _COUNT
 _State = sodium.crypto_secretstream_xchacha20poly1305_state

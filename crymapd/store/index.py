@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -40,39 +41,51 @@ class Index:
     def __init__(self, layout: Layout, master: Secret, meta: Meta) -> None:
         """Of the messages whose ids `meta` has given out."""
         self._layout = layout
+        self._lock = layout.tmp / "index-open.lock"  # around what makes or removes the file and its logs
         self._key = derive(master, _KEY_LABEL)
         self._meta = meta
         self._inode = 0
-        self._generation = 0
         self._opened: Database | None = None
         self._ours: Step = (-1, b"")
-
-    @property
-    def generation(self) -> int:
-        """Another number whenever the file was opened anew: it may be another one."""
-        return self._generation if self._attempt(lambda _db: None) else 0
 
     @property
     def _db(self) -> Database:
         """Opened when it is first needed: many sessions never do."""
         if self._opened is None:
-            self._opened = self._open()
-            self._generation += 1
+            with files.locked(self._lock):
+                self._opened = self._open()
         return self._opened
 
     def _open(self) -> Database:
+        if not self._layout.index.exists():
+            self._remove()  # a log of a file that was deleted
         try:
             database = Database(self._layout.index, self._key, "index", durable=False)
         except (Damaged, NewerStore) as error:
-            self._remove(str(error))
+            events.index_rebuilt(str(error))
+            self._remove()
             database = Database(self._layout.index, self._key, "index", durable=False)
         self._inode = os.stat(self._layout.index).st_ino
         return database
 
-    def _remove(self, reason: str) -> None:
-        events.index_rebuilt(reason)
+    def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             files.remove(self._layout.home / f"index.db{suffix}")
+
+    def _replace(self, reason: str) -> None:
+        """The opened file is damaged: away with it, unless another session has done that."""
+        self.rest()
+        with suppress(OSError), files.locked(self._lock):
+            if self._is_there():
+                events.index_rebuilt(reason)
+                self._remove()
+
+    def _is_there(self) -> bool:
+        """Whether the file that was opened last still has its name."""
+        try:
+            return os.stat(self._layout.index).st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def _attempt(self, action: Callable[[Database], None], *, write: bool = False) -> bool:
         """Run it in one transaction of the file, if its ids are ours: whether it was done."""
@@ -114,18 +127,20 @@ class Index:
                 if _step(db) == step:
                     for table in (*_TABLES, "words", "unindexed"):
                         db.execute(f"DELETE FROM {table}")
-                    db.execute("UPDATE progress SET complete = 0, step = ?, token = ?", last)
+                    db.execute(
+                        "UPDATE progress SET complete = 0, step = ?, token = ?, incarnation = randomblob(8)", last
+                    )
 
         self._guarded(clear)
 
     def _guarded(self, action: Callable[[Database], None]) -> bool:
         """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one."""
         try:
-            self._follow()
+            if not self._is_there():
+                self.rest()
             action(self._db)
         except Damaged as error:
-            self.rest()
-            self._remove(str(error))
+            self._replace(str(error))
         except (StoreBusy, OSError):
             pass  # what is missing is made again when it is asked for
         else:
@@ -135,18 +150,6 @@ class Index:
     def _write(self, action: Callable[[Database], None]) -> bool:
         """`_attempt` of what puts ids in."""
         return self._attempt(action, write=True)
-
-    def _follow(self) -> None:
-        """Notice that the file was deleted or replaced under us."""
-        try:
-            same = os.stat(self._layout.index).st_ino == self._inode
-        except FileNotFoundError:
-            same = False
-        if not same:
-            self.rest()
-            for suffix in ("-wal", "-shm"):
-                if not self._layout.index.exists():
-                    files.remove(self._layout.home / f"index.db{suffix}")
 
     # Keeping
 
@@ -249,22 +252,26 @@ class Index:
 
     # How far it has come
 
+    def incarnation(self) -> bytes | None:
+        """Another one whenever the tables were emptied; None where that cannot be told."""
+        found: bytes | None = self._progress("incarnation")
+        return found
+
     def complete(self) -> int:
         """Messages up to this id are indexed, or in `unindexed`."""
-        found = [0]
+        return self._progress("complete") or 0
 
-        def select(db: Database) -> None:
-            found[0] = int(db.value("SELECT complete FROM progress"))
+    def _progress(self, column: str) -> Any:
+        found: list[Any] = []
+        done = self._attempt(lambda db: found.append(db.value(f"SELECT {column} FROM progress")))
+        return found[0] if done else None
 
-        self._attempt(select)
-        return found[0]
-
-    def set_complete(self, number: int, unindexed: Iterable[int], generation: int) -> None:
-        """In the file of that generation all up to `number` were looked at; those `unindexed` cannot be."""
+    def set_complete(self, number: int, unindexed: Iterable[int], incarnation: bytes | None) -> None:
+        """In that incarnation all up to `number` were looked at; those `unindexed` cannot be indexed."""
         rows = [(message,) for message in unindexed]
 
         def update(db: Database) -> None:
-            if self._generation == generation:
+            if db.value("SELECT incarnation FROM progress") == incarnation:
                 db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
                 db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 from crymapd.errors import MessageGone, MessageUnavailable
 from crymapd.mime.summary import Room, Summarizer, Summary
@@ -23,6 +24,8 @@ _SLICE = 1000
 _AT_ONCE = 64
 MAX_FRESH = 4 << 20
 """Characters of texts that are remembered until there is time to index them; others are read again."""
+
+T = TypeVar("T")
 
 
 class Indexing:
@@ -96,23 +99,26 @@ class Indexing:
         deadline = time.monotonic() + seconds
         self._finish_new(deadline)
         with files.locked(self._lock, wait=False) as mine:
-            self._index.put_texts(self._taken())
+            self._index.put_texts(self._sound(self._taken()))
             if mine:
                 self._catch_up(deadline)
             else:
                 self.behind = bool(self._new)
 
     def _finish_new(self, deadline: float) -> None:
-        done = []
+        done: list[tuple[int, Summary]] = []
         for number in list(self._new):
             done.append((number, self._finished(number)))
             if time.monotonic() > deadline or len(done) == _AT_ONCE:
                 break
-        self._put(done)
+        done = self._sound(done)
+        self._index.put(done)
+        self._index.put_texts((number, summary.texts) for number, summary in done if summary.texts is not None)
 
-    def _put(self, summaries: Sequence[tuple[int, Summary]]) -> None:
-        self._index.put(summaries)
-        self._index.put_texts((number, summary.texts) for number, summary in summaries if summary.texts is not None)
+    def _sound(self, known: list[tuple[int, T]]) -> list[tuple[int, T]]:
+        """Of what is known of messages, that of those which nobody has found damaged since."""
+        files_now = self._entries.sealed_files(number for number, _known in known)
+        return [(number, what) for number, what in known if number in files_now and files_now[number][3] is None]
 
     def _taken(self) -> list[tuple[int, Folded]]:
         fresh, self._fresh, self._fresh_size = self._fresh, [], 0
@@ -121,7 +127,7 @@ class Indexing:
     def _catch_up(self, deadline: float) -> None:
         """Where the index cannot be written (a full disk), searches read; it is tried again with the next mail."""
         while time.monotonic() < deadline and not self._new:
-            generation = self._index.generation
+            incarnation = self._index.incarnation()
             numbers = self._entries.messages_after(self._index.complete(), _SLICE)
             missing = sorted(set(numbers) - self._index.indexed(numbers))
             looked_at = self._index_some(missing, deadline)
@@ -132,7 +138,9 @@ class Indexing:
             left = next((number for number in missing if number not in read and number not in unreadable), None)
             done = [number for number in numbers if left is None or number < left]
             if done:
-                self._index.set_complete(done[-1], unreadable, generation)
+                self._index.set_complete(done[-1], unreadable, incarnation)
+            if self._index.incarnation() != incarnation:
+                continue  # emptied meanwhile: from the beginning
             if left is None and len(numbers) < _SLICE:
                 self.behind = False
                 return

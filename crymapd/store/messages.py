@@ -93,7 +93,7 @@ class Opened:
         """
         fd = _opened(layout, file)
         try:
-            self._beginning = os.read(fd, MAX_HEAD)
+            self._beginning = _beginning(fd)
             self.head: Head = read_head(self._beginning)
             self._file: BinaryIO | None = None
             if len(self._beginning) == MAX_HEAD:
@@ -136,6 +136,14 @@ def _opened(layout: Layout, file: bytes) -> int:
         except FileNotFoundError:
             continue
     raise MessageGone(f"no file for message {file.hex()[:16]}")
+
+
+def _beginning(fd: int) -> bytes:
+    """The first MAX_HEAD octets of a file, or all; some file systems give fewer at once."""
+    octets = os.read(fd, MAX_HEAD)
+    while 0 < len(octets) < MAX_HEAD and (more := os.read(fd, MAX_HEAD - len(octets))):
+        octets += more
+    return octets
 
 
 def slices(pieces: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:

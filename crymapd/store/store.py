@@ -201,6 +201,7 @@ class Store:
         text = notes.note(file, reason)
         if known != reason:
             self._remember(number, len(text), reason)
+        if known != reason or self.index.indexed([number]):  # by another session, that had read it before
             self.indexing.forget([number], purged=False)
         return Whole(text, is_note=True)
 

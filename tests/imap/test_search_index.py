@@ -111,7 +111,7 @@ def _half(store: Store) -> None:
     store.layout.index.unlink()
     number = store.entries.messages_after(0)[30]
     store.index.forget([number], purged=False)
-    store.index.set_complete(number, (), store.index.generation)
+    store.index.set_complete(number, (), store.index.incarnation())
     for at in store.entries.messages_after(0)[:30]:
         with store.read(at) as message:
             folded = message.folded()

@@ -19,7 +19,7 @@ from tests.testlib.server import NOBODY, PASSWORD, Server, running
 from tests.testlib.stores import UNREADABLE, message
 
 WORDS = ("first", "second", "third")
-LOCKS = {"filing.lock", "maintenance.lock", "index.lock"}
+LOCKS = {"filing.lock", "maintenance.lock", "index.lock", "index-open.lock"}
 
 
 @pytest.fixture(scope="module")

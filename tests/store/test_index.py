@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import os
 import resource
+import select
 import shutil
 import signal
 from collections.abc import Iterator
@@ -17,7 +20,9 @@ from crymapd.errors import MessageUnavailable
 from crymapd.mime.summary import Room, Summarizer
 from crymapd.store import incoming
 from crymapd.store.database import Database
+from crymapd.store.reading import Message
 from crymapd.store.store import Store
+from crymapd.unix import files
 from tests.testlib.stores import EVERY, StoreOpener, append, mailbox_id, message
 
 
@@ -270,3 +275,118 @@ def test_what_takes_sqlite_long_is_read_instead(
         store.catch_up(1)
     assert (store.index.candidates("pgp message") == set(ids(store))) is is_indexed
     assert (store.indexing.unindexed() == set()) is is_indexed
+
+
+def put_back(home: Path, copy: Path) -> None:
+    """An older meta.db in the place of that which sessions may have open."""
+    for path in home.glob("meta.db*"):
+        path.rename(home.parent / path.name)
+    shutil.copy2(copy, home / "meta.db")
+
+
+@pytest.mark.parametrize("by_sibling", [False, True], ids=["by itself", "by a sibling"])
+def test_emptied_while_it_is_filled(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch, by_sibling: bool
+) -> None:
+    """A session whose meta.db was taken away writes in the middle of a slice; what had been there is read again."""
+    taken_away = open_store(home)
+    append(taken_away, message("both"))
+    taken_away.meta.copy_to(home / "backup" / "meta.db.2026-11-22")
+    append(taken_away, message("old"))
+    taken_away.catch_up(60)
+    put_back(home, home / "backup" / "meta.db.2026-11-22")
+    store, sibling = open_store(home), open_store(home)
+    append(store, message("before"))
+    store.catch_up(60)
+    assert sibling.index.indexed(ids(store)) == set(ids(store))
+
+    def interrupted(number: int) -> Message:
+        monkeypatch.undo()
+        last = ids(taken_away)[-1]
+        with taken_away.read(last) as old:
+            assert taken_away.index.put([(last, old.summary())])
+        if by_sibling:
+            assert sibling.index.complete() == 0
+        return store.read(number)
+
+    append(sibling, message("later"))  # so that it is read by the other one
+    monkeypatch.setattr(store.indexing, "_read", interrupted)
+    store.catch_up(60)
+    assert store.index.indexed(ids(store)) | store.indexing.unindexed() == set(ids(store))
+    assert all(store.index.candidates(word) for word in ("both", "before", "later"))
+
+
+def test_a_damaged_index_that_cannot_be_removed(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk turned read-only under a session: it answers without the index."""
+    append(store := open_store(home), message("word"))
+    store.catch_up(60)
+    store.index.rest()
+    octets = bytearray((home / "index.db").read_bytes())
+    for page in range(2, len(octets) // 4096):
+        octets[page * 4096 + 1000] ^= 1
+    (home / "index.db").write_bytes(octets)
+
+    def refused(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(files, "remove", refused)
+    assert b"about word" in headers(store)[0]
+    assert store.index.candidates("word") is None and store.indexing.unindexed() == set(ids(store))
+
+
+def test_damaged_before_a_sibling_had_indexed_it(home: Path, open_store: StoreOpener) -> None:
+    append(knows := open_store(home), message("real"))
+    append(knows, message("whole"))
+    number = ids(knows)[0]
+    file = knows.layout.message(knows.entries.sealed_files([number])[number][0].hex())
+    file.write_bytes(file.read_bytes()[:-1])
+    finds = open_store(home)
+    with finds.read(number) as note:
+        assert note.is_note
+    knows.catch_up(60)
+    for store in (knows, finds):
+        assert b"unreadable" in headers(store)[0] and b"about whole" in headers(store)[1]
+        assert not store.index.candidates("real") and store.index.candidates("whole")
+
+
+def test_an_index_is_made_when_the_damaged_one_is_gone(home: Path, open_store: StoreOpener) -> None:
+    """Not while another session still removes its logs, which would be those of the new one by then."""
+    append(store := open_store(home), message("word"))
+    store.catch_up(60)
+    store.close()
+    removing, removed = os.pipe()
+    remover = os.fork()
+    if not remover:
+        status = 1
+        try:
+            os.close(removing)
+            _remove_slowly(open_store(home), removed)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(removed)
+    assert os.read(removing, 1) == b"1"
+    other = open_store(home)
+    other.catch_up(60)
+    assert os.read(removing, 1) == b"2", "before the new index was opened"
+    assert os.waitpid(remover, 0)[1] == 0 and (home / "index.db-wal").exists()
+    assert other.index.indexed(ids(other)) == set(ids(other))
+
+
+def _remove_slowly(store: Store, tell: int) -> None:
+    assert store.index.complete()
+    remove = files.remove
+
+    def slowly(path: Path) -> bool:
+        was_there = remove(path)
+        if path.name == "index.db":
+            os.write(tell, b"1")
+            select.select([], [], [], 0.5)
+        if path.name == "index.db-shm":
+            os.write(tell, b"2")
+        return was_there
+
+    files.remove = slowly
+    store.index._replace("a test")

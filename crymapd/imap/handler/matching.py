@@ -119,11 +119,13 @@ def _narrowed(store: Store, key: SearchKey) -> set[int] | None:
     if not (_mentions(key, keys.HeaderHas) or _mentions(key, keys.BodyHas)):
         return None
     store.indexing.catch_up(_CATCH_UP_SECONDS)
-    # Asked before and after, as others fill the index meanwhile, or delete it.
-    generation, before = store.index.generation, store.indexing.unindexed()
+    # Asked before and after, as others fill the index meanwhile, or empty it.
+    incarnation, before = store.index.incarnation(), store.indexing.unindexed()
     found = _holding(store, key)
     after = store.indexing.unindexed()
-    return None if found is None or store.index.generation != generation else found | before | after
+    if found is None or incarnation is None or store.index.incarnation() != incarnation:
+        return None
+    return found | before | after
 
 
 def _holding(store: Store, key: SearchKey) -> set[int] | None:
