@@ -93,6 +93,7 @@ def _settle_memory() -> None:
     preload()
     os.getgrouplist("root", 0)  # loads the C library's modules for users and groups
     memory.share_objects()
+    memory.fill_holes()
 
 
 class Listener:

@@ -8,34 +8,53 @@ import sys
 from contextlib import suppress
 from types import CodeType, FrameType
 
-_malloc_trim = None
-with suppress(OSError, AttributeError):  # glibc has it, others give back by themselves
-    _malloc_trim = ctypes.CDLL(None).malloc_trim
+_SIZES = tuple(1 << power for power in range(16, 3, -1))
+"""Octets; malloc takes what is larger from elsewhere."""
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """None for other C libraries: they give back by themselves, and do not allocate this way."""
+    with suppress(OSError):
+        found = ctypes.CDLL(None)
+        if hasattr(found, "malloc_trim"):
+            found.malloc_trim.argtypes = found.malloc.argtypes = (ctypes.c_size_t,)
+            found.malloc.restype = found.sbrk.restype = ctypes.c_void_p
+            found.sbrk.argtypes = (ctypes.c_ssize_t,)
+            return found
+    return None
+
+
+_libc = _glibc()
 
 _set_count = getattr(ctypes.pythonapi, "_Py_SetRefcnt", None)
 """`Py_SET_REFCNT` as the stable ABI has it, in CPython 3.13 and newer."""
 if _set_count is not None:
     _set_count.argtypes, _set_count.restype = (ctypes.py_object, ctypes.c_ssize_t), None
 
-
 _OF_CODE = (
-    "co_consts",
-    "co_names",
-    "co_varnames",
-    "co_freevars",
-    "co_cellvars",
-    "co_name",
-    "co_qualname",
-    "co_filename",
-    "co_linetable",
-    "co_exceptiontable",
-)
+    "co_consts co_names co_varnames co_freevars co_cellvars co_name co_qualname co_filename co_linetable"
+    " co_exceptiontable"
+).split()
 
 
 def trim() -> None:
     """Give free pages of the C heap back to the system."""
-    if _malloc_trim is not None:
-        _malloc_trim(0)
+    if _libc is not None:
+        _libc.malloc_trim(0)
+
+
+def fill_holes() -> None:
+    """Use up what is free between what is used in the C heap: what is allocated later lies together, in pages
+    that nobody else has, and not in pages that forked processes could have shared.
+    """
+    if _libc is None:
+        return
+    trim()
+    for size in _SIZES:
+        end = _libc.sbrk(0)
+        while 0 < (_libc.malloc(size) or 0) < end:
+            pass
+    trim()
 
 
 def share_objects() -> int:

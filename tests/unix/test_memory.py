@@ -1,4 +1,4 @@
-"""What is loaded before a fork is shared after it, where Python can."""
+"""What is loaded before a fork is shared after it, as far as Python and the C library can."""
 
 from __future__ import annotations
 
@@ -37,3 +37,27 @@ def test_objects_are_shared() -> None:
     else:
         assert shared == 0 and counted == 1_000
     assert not done.stderr
+
+
+_FILL = """
+import ctypes
+from crymapd.unix import memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
+libc.free.argtypes = (ctypes.c_void_p,)
+blocks = [libc.malloc(4000) for _ in range(2000)]
+for at in blocks[::2]:
+    libc.free(at)
+holes = sum(libc.malloc(3000) < max(blocks) for _ in range(100))
+memory.fill_holes()
+end = libc.sbrk(0)
+print(holes, sum(libc.malloc(size) < end - (1 << 18) for size in (16, 100, 1000, 3000, 60000) for _ in range(10)))
+"""
+
+
+def test_holes_are_filled() -> None:
+    """glibc; others do not allocate that way, and nothing is done."""
+    done = subprocess.run([sys.executable, "-c", _FILL], capture_output=True, text=True, check=True, timeout=60)
+    before, after = map(int, done.stdout.split())
+    assert before == 100 and after == 0 and not done.stderr
