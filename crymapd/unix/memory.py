@@ -31,10 +31,7 @@ _set_count = getattr(ctypes.pythonapi, "_Py_SetRefcnt", None)
 if _set_count is not None:
     _set_count.argtypes, _set_count.restype = (ctypes.py_object, ctypes.c_ssize_t), None
 
-_OF_CODE = tuple(
-    f"co_{name}"
-    for name in "consts names varnames freevars cellvars name qualname filename linetable exceptiontable".split()
-)
+_OF_CODE = ("co_consts", "co_names", "co_varnames", "co_name", "co_qualname", "co_linetable", "co_exceptiontable")
 
 
 def trim() -> None:
