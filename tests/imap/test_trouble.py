@@ -16,10 +16,9 @@ from tests.testlib.answers import Exists, Fetch, Search
 from tests.testlib.client import Client
 from tests.testlib.process import bounded, workers
 from tests.testlib.server import NOBODY, PASSWORD, Server, running
-from tests.testlib.stores import UNREADABLE, message
+from tests.testlib.stores import LOCKS, UNREADABLE, left_in, message
 
 WORDS = ("first", "second", "third")
-LOCKS = {"filing.lock", "maintenance.lock", "index.lock", "index-open.lock"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def files(server: Server, user: str) -> list[Path]:
 
 def staged(server: Server, user: str) -> set[str]:
     """What lies in `tmp/`; daily maintenance has something there too, for a moment."""
-    return {path.name for path in (home(server, user) / "tmp").iterdir()} - LOCKS
+    return left_in(home(server, user) / "tmp")
 
 
 def log_of(server: Server, user: str) -> list[str]:

@@ -37,6 +37,7 @@ from tests.testlib.stores import (
     copied,
     digest,
     identities,
+    left_in,
     mailbox_id,
     message,
     put_in,
@@ -386,7 +387,7 @@ def _settled(
         _nothing_half(store, purged=moment > now)
         assert all(backup.stat().st_size for backup in backups(store.layout))
         store.close()
-    assert {path.name for path in unlocked.layout.tmp.iterdir()} <= {"filing.lock", "maintenance.lock"}
+    assert not left_in(unlocked.layout.tmp)
     assert not unlocked.layout.damaged.exists()
     assert not [line for line in event_lines if any(word in line for word in ALARMING)]
 

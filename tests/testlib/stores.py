@@ -23,6 +23,14 @@ EVERY = [(1, MAX_UID)]
 UNREADABLE = b"Subject: [unreadable message]"
 
 
+LOCKS = {"filing.lock", "maintenance.lock", "index.lock", "index-open.lock"}
+
+
+def left_in(tmp: Path) -> set[str]:
+    """What lies in `tmp/` beside the locks."""
+    return {path.name for path in tmp.iterdir()} - LOCKS
+
+
 class StoreOpener(Protocol):
     """The fixture `open_store`."""
 
