@@ -1,4 +1,4 @@
-"""FETCH answers, a column of values for each item: one formatting makes a message's line.
+"""FETCH answers, a column of values for each item: one formatting makes the lines of many messages.
 
 What rows and the index hold lies ready for the wire; nothing here opens a message.
 """
@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -124,7 +125,8 @@ def of_index(item: bytes, at: int) -> Column:
 def written(numbers: Sequence[int], columns: Sequence[Column], batch: Batch) -> bytes:
     """One FETCH line for each message with a sequence number other than 0; for columns without None."""
     template = b"* %d FETCH (" + b" ".join([column.template for column in columns]) + b")\r\n"
-    return b"".join([template % line for line in counted(numbers, *[column.values(batch) for column in columns])])
+    values = tuple(chain.from_iterable(counted(numbers, *[column.values(batch) for column in columns])))
+    return template * (len(values) // (1 + len(columns))) % values
 
 
 def counted(numbers: Sequence[int], *columns: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
