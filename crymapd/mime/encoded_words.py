@@ -13,6 +13,7 @@ from functools import cache
 _WORD = re.compile(rb"=\?([!-<>@-~]{1,64}?)(?:\*[A-Za-z0-9-]*)?\?([QqBb])\?([!->@-~ ]*?)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t]+(?==\?)")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Modules without an alias of their own. Only what is named here or there is looked up: Python searches its
 # library for any other name, and remembers for good that there is none.
 _UNALIASED = ("cp1006", "cp720", "cp737", "cp856", "cp874", "cp875", "koi8_t", "koi8_u", "mac_arabic",
@@ -68,7 +69,7 @@ def charset(name: bytes | str) -> str | None:
 
 
 def decode(data: bytes, label: bytes | str | None) -> str:
-    """Octets as text: the labelled charset, else UTF-8, else Latin-1's view of each octet."""
+    """Octets as text that can be encoded again: the labelled charset, else UTF-8, else Latin-1's view of each octet."""
     name = charset(label) if label else None
     if name in (None, "ascii"):
         try:
@@ -76,9 +77,10 @@ def decode(data: bytes, label: bytes | str | None) -> str:
         except UnicodeDecodeError:
             return data.decode("windows-1252", "replace")
     try:
-        return data.decode(name or "utf-8", "replace")
+        text = data.decode(name or "utf-8", "replace")
     except (UnicodeError, ValueError, LookupError):
         return data.decode("latin-1")
+    return _LONE_SURROGATE.sub("\ufffd", text) if name == "utf-7" else text  # the only one that lets them through
 
 
 def decode_words(value: bytes) -> str:

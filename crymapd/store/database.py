@@ -18,7 +18,6 @@ from crymapd.crypto.secret import Secret
 from crymapd.errors import Damaged, NewerStore, StoreBusy
 from crymapd.unix import files
 
-_BUSY_MS = 20_000
 _CACHE_KIB = 1024
 CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 Bindings = Sequence[Any] | Mapping[str, Any]
@@ -37,8 +36,8 @@ _SCRIPTS = {schema: _scripts(schema) for schema in ("meta", "index")}
 class Database:
     """One connection. `schema` names the ordered list `schema/<schema>-NNN.sql`."""
 
-    def __init__(self, path: Path, key: Secret, schema: str, *, durable: bool) -> None:
-        """Open, create or migrate.
+    def __init__(self, path: Path, key: Secret, schema: str, *, durable: bool, busy_seconds: float) -> None:
+        """Open, create or migrate. Where another process holds it, each step waits for so long.
 
         Raises:
             Damaged: not a database under this key, or its pages are altered.
@@ -51,7 +50,7 @@ class Database:
         with translated(path.name):
             self._connection = apsw.Connection(str(path))
             try:
-                self._prepare(key, durable)
+                self._prepare(key, durable, busy_seconds)
                 self._migrate(schema)
             except BaseException:
                 self._connection.close()
@@ -59,9 +58,9 @@ class Database:
         self.on_damage: Callable[[], None] = _nothing
         """Called when a page turns out not to be what was written, before Damaged is raised."""
 
-    def _prepare(self, key: Secret, durable: bool) -> None:
+    def _prepare(self, key: Secret, durable: bool, busy_seconds: float) -> None:
         connection = self._connection
-        connection.set_busy_timeout(_BUSY_MS)
+        connection.set_busy_timeout(int(busy_seconds * 1000))
         connection.execute("PRAGMA cipher = 'chacha20'")
         connection.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
         connection.execute("PRAGMA journal_mode = WAL")

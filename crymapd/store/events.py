@@ -80,6 +80,14 @@ def index_rebuilt(reason: str) -> None:
     sink(f"index.db was unusable ({reason}) and starts anew")
 
 
+def index_not_used(reason: str) -> None:
+    sink(f"index.db cannot be used now: {reason}; what it would tell is read from the messages, which takes longer")
+
+
+def not_indexed(number: int, reason: str) -> None:
+    sink(f"message {number} was not indexed: {reason}, a mistake in crymapd; each search reads it")
+
+
 def orphans_filed(count: int) -> None:
     sink(f"{count} message file(s) without a database row were put into INBOX")
 

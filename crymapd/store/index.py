@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -33,6 +34,10 @@ _OF_PROSE = 0.25
 """Characters that begin a trigram not seen before: at most in prose; base64 has three times as many, and takes SQLite
 twenty times as long. So many beyond that take about half a second."""
 _SAMPLES, _SAMPLE = 16, 2_048
+BUSY_SECONDS = 5.0
+"""How long to wait for another process; nobody needs the index so much that it would be longer."""
+_LEFT_ALONE = 30.0
+"""Seconds without another attempt, where that was in vain."""
 
 
 class Index:
@@ -47,12 +52,16 @@ class Index:
         self._inode = 0
         self._opened: Database | None = None
         self._ours: Step = (-1, b"")
+        self._alone_until = 0.0
+        self._told = False
 
     @property
     def _db(self) -> Database:
         """Opened when it is first needed: many sessions never do."""
         if self._opened is None:
-            with files.locked(self._lock):
+            with files.locked(self._lock, wait=BUSY_SECONDS) as mine:
+                if not mine:
+                    raise StoreBusy(f"{self._lock.name}: another process holds it")
                 self._opened = self._open()
         return self._opened
 
@@ -60,13 +69,16 @@ class Index:
         if not self._layout.index.exists():
             self._remove()  # a log of a file that was deleted
         try:
-            database = Database(self._layout.index, self._key, "index", durable=False)
+            database = self._database()
         except (Damaged, NewerStore) as error:
             events.index_rebuilt(str(error))
             self._remove()
-            database = Database(self._layout.index, self._key, "index", durable=False)
+            database = self._database()
         self._inode = os.stat(self._layout.index).st_ino
         return database
+
+    def _database(self) -> Database:
+        return Database(self._layout.index, self._key, "index", durable=False, busy_seconds=BUSY_SECONDS)
 
     def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
@@ -75,8 +87,8 @@ class Index:
     def _replace(self, reason: str) -> None:
         """The opened file is damaged: away with it, unless another session has done that."""
         self.rest()
-        with suppress(OSError), files.locked(self._lock):
-            if self._is_there():
+        with suppress(OSError), files.locked(self._lock, wait=BUSY_SECONDS) as mine:
+            if mine and self._is_there():
                 events.index_rebuilt(reason)
                 self._remove()
 
@@ -104,22 +116,23 @@ class Index:
 
         for _turn in range(3):
             others.clear()
-            if not self._guarded(run):
+            if not self._guarded(run, write=write):
                 return False
             if not others:
                 self._ours = last if last is not None and last[0] > self._ours[0] else self._ours
                 return True
-            self._adopt(others[0])
+            if not self._adopt(others[0]):
+                return False
         return False  # another session, whose meta.db was taken away, fills it with other ids meanwhile
 
-    def _adopt(self, step: Step) -> None:
-        """The file was last filled at that step: empty it unless its ids are ours.
+    def _adopt(self, step: Step) -> bool:
+        """The file was last filled at that step: empty it unless its ids are ours; False when it could not be done.
 
         Where an older `meta.db` was put back, it has given the ids to other messages since, or will.
         """
         if self._meta.has_step(step):
             self._ours = step
-            return
+            return True
         last = self._meta.last_step()
 
         def clear(db: Database) -> None:
@@ -131,21 +144,35 @@ class Index:
                         "UPDATE progress SET complete = 0, step = ?, token = ?, incarnation = randomblob(8)", last
                     )
 
-        self._guarded(clear)
+        return self._guarded(clear, write=True)
 
-    def _guarded(self, action: Callable[[Database], None]) -> bool:
-        """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one."""
+    def _guarded(self, action: Callable[[Database], None], *, write: bool) -> bool:
+        """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one.
+
+        What is not there then is made again when it is asked for.
+        """
         try:
             if not self._is_there():
                 self.rest()
+            if (write or self._opened is None) and time.monotonic() < self._alone_until:
+                return False
             action(self._db)
         except Damaged as error:
             self._replace(str(error))
-        except (StoreBusy, OSError):
-            pass  # what is missing is made again when it is asked for
+        except StoreBusy as error:
+            self._alone_until = time.monotonic() + _LEFT_ALONE
+            self.not_used(str(error))
+        except OSError as error:
+            self.not_used(error.strerror or str(error))
         else:
             return True
         return False
+
+    def not_used(self, reason: str) -> None:
+        """Told once in a session."""
+        if not self._told:
+            events.index_not_used(reason)
+        self._told = True
 
     def _write(self, action: Callable[[Database], None]) -> bool:
         """`_attempt` of what puts ids in."""
@@ -216,7 +243,7 @@ class Index:
     def texts(self, numbers: Iterable[int]) -> dict[int, Folded]:
         """Those of the asked texts that are there."""
         return {
-            number: Folded(*brotli.decompress(packed).decode("utf-8", "surrogatepass").split("\0"))
+            number: Folded(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
             for number, packed in self._select("texts", ("folded",), numbers)
             if packed is not None
         }
@@ -238,7 +265,6 @@ class Index:
 
     def candidates(self, wanted: str) -> set[int] | None:
         """The messages that may hold a folded text, among those indexed; None where the index cannot tell."""
-        wanted = _storable(wanted)
         trigrams = dict.fromkeys(wanted[at : at + 3] for at in range(len(wanted) - 2))
         if not trigrams:
             return None
@@ -266,8 +292,11 @@ class Index:
         done = self._attempt(lambda db: found.append(db.value(f"SELECT {column} FROM progress")))
         return found[0] if done else None
 
-    def set_complete(self, number: int, unindexed: Iterable[int], incarnation: bytes | None) -> None:
-        """In that incarnation all up to `number` were looked at; those `unindexed` cannot be indexed."""
+    def set_complete(self, number: int, unindexed: Iterable[int], incarnation: bytes | None) -> bool:
+        """In that incarnation all up to `number` were looked at; those `unindexed` cannot be indexed.
+
+        False when it could not be written.
+        """
         rows = [(message,) for message in unindexed]
 
         def update(db: Database) -> None:
@@ -275,7 +304,7 @@ class Index:
                 db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
                 db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
 
-        self._write(update)
+        return self._write(update)
 
     def unindexed(self) -> set[int] | None:
         """Messages that each search must read; None where the index cannot tell."""
@@ -298,8 +327,8 @@ def _packed(texts: Folded) -> tuple[str, bytes | None]:
     pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
     kept = None
     if texts.size <= MAX_KEPT_TEXT:
-        kept = brotli.compress("\0".join(pieces).encode("utf-8", "surrogatepass"), quality=4)
-    return _storable("\n".join(pieces)), kept
+        kept = brotli.compress("\0".join(pieces).encode(), quality=4)
+    return "\n".join(pieces), kept
 
 
 def _is_varied(text: str) -> bool:
@@ -314,11 +343,6 @@ def _is_varied(text: str) -> bool:
 def _step(db: Database) -> Step:
     found: Step = db.execute("SELECT step, token FROM progress").fetchone()
     return found
-
-
-def _storable(text: str) -> str:
-    """Lone surrogates, which some charsets decode to, have no place in a database."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _row(number: int, summary: Summary) -> tuple[object, ...]:

@@ -5,16 +5,18 @@ Nobody waits for it: what a client asks for before it is ready is made then.
 
 from __future__ import annotations
 
-import contextlib
+import os
 import time
+import traceback
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from crymapd.errors import MessageGone, MessageUnavailable
+from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
 from crymapd.mime.summary import Room, Summarizer, Summary
 from crymapd.mime.text import Folded
+from crymapd.store import events
 from crymapd.store.entries import Entries
 from crymapd.store.index import MAX_KEPT_TEXT, Index
 from crymapd.store.reading import Message
@@ -98,8 +100,13 @@ class Indexing:
         """Index for about so long; `behind` says whether there is more. One session at a time reads for all."""
         deadline = time.monotonic() + seconds
         self._finish_new(deadline)
-        with files.locked(self._lock, wait=False) as mine:
-            self._index.put_texts(self._sound(self._taken()))
+        self._index.put_texts(self._sound(self._taken()))
+        with ExitStack() as stack:
+            mine = False
+            try:
+                mine = stack.enter_context(files.locked(self._lock, wait=0))
+            except OSError as error:
+                self._index.not_used(str(error))
             if mine:
                 self._catch_up(deadline)
             else:
@@ -108,7 +115,9 @@ class Indexing:
     def _finish_new(self, deadline: float) -> None:
         done: list[tuple[int, Summary]] = []
         for number in list(self._new):
-            done.append((number, self._finished(number)))
+            summary = _unless_mistaken(number, self._finished)
+            if summary is not None:
+                done.append((number, summary))
             if time.monotonic() > deadline or len(done) == _AT_ONCE:
                 break
         done = self._sound(done)
@@ -137,8 +146,9 @@ class Indexing:
             read, unreadable = looked_at
             left = next((number for number in missing if number not in read and number not in unreadable), None)
             done = [number for number in numbers if left is None or number < left]
-            if done:
-                self._index.set_complete(done[-1], unreadable, incarnation)
+            if done and not self._index.set_complete(done[-1], unreadable, incarnation):
+                self.behind = False
+                return
             if self._index.incarnation() != incarnation:
                 continue  # emptied meanwhile: from the beginning
             if left is None and len(numbers) < _SLICE:
@@ -155,24 +165,41 @@ class Indexing:
         unreadable: set[int] = set()
         size = 0
         for number in numbers[:_AT_ONCE]:
-            folded = None
-            with contextlib.suppress(MessageGone, MessageUnavailable), self._read(number) as message:
-                if not message.is_note:
-                    summary = message.summary()
-                    summaries.append((number, summary))
-                    folded = summary.texts or message.folded()
-            if folded is None:
+            made = _unless_mistaken(number, self._made)
+            if made is not None:
+                summaries.append((number, made[0]))
+            if made is None or made[1] is None:
                 unreadable.add(number)
             else:
-                texts[number] = folded
-                size += folded.size
+                texts[number] = made[1]
+                size += made[1].size
             if time.monotonic() > deadline or size > MAX_FRESH:
                 break
         written = self._index.put(summaries) and self._index.put_texts(texts.items())
         return (set(texts), unreadable) if written else None
+
+    def _made(self, number: int) -> tuple[Summary, Folded | None] | None:
+        """Summary and texts (None where they are too long) of a message; None where it cannot be read."""
+        with suppress(MessageGone, MessageUnavailable), self._read(number) as message:
+            if not message.is_note:
+                summary = message.summary()
+                return summary, summary.texts or message.folded()
+        return None
 
     def unindexed(self) -> set[int]:
         """Messages of which the index does not know what they hold."""
         unindexed = self._index.unindexed()
         waiting = self._entries.messages_after(0 if unindexed is None else self._index.complete())
         return (unindexed or set()) | (set(waiting) - self._index.indexed(waiting))
+
+
+def _unless_mistaken(number: int, make: Callable[[int], T | None]) -> T | None:
+    """What is made of a message; where that ends in a bug, a line in the log: nobody has asked for it."""
+    try:
+        return make(number)
+    except (CrymapError, OSError):
+        raise
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        events.not_indexed(number, f"{type(error).__name__} in {at.name}, {os.path.basename(at.filename)}:{at.lineno}")
+        return None

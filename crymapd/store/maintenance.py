@@ -40,7 +40,7 @@ def is_due(layout: Layout, now: float) -> bool:
 
 def run(store: Store, now: float, *, force: bool = False) -> bool:
     """Every step; True when all succeeded. False also when it is not due or a sibling is at it."""
-    with files.locked(store.layout.tmp / "maintenance.lock", wait=False) as mine:
+    with files.locked(store.layout.tmp / "maintenance.lock", wait=0) as mine:
         if not mine or not (force or is_due(store.layout, now)):
             return False
         failed = [name for name, step in STEPS if not _attempt(name, step, store, now)]

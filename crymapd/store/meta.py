@@ -25,6 +25,8 @@ _EPOCH = struct.Struct(">QQQI")  # count of changes, octets and number of sealed
 
 _TOKEN_BYTES = 8
 _REMEMBERED_STEPS = 1 << 16
+BUSY_SECONDS = 20.0
+"""How long a change waits for those of other sessions."""
 
 Step = tuple[int, bytes]
 """A row of `history`."""
@@ -93,7 +95,7 @@ class Meta:
             return self._connect(self.layout.meta)
 
     def _connect(self, path: Path) -> Database:
-        return Database(path, self._key, "meta", durable=True)
+        return Database(path, self._key, "meta", durable=True, busy_seconds=BUSY_SECONDS)
 
     def _start_over(self, reason: str) -> None:
         """Move what is there of the database aside and put the newest good backup in its place."""

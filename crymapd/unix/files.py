@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
+_POLL = 0.01
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -165,16 +168,24 @@ def remove(path: Path) -> bool:
     return True
 
 
+def _locked(fd: int, wait: float) -> bool:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait == math.inf else fcntl.LOCK_NB))
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL)
+        else:
+            return True
+
+
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an exclusive lock on a file; yields False when not waiting and another holds it."""
+def locked(path: Path, *, wait: float = math.inf) -> Iterator[bool]:
+    """Hold an exclusive lock on a file; yields False where another still holds it after so many seconds."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        yield _locked(fd, wait)
     finally:
         os.close(fd)

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -307,3 +308,31 @@ def test_one_client_each_at_the_same_time(server: Server) -> None:
         assert isinstance(client, Client)
     for stream in streams:
         stream.close()
+
+
+def test_text_that_is_no_text(server: Server) -> None:
+    """UTF-7 can spell half a surrogate pair, which nothing can write; the sessions that come across it go on."""
+    word = b"=?utf-7?q?+2AA-half?="
+    with server.client() as waiting, server.client() as other:
+        waiting.ok("CREATE Half")
+        other.ok("SELECT Half")
+        from_eve = b"From: %b <eve@example.net>\r\nSubject: %b\r\n" % (word, word)
+        charset = b"Content-Type: text/plain; charset=utf-7\r\n\r\n"
+        waiting.ok("APPEND Half {}", from_eve + charset + b"+2AA- hello\r\n")
+        waiting.ok("APPEND Half {}", b"Subject: after\r\n\r\nhello\r\n")
+        waiting.ok("SELECT Half")
+        other.ok("NOOP")
+        with waiting.idle():
+            time.sleep(1.5)  # there is time to index it
+        for client in (waiting, other):
+            for command in (
+                "FETCH 1:2 (ENVELOPE BODYSTRUCTURE PREVIEW)",
+                "THREAD REFERENCES UTF-8 ALL",
+                "SORT (SUBJECT FROM) UTF-8 ALL",
+                "SEARCH CHARSET UTF-7 TEXT +2AA-",
+                "ENABLE UTF8=ACCEPT",
+                "FETCH 1:2 (ENVELOPE BODYSTRUCTURE PREVIEW)",
+            ):
+                client.ok(command)
+            assert client.ok("SEARCH TEXT hello").one(Search).numbers == (1, 2)
+            assert client.ok("SEARCH SUBJECT half").one(Search).numbers == (1,)

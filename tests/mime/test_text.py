@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crymapd.mime.content import with_crlf
-from crymapd.mime.encoded_words import charset, charset_names
+from crymapd.mime.encoded_words import charset, charset_names, decode, decode_words
 from crymapd.mime.header import Header
 from crymapd.mime.text import extended_values, header_text
 
@@ -50,6 +50,17 @@ def test_charsets_have_names_that_can_be_asked_for() -> None:
     }
     assert known <= set(names)
     assert len({charset(name) for name in names} - {None}) == len(names)
+
+
+def test_text_can_be_encoded_again() -> None:
+    """UTF-7 can spell half a surrogate pair."""
+    assert decode(b"+2AA- hello +2AA", "utf-7") == "\ufffd hello \ufffd"
+    assert decode(b"+2D3cAA-", "utf-7") == "\U0001f400"
+    assert decode_words(b"=?utf-7?q?+2AA-?= x") == "\ufffd x"
+    pieces = (b"+2AA-", b"\xd8\x00", b"\x00\xd8", b"\x00\x00\xd8\x00", b"\xed\xa0\x80", bytes(range(256)))
+    for name in charset_names():
+        for data in pieces:
+            decode(data, name).encode()
 
 
 @pytest.mark.parametrize("text", [b"a\nb\r\nc\r\r\n\n\n\rd\r", b"\n", b"\r\n", b"\r", b"", b"\n\r\n\n\r"])

@@ -288,7 +288,7 @@ def _child(unlocked: Unlocked, number: int, output: Path, ready: int, go: int) -
 def test_a_lock_held_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatch, cheap_hash: None) -> None:
     """SQLite orders the writers; who waits in vain is told so and can try again."""
     unlocked = account.unlock(home, PASSWORD)
-    monkeypatch.setattr("crymapd.store.database._BUSY_MS", 1)
+    monkeypatch.setattr("crymapd.store.meta.BUSY_SECONDS", 0.001)
     one, other = Store(unlocked, LIMIT), Store(unlocked, LIMIT)
     with one.meta.change(), pytest.raises(StoreBusy) as caught:
         other.mailboxes.create("Later")

@@ -294,7 +294,7 @@ def test_backups_are_whole(template: Template, tmp_path: Path, cheap_hash: None)
         assert len(found) == 1 if done else len(found) <= 1
         key = derive(template.unlocked.master, "meta.db")
         for path in found:
-            database = Database(path, key, "meta", durable=True)
+            database = Database(path, key, "meta", durable=True, busy_seconds=1)
             assert database.intact()
             assert database.value("SELECT count(*) FROM entries") == sum(map(len, template.before.values()))
             database.close()

@@ -10,15 +10,16 @@ import resource
 import select
 import shutil
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from crymapd.errors import MessageUnavailable
-from crymapd.mime.summary import Room, Summarizer
-from crymapd.store import incoming
+from crymapd.mime.summary import Room, Summarizer, Summary
+from crymapd.store import incoming, index
 from crymapd.store.database import Database
 from crymapd.store.reading import Message
 from crymapd.store.store import Store
@@ -390,3 +391,107 @@ def _remove_slowly(store: Store, tell: int) -> None:
 
     files.remove = slowly
     store.index._replace("a test")
+
+
+def test_a_mistake_about_one_message(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch, event_lines: list[str]
+) -> None:
+    """What nobody has asked for ends no session; it is said, and the rest is indexed."""
+    finish = Summarizer.finish
+
+    def mistaken(summarizer: Summarizer) -> Summary:
+        if b"about odd" in summarizer.close().raw:
+            raise KeyError("a secret")
+        return finish(summarizer)
+
+    append(appended := open_store(home), message("odd"))
+    append(appended, message("good"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Summarizer, "finish", mistaken)
+        appended.catch_up(60)
+        found = open_store(home)
+        found.catch_up(60)
+    odd, good = ids(appended)
+    assert found.indexing.unindexed() == {odd} and found.index.indexed([odd, good]) == {good}
+    assert any("was not indexed: KeyError in mistaken" in line for line in event_lines)
+    assert not any("secret" in line for line in event_lines)
+
+
+def test_a_full_disk_when_all_is_indexed(home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only how far it has come cannot be written: it is not tried again and again."""
+    monkeypatch.setattr("crymapd.store.indexing._SLICE", 2)
+    store = open_store(home)
+    for number in range(5):
+        append(store, message(f"word{number}"))
+    store.catch_up(60)
+    with store.index._db.write():
+        store.index._db.execute("UPDATE progress SET complete = 0")
+    store.indexing.behind = True
+    with index_not_writable(monkeypatch):
+        started = time.monotonic()
+        store.catch_up(5)
+        assert not store.behind and time.monotonic() - started < 4
+    store.indexing.behind = True
+    store.catch_up(60)
+    assert store.index.complete() == ids(store)[-1]
+
+
+@contextmanager
+def opened_by_another(home: Path) -> Iterator[None]:
+    """Which has been stopped in the middle of it."""
+    with files.locked(home / "tmp" / "index-open.lock"):
+        yield
+
+
+@contextmanager
+def written_by_another(home: Path, open_store: StoreOpener) -> Iterator[None]:
+    other = open_store(home)
+    with other.index._db.write():
+        yield
+
+
+@pytest.mark.parametrize("opening", [True, False], ids=["opens", "writes"])
+def test_a_sibling_that_was_stopped(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch, event_lines: list[str], opening: bool
+) -> None:
+    """A session waits for it once, and goes on without the index for a while."""
+    monkeypatch.setattr(index, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(index, "_LEFT_ALONE", 3.0)
+    append(store := open_store(home), message("word"))
+    store.close()
+    store = open_store(home)
+    with opened_by_another(home) if opening else written_by_another(home, open_store):
+        started = time.monotonic()
+        for _turn in range(5):
+            assert b"about word" in headers(store)[0]
+            store.indexing.behind = True
+            store.catch_up(60)
+        assert 0.4 < time.monotonic() - started < 2
+    assert sum("index.db cannot be used now" in line for line in event_lines) == 1
+    time.sleep(3)
+    store.indexing.behind = True
+    store.catch_up(60)
+    assert store.index.candidates("about word") == set(ids(store))
+
+
+@pytest.mark.parametrize("name", ["index.db", "index.db-wal", "tmp/index-open.lock", "tmp/index.lock"])
+@pytest.mark.parametrize("what", [Path.mkdir, lambda path: path.symlink_to("/etc/passwd")], ids=["directory", "link"])
+def test_something_else_in_its_place(
+    home: Path, open_store: StoreOpener, event_lines: list[str], name: str, what: Callable[[Path], None]
+) -> None:
+    append(store := open_store(home), message("word"))
+    store.close()
+    for path in home.glob("index.db*"):
+        path.unlink()
+    (home / name).unlink(missing_ok=True)
+    what(home / name)
+    before = Path("/etc/passwd").read_bytes()
+    store = open_store(home)
+    for _turn in range(3):
+        assert b"about word" in headers(store)[0]
+        store.indexing.behind = True
+        store.catch_up(60)
+        assert not store.behind
+    assert store.index.candidates("about word") == set(ids(store)) or store.indexing.unindexed() == set(ids(store))
+    assert store.index.indexed(ids(store)) or sum("index.db cannot be used" in line for line in event_lines) == 1
+    assert Path("/etc/passwd").read_bytes() == before

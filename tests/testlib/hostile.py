@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable, Iterator
 
@@ -126,6 +127,7 @@ def _broken_words(rng: random.Random) -> bytes:
         b"=?utf-8?q?=ZZ?=",
         b"=?utf-8?b?####?=",
         b"=?utf-7?q?+AGE-?=",
+        b"=?utf-7?q?+2AA-?=",
         b"=??q?x?=",
         b"=?utf-8?z?x?=",
     )
@@ -145,6 +147,14 @@ def _broken_types(rng: random.Random) -> bytes:
         rng.choice(broken),
         encoding,
     )
+
+
+def _odd_charsets(rng: random.Random) -> bytes:
+    charset = rng.choice((b"utf-7", b"utf-16", b"utf-32-le", b"iso-2022-jp", b"hz", b"gb18030", b"big5", b"cp1255"))
+    octets = rng.choice((b"+2AA- hello +3AA-", b"\xd8\x00\xd8\x00", b"\x1b$B\xff~{\x80", rng.randbytes(60)))
+    word = b"=?%s?b?%s?=" % (charset, base64.b64encode(octets))
+    head = b"From: %s <a@example.net>\r\nSubject: %s\r\n" % (word, word)
+    return head + b'Content-Type: text/plain; charset=%s; name="%s"\r\n\r\n%s\r\n' % (charset, word, octets)
 
 
 def _broken_dates(rng: random.Random) -> bytes:
@@ -186,6 +196,6 @@ KINDS: tuple[Callable[[random.Random], bytes], ...] = (
     _no_boundary,
     _never_closed, _never_opened, _same_boundary, _prefix_boundary, _deep_multipart, _deep_messages,
     _many_parts,
-    _many_headers, _huge_header, _no_colons, _broken_addresses, _broken_words, _broken_types, _broken_dates,
+    _many_headers, _huge_header, _no_colons, _broken_addresses, _broken_words, _broken_types, _odd_charsets, _broken_dates,
     _encoded_multipart, _bad_encodings, _long_line, _imap_in_mail, _garbage,
 )  # fmt: skip

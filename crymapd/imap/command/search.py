@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.mime.encoded_words import charset as known_charset
+from crymapd.mime.encoded_words import decode
 from crymapd.model import search as keys
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
 from crymapd.model.search import SearchKey
@@ -91,11 +92,7 @@ class _Context:
 
     def text(self) -> str:
         self.reader.space()
-        octets = self.reader.astring()
-        try:
-            return octets.decode(self.charset)
-        except (UnicodeError, ValueError):
-            return octets.decode("utf-8", "replace")
+        return decode(self.reader.astring(), self.charset)
 
 
 def search(reader: Reader) -> Search:
