@@ -21,7 +21,7 @@ from crymapd.daemon.rehearsal import rehearse
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
 from crymapd.mime.encoded_words import preload
-from crymapd.unix import activation, memory
+from crymapd.unix import activation, memory, signals
 
 BACKLOG = 512
 PAUSE_MS = 200
@@ -46,9 +46,11 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
         log.listening("imaps", *sock.getsockname()[:2])
     watched = root.tls_files()
     users = service.assume_system(root)
-    rehearse()
-    _settle_memory()
-    Listener(root, listeners, context, watched, users).run()
+    with signals.put_off():
+        rehearse()
+        _settle_memory()
+        listener = Listener(root, listeners, context, watched, users)
+    listener.run()
 
 
 def _listeners(root: Root) -> list[socket.socket]:
@@ -115,21 +117,25 @@ class Listener:
         self._users = users
         self._workers = Workers(root.system.limits, self._become_worker, self._serve)
         self._stop = False
+        self._waker = self._listen_to_signals()
 
-    def run(self) -> None:
+    def _listen_to_signals(self) -> tuple[socket.socket, socket.socket]:
+        """What can be read from when one has come, and its other end."""
         waker, wake = socket.socketpair()
         wake.setblocking(False)
         waker.setblocking(False)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.ENDING:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        return waker, wake
+
+    def run(self) -> None:
         poller = select.poll()
-        poller.register(waker, select.POLLIN)
+        poller.register(self._waker[0], select.POLLIN)
         for fd, sock in self._sockets.items():
             sock.setblocking(False)
             poller.register(fd, select.POLLIN)
-        self._inherited = (waker, wake)
         with suppress(OSError):
             self._workers.prepare()
         while not self._stop:
@@ -137,7 +143,7 @@ class Listener:
                 if fd in self._sockets:
                     self._accept(self._sockets[fd])
                 else:
-                    waker.recv(4096)
+                    self._waker[0].recv(4096)
             self._workers.reap()
         log.stopping(len(self._workers))
         self._workers.end()
@@ -147,6 +153,7 @@ class Listener:
 
     def _accept(self, listening: socket.socket) -> None:
         """The worker is there before the connection, which so is open here and in its worker only."""
+        self._workers.reap()
         self._reload_certificate()
         try:
             self._workers.prepare()
@@ -166,16 +173,19 @@ class Listener:
             if reason:
                 log.worker_refused(address, reason)
                 return
-            self._workers.take(sock, address)
+            try:
+                self._workers.take(sock, address)
+            except OSError as error:
+                _pause(str(error.strerror))
         with suppress(OSError):
             self._workers.prepare()
 
     def _become_worker(self) -> None:
         """Forget what is the listener's."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in (*signals.ENDING, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        for sock in (*self._sockets.values(), *self._inherited):
+        for sock in (*self._sockets.values(), *self._waker):
             sock.close()
 
     def _serve(self, sock: socket.socket) -> None:

@@ -64,5 +64,6 @@ def rehearse() -> None:
             channel = Channel(near)
             session = Session(channel.write, lambda _user, _password: Store(unlocked, 1 << 20))
             Server(channel, session, lambda _line: None).run()
-            session.store.close()
+            if session.store_or_none is not None:  # no room for one
+                session.store_or_none.close()
             channel.close()

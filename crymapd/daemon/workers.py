@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from crymapd.config.system import Limits
+from crymapd.unix import signals
 
 
 class _Spare(NamedTuple):
@@ -60,14 +61,27 @@ class Workers:
             self._spare = self._fork()
 
     def take(self, sock: socket.socket, address: str) -> None:
-        """Give a connection to the spare process. It is lost with a process that somebody has just ended."""
-        assert self._spare is not None, "to be prepared before"
-        pid, line = self._spare
-        self._spare = None
+        """Give a connection to the spare process, or if that is not to be had any more, to another one.
+
+        Raises:
+            OSError: nor to that. It is lost without one with a process that is being ended by somebody.
+        """
+        try:
+            pid = self._given(sock)
+        except OSError:
+            pid = self._given(sock)
         self._addresses[pid] = address
         self._per_address[address] += 1
-        with line, suppress(BrokenPipeError, ConnectionResetError):
+
+    def _given(self, sock: socket.socket) -> int:
+        """The process that has it."""
+        self.prepare()
+        assert self._spare is not None
+        pid, line = self._spare
+        self._spare = None
+        with line:
             socket.send_fds(line, [b"\0"], [sock.fileno()])
+        return pid
 
     def dismiss(self) -> None:
         """End the spare process: what it was forked with has changed."""
@@ -79,12 +93,13 @@ class Workers:
         line, far = socket.socketpair()
         with far:
             try:
-                pid = os.fork()
+                with signals.put_off():  # until the new process does not take them as the listener does
+                    pid = os.fork()
+                    if not pid:
+                        self._serve(line, far)
             except OSError:
                 line.close()
                 raise
-            if not pid:
-                self._serve(line, far)
         return _Spare(pid, line)
 
     def _serve(self, line: socket.socket, far: socket.socket) -> NoReturn:
@@ -92,6 +107,7 @@ class Workers:
         try:
             line.close()
             self._settle()
+            signals.let_through()
             with far:
                 received = socket.recv_fds(far, 1, 1)[1]
             for fd in received:

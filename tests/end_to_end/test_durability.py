@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.testlib.client import Client
-from tests.testlib.process import workers
+from tests.testlib.process import straced, workers
 from tests.testlib.server import Server
 
 FIRST, SECOND = b"Subject: one\r\n\r\n1\r\n", b"Subject: two\r\n\r\n2\r\n"
@@ -25,11 +24,8 @@ def traced(worker: int, target: Path, action: Callable[[], object]) -> list[str]
     What it did before it received anything is not of the command, but of the index.
     """
     calls = "trace=fsync,fdatasync,rename,renameat,renameat2,read,write,sendto,sendmsg"
-    command = ["strace", "-y", "-p", str(worker), "-e", calls, "-o", str(target)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
-        assert strace.stderr is not None and "attached" in strace.stderr.readline()
+    with straced(worker, "-y", "-e", calls, "-o", str(target)):
         action()
-        strace.terminate()
     steps: list[str] = []
     for line in target.read_text().splitlines():
         renamed, called = _RENAME.match(line), _CALL.match(line)

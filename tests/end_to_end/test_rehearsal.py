@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from crymapd.daemon import rehearsal
+from tests.testlib.process import no_file_longer_than
 
 
 def test_soon_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +30,11 @@ def test_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = os.stat(users).st_mtime_ns
     rehearsal.rehearse()
     assert os.stat(users).st_mtime_ns == made
+
+
+def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: the account can be made, its database cannot."""
+    monkeypatch.setattr(rehearsal, "_PLACES", (str(tmp_path),))
+    with no_file_longer_than(24 * 1024):
+        rehearsal.rehearse()
+    assert not list(tmp_path.iterdir())

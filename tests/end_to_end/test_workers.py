@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.testlib.patience import until
-from tests.testlib.process import children, has_connection, workers
-from tests.testlib.server import Server, running
+from tests.testlib.process import children, has_connection, state_of, straced, workers
+from tests.testlib.server import Server, running, trusting
 
 
 def listener(server: Server) -> int:
@@ -69,3 +71,62 @@ def test_refused_connections_cost_no_process(tmp_path: Path) -> None:
                 with socket.create_connection(("127.0.0.1", server.port), 20) as refused:
                     assert refused.recv(1) == b""
             assert children(listener(server)) == before
+
+
+def test_a_spare_process_that_ended_unnoticed(tmp_path: Path) -> None:
+    """The listener was busy: the next connection gets another one."""
+    with running(tmp_path / "root") as server:
+        gone = spare(server)
+        os.kill(listener(server), signal.SIGSTOP)
+        os.kill(gone, signal.SIGKILL)
+        until(lambda: state_of(gone) == "Z")
+        waiting = socket.create_connection(("127.0.0.1", server.port), 20)
+        os.kill(listener(server), signal.SIGCONT)
+        with trusting().wrap_socket(waiting) as served:
+            assert served.recv(100).startswith(b"* OK")
+
+
+def injected(process: int, what: str, *options: str) -> AbstractContextManager[None]:
+    """Into the system calls of a process."""
+    call = what.partition(":")[0]
+    return straced(process, *options, "-e", f"trace={call}", "-e", f"inject={what}", "-o", "/dev/null")
+
+
+@pytest.mark.parametrize(("failures", "is_served"), [("1", True), ("1..2", False)])
+def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_served: bool) -> None:
+    """Too many are on their way, or there is no memory: another process is tried, and the listener goes on."""
+    with running(tmp_path / "root") as server:
+        spare(server)
+        failing = injected(listener(server), f"sendmsg:error=ENOBUFS:when={failures}")
+        outcome = contextlib.nullcontext() if is_served else pytest.raises(OSError)
+        with failing, outcome, server.tls_socket() as served:
+            assert served.recv(100).startswith(b"* OK")
+        assert ("cannot accept for now: No buffer space" in server.log()) is not is_served
+        with server.client() as client:
+            client.ok("NOOP")
+
+
+def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
+    """A worker that has not run yet, on a busy machine, ends with the others."""
+    with running(tmp_path / "root") as server:
+        spare(server)
+        assert server.process is not None
+        slowly = injected(listener(server), "getrandom:delay_enter=2000000", "-f")
+        address = ("127.0.0.1", server.port)
+        with slowly, server.tls_socket(), socket.create_connection(address, 20):
+            until(lambda: len(children(listener(server))) == 3)
+            server.process.terminate()
+            assert server.process.wait(15) == 0
+
+
+def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
+    """Nothing of its rehearsal is left in the place for temporary files."""
+    place = tmp_path / "place"
+    place.mkdir()
+    server = Server(tmp_path / "root", limits=f"crymapd.daemon.rehearsal._PLACES=('{place}',)")
+    server.prepare()
+    server.start()
+    assert server.process is not None
+    server.process.terminate()
+    assert server.process.wait(20) == 0
+    assert "stopping" in server.log() and not list(place.iterdir())

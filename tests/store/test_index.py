@@ -6,10 +6,8 @@ import base64
 import errno
 import hashlib
 import os
-import resource
 import select
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,19 +22,8 @@ from crymapd.store.database import Database
 from crymapd.store.reading import Message
 from crymapd.store.store import Store
 from crymapd.unix import files
+from tests.testlib.process import no_file_longer_than
 from tests.testlib.stores import EVERY, StoreOpener, append, mailbox_id, message
-
-
-@contextmanager
-def no_file_longer_than(octets: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def ids(store: Store) -> list[int]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -72,3 +75,30 @@ def bounded(pid: int, *, seconds: float, mib: float) -> Iterator[Used]:
     yield used
     used.seconds, used.mib = cpu([pid]) - before, (peak(pid) - size) / 1024
     assert used.seconds <= seconds and used.mib <= mib, f"{used}, but at most {seconds} s and {mib} MiB"
+
+
+def state_of(pid: int) -> str:
+    """`Z` for one that has ended and that nobody has waited for."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@contextmanager
+def straced(pid: int, *options: str) -> Iterator[None]:
+    """Its system calls as seen, or changed, by strace."""
+    with subprocess.Popen(["strace", "-p", str(pid), *options], stderr=subprocess.PIPE, text=True) as strace:
+        assert strace.stderr is not None and "attached" in strace.stderr.readline()
+        yield
+        strace.terminate()
+
+
+@contextmanager
+def no_file_longer_than(octets: int) -> Iterator[None]:
+    """As on a full disk; SQLite and Python are told, not killed."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
