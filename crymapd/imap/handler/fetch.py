@@ -109,7 +109,7 @@ def _from_entries(session: Session, view: View, ranges: list[Range], items: list
     shown = [columns.OF_ENTRIES[item] for item in items if isinstance(item, bytes)]
     flags = Flags(session, view)
     entries, mailbox = session.store.entries, view.mailbox.id
-    pages = entries.flag_pages(mailbox, ranges, since or 0)
+    pages = entries.flag_pages(mailbox, ranges, since or 0, modseqs=columns.MODSEQ in shown)
     for page in chain(pages, _expunged(entries, view, ranges, since or 0)):
         session.send(columns.written(view.numbers(page[0]), shown, Batch(page, flags)))
 

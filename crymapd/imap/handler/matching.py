@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import date
+from itertools import compress
 from typing import Any
 
 from crymapd.errors import CrymapError
-from crymapd.imap.columns import Row, counted
+from crymapd.imap.columns import Row
 from crymapd.imap.handler.reading import Reading, portions
 from crymapd.imap.response import Refusal
 from crymapd.imap.session import Session
@@ -94,7 +95,8 @@ def matching(session: Session, key: SearchKey, *, whole: bool = False) -> Iterat
     progress = _Progress(session, view.exists)
     for rows in pages:
         found = rows if reader is None else reader.chosen(rows)
-        yield from counted(view.numbers([row[0] for row in found]), found)
+        numbers = view.numbers([row[0] for row in found])
+        yield from zip(compress(numbers, numbers), compress(found, numbers), strict=True)
         progress.reached(view.seq(rows[-1][0]) or 0)
 
 
