@@ -99,15 +99,22 @@ def _markdown(works: list[Work], figures: Figures) -> str:
 
 def _cells(work: Work, figures: dict[str, list[float]]) -> list[str]:
     """The median and spread of each server, our ratio to the second, the limit, and whether it is kept."""
-    medians = [statistics.median(values) if values else None for values in figures.values()]
+    mine, *others = figures.values()
     shown = [_shown(values, work.unit) for values in figures.values()]
-    mine, other = medians[0] or 0.0, medians[1] if len(medians) > 1 else None
-    ratio = f"{mine / other:.2f}" if other else ""
+    found = _ratio(mine, others[0]) if others else None
+    ratio = "" if found is None else f"{found:.2f}"
     if not work.limit and not work.absolute:
         return [*shown, ratio, "", ""]
     sign = ">=" if work.more else "<="
     unit = f" {work.unit}" if work.absolute else ""
-    return [*shown, ratio, f"{sign} {work.limit:g}{unit}", {True: "yes", False: "no", None: ""}[work.met(mine, other)]]
+    met = {True: "yes", False: "no", None: ""}[work.met(statistics.median(mine), found)]
+    return [*shown, ratio, f"{sign} {work.limit:g}{unit}", met]
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float | None:
+    """The median of those of each round, whose two halves the machine did one after the other."""
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=False) if other]
+    return statistics.median(ratios) if ratios else None
 
 
 def _shown(values: list[float], unit: str) -> str:

@@ -42,11 +42,11 @@ class Work:
     absolute: bool = False
     rounds: int = 5
 
-    def met(self, ours: float, theirs: float | None) -> bool | None:
+    def met(self, ours: float, ratio: float | None) -> bool | None:
         """None where there is nothing to compare with."""
-        if not self.absolute and not theirs:
+        found = ours if self.absolute else ratio
+        if found is None:
             return None
-        found = ours if self.absolute else ours / (theirs or 1)
         return found >= self.limit if self.more else found <= self.limit
 
 
