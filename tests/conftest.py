@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from crymapd import log
 from crymapd.crypto import slots
-from crymapd.store import account, events
+from crymapd.store import account
 from crymapd.store.store import Store
 from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, OpenedStore, StoreOpener
 
@@ -47,5 +48,5 @@ def open_store(cheap_hash: None) -> Iterator[StoreOpener]:
 def event_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the store tells the postmaster while a test runs."""
     lines: list[str] = []
-    monkeypatch.setattr(events, "sink", lines.append)
+    monkeypatch.setattr(log, "sink", lambda _severity, line: lines.append(line))
     return lines

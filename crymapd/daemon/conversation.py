@@ -12,7 +12,6 @@ from pathlib import Path
 
 from crymapd.channel import Channel
 from crymapd.config.system import Root
-from crymapd.daemon import log
 from crymapd.daemon.login import Login
 from crymapd.daemon.throttle import Throttle
 from crymapd.imap.server import Server
@@ -28,10 +27,8 @@ def converse(channel: Channel, root: Root, users: Path, address: str, peer: str)
     identification = tuple((k.replace("_", "-"), v) for k, v in root.system.identification.items())
     session = Session(channel.write, login, identification)
     session.flush = channel.flush
-    session.report = log.trouble
-    session.on_client_id = lambda fields: log.line(f"client {fields.get('name', '?')} {fields.get('version', '')}")
     try:
-        Server(channel, session, log.line).run()
+        Server(channel, session).run()
     finally:
         if session.store_or_none is not None:
             session.store_or_none.close()

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from OpenSSL import SSL
 
+from crymapd import log
 from crymapd.config.system import Root, load_root
-from crymapd.daemon import conversation, log, service, tls
+from crymapd.daemon import conversation, service, tls
 from crymapd.daemon.rehearsal import rehearse
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
@@ -43,7 +44,7 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
         pid_file.write_text(f"{os.getpid()}\n")
     log.open_log(root.system.diagnostic.log, root.directory)
     for sock in listeners:
-        log.listening("imaps", *sock.getsockname()[:2])
+        log.listening("imaps", "{} port {}".format(*sock.getsockname()[:2]))
     watched = root.tls_files()
     users = service.assume_system(root)
     with signals.put_off():

@@ -12,14 +12,15 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from crymapd import log
+from crymapd.authentication.credentials import Credentials
 from crymapd.config.system import Limits
 from crymapd.crypto.slots import spend_time
-from crymapd.daemon import log
 from crymapd.daemon.throttle import Throttle
 from crymapd.errors import AccountUnusable, BadCredentials, CrymapError, UnsafeName
 from crymapd.mime.encoded_words import preload
 from crymapd.model.names import canonical_user
-from crymapd.store import account, events, maintenance
+from crymapd.store import account, maintenance
 from crymapd.store.account import Unlocked
 from crymapd.store.layout import Layout
 from crymapd.store.store import Store
@@ -48,8 +49,9 @@ class Login:
         self._address = address
         self._client = client
 
-    def __call__(self, user: str, password: str) -> Store:
+    def __call__(self, credentials: Credentials) -> Store:
         """Raises BadCredentials, AccountUnusable, and what opening a store raises."""
+        user, password = credentials.user, credentials.password
         try:
             name, home = self._find(user)
             owner = None
@@ -63,10 +65,9 @@ class Login:
         except AccountUnusable as error:
             log.account_unusable(user[:64], str(error))
             raise
-        log.prefix(f"{self._peer} user={name} ")
+        log.set_prefix(f"{self._peer} user={name} ")
         log.login_ok(name)
         unlocked = self._settle(unlocked, owner)
-        events.sink = log.line
         try:
             size = self._limits.max_message_size
             maintenance.in_child(unlocked, size, close=(self._client,))

@@ -62,8 +62,8 @@ def rehearse() -> None:
             far.setblocking(False)
             far.sendall(b"".join(b"t %b\r\n" % line for line in (b"LOGIN a b", *_COMMANDS * _TURNS, b"LOGOUT")))
             channel = Channel(near)
-            session = Session(channel.write, lambda _user, _password: Store(unlocked, 1 << 20))
-            Server(channel, session, lambda _line: None).run()
+            session = Session(channel.write, lambda _credentials: Store(unlocked, 1 << 20))
+            Server(channel, session).run()
             if session.store_or_none is not None:  # no room for one
                 session.store_or_none.close()
             channel.close()

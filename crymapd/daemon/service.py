@@ -12,9 +12,10 @@ from pathlib import Path
 
 from OpenSSL import SSL
 
+from crymapd import log
 from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.config.system import Root, load_root
-from crymapd.daemon import log, tls
+from crymapd.daemon import tls
 from crymapd.errors import ConfigError
 from crymapd.imap.capability import greeting
 from crymapd.unix import activation, privileges
@@ -75,7 +76,7 @@ def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) ->
     """Talk to one client until it is gone. Never raises: there is nobody above to tell."""
     address = peer_address(sock)
     peer = f"imaps from={address}"
-    log.prefix(peer + " ")
+    log.set_prefix(peer + " ")
     channel = Channel(sock)
     try:
         log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from crymapd import log
 from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import failure, update
 from crymapd.imap.command import fetch, mailbox, message, search, session
@@ -168,15 +169,15 @@ def attempt(current: Session, action: Callable[[], Done]) -> Done:
     except BadSyntax as error:
         return Done("BAD", str(error), "PARSE")
     except Damaged as error:
-        current.report(str(error))
+        log.command_failed(str(error))
         if current.store_or_none is not None:
             current.store_or_none.meta.mark_damaged()
         raise Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION") from error
     except CrymapError as error:
         done = failure.answer(error)
         if done.text != str(error):
-            current.report(str(error))
+            log.command_failed(str(error))
         return done
     except OSError as error:
-        current.report(str(error))
+        log.command_failed(str(error))
         return Done("NO", "the server has a problem of its own; nothing was changed, try again later", "UNAVAILABLE")

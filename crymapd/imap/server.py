@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
+from crymapd import log
 from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.imap import connection, dispatch
 from crymapd.imap.command import session as command
@@ -34,10 +34,9 @@ RETRY_SECONDS = 60.0
 class Server:
     """One connection, from greeting to the end."""
 
-    def __init__(self, channel: Channel, session: Session, log: Callable[[str], None]) -> None:
+    def __init__(self, channel: Channel, session: Session) -> None:
         self._channel = channel
         self._session = session
-        self._log = log
         self._connection = Connection()
         self._started = time.monotonic()
         self._bad = 0
@@ -59,7 +58,7 @@ class Server:
         except Disconnected:
             pass
         except Broken as broken:
-            self._log(f"connection broken off: {broken}")
+            log.broken_off(str(broken))
         finally:
             self._end_append()
             if self._watch is not None:
@@ -200,17 +199,8 @@ class Server:
         return event.line
 
     def _authenticate(self, asked: command.Authenticate) -> Done:
-        """RFC 9051 section 6.2.2, RFC 4959."""
-        return dispatch.attempt(self._session, lambda: self._sasl(asked))
-
-    def _sasl(self, asked: command.Authenticate) -> Done:
-        answers: list[bytes] = []
-        if asked.initial is not None:
-            session_handler.prompt(asked.mechanism, 0)
-            answers.append(session_handler.decode_answer(asked.initial))
-        while (prompt := session_handler.prompt(asked.mechanism, len(answers))) is not None:
-            answers.append(session_handler.decode_answer(self._ask(prompt)))
-        return session_handler.finish_sasl(self._session, asked.mechanism, answers)
+        """Lead the exchange and answer it."""
+        return dispatch.attempt(self._session, lambda: session_handler.authenticate(self._session, asked, self._ask))
 
     # COMPRESS (RFC 4978)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from crymapd.authentication.credentials import Credentials
 from crymapd.imap.response import Goodbye, Refusal
 from crymapd.imap.state import State
 from crymapd.imap.wire import writer
@@ -15,8 +16,8 @@ from crymapd.model.sequence import Range, SequenceSet
 from crymapd.store.store import Store
 from crymapd.store.view import View
 
-Authenticate = Callable[[str, str], Store]
-"""User name and password to an opened store; raises BadCredentials, AccountUnusable and others."""
+Authenticate = Callable[[Credentials], Store]
+"""Credentials to an opened store; raises BadCredentials, AccountUnusable and others."""
 
 
 @dataclass(slots=True)
@@ -26,9 +27,6 @@ class Session:
     send: Callable[[bytes], None]
     authenticate: Authenticate
     identification: tuple[tuple[str, str], ...] = ()
-    on_client_id: Callable[[dict[str, str]], None] = lambda _fields: None
-    report: Callable[[str], None] = lambda _reason: None
-    """Says in the log what a client is not told."""
     store_or_none: Store | None = None
     view_or_none: View | None = None
     flush: Callable[[], None] = lambda: None

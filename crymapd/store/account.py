@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
+from crymapd import log
 from crymapd.config.user import FORMAT, MAX_BYTES, User, format_user, parse_user, slot_of
 from crymapd.crypto import slots
 from crymapd.crypto.secret import Secret, random_secret
 from crymapd.errors import AccountExists, AccountUnusable, BadCredentials, Damaged
-from crymapd.store import events
 from crymapd.store.layout import Layout
 from crymapd.unix import files
 
@@ -118,7 +118,7 @@ def _strengthen(layout: Layout, user: User, index: int, master: Secret, password
 
 def _repair(layout: Layout, user: User, source: Path) -> None:
     if source == layout.user_copy:
-        events.user_restored("missing or altered")
+        log.user_restored("missing or altered")
     if not _same_bytes(layout.user, layout.user_copy):
         layout.make()
         _keep_strangers(layout, user)

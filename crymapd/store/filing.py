@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from crymapd import log
 from crymapd.crypto.secret import Secret
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.mime.references import references
 from crymapd.mime.summary import Room, Summarizer
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
-from crymapd.store import events, notes
+from crymapd.store import notes
 from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
@@ -90,13 +91,13 @@ class Filing:
         try:
             if isinstance(error, FileNotFoundError):
                 if files.make_dir(self._layout.new):
-                    events.directory_made_again("new")
+                    log.directory_made_again("new")
                 return
         except OSError as other:
             error = other
         if not self._unlisted:
             self._unlisted = True
-            events.not_listed("new", str(error.strerror))
+            log.not_listed("new", str(error.strerror))
 
     def _listed(self) -> list[str]:
         found = []
@@ -112,7 +113,7 @@ class Filing:
                     found.append((status.st_mtime_ns, entry.name))
                 else:
                     self._ignored.add(entry.name)
-                    events.not_a_message(entry.name)
+                    log.not_a_message(entry.name)
         return [name for _moment, name in sorted(found)]
 
     def _file(self, arrived: list[bytes]) -> None:
@@ -127,7 +128,7 @@ class Filing:
                 except OSError as error:
                     # One file that cannot be read now must not hold up the others: the next session tries again.
                     self._ignored.add(file.hex())
-                    events.not_filed(file.hex(), str(error.strerror))
+                    log.not_filed(file.hex(), str(error.strerror))
         self.add(examined)
         for file in arrived:
             self._finish(file)
@@ -154,7 +155,7 @@ class Filing:
                 self._entries.append(mailbox, [replace(message, flags=message.flags & system) for message in messages])
             except MailboxFull as error:
                 for message in messages:
-                    events.not_filed(message.file.hex(), str(error))
+                    log.not_filed(message.file.hex(), str(error))
 
     def _target(self, name: str) -> int:
         try:
@@ -198,10 +199,10 @@ class Filing:
                     continue
                 except OSError as error:
                     complete = False  # that one is tried again at the next login
-                    events.message_unavailable(file.hex(), str(error.strerror))
+                    log.message_unavailable(file.hex(), str(error.strerror))
             self.add(found)
         self.finish_interrupted()
-        events.orphans_filed(len(orphans))
+        log.orphans_filed(len(orphans))
         return complete
 
     def message_files(self) -> list[bytes]:
@@ -227,7 +228,7 @@ class Filing:
             return self._read(file, room)
         except (Damaged, KeyMissing) as error:
             reason = str(error)
-        events.delivery_unreadable(file.hex(), reason)
+        log.delivery_unreadable(file.hex(), reason)
         moment = int(time.time())
         size = len(notes.note(file, reason))
         message = NewMessage(file, secrets.token_bytes(16), UNKNOWN_KEY, size, moment, 0, frozenset(), reason)

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from crymapd import log
 from crymapd.crypto.stream import Recipient, new_metadata
 from crymapd.mime.references import references
 from crymapd.mime.summary import Room, Summarizer
 from crymapd.model.sequence import Range
-from crymapd.store import events
 from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.indexing import Indexing
 from crymapd.store.layout import Layout
@@ -133,7 +133,7 @@ class Incoming:
             if place(self._layout, file):
                 self._entries.placed([number])
         except OSError as error:
-            events.not_placed(file.hex(), str(error.strerror))
+            log.not_placed(file.hex(), str(error.strerror))
 
     def close(self) -> None:
         """Remove what was not committed."""

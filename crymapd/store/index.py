@@ -11,12 +11,12 @@ from typing import Any
 
 import brotli
 
+from crymapd import log
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, NewerStore, StoreBusy
 from crymapd.mime.summary import Summary
 from crymapd.mime.text import Folded
 from crymapd.model.sequence import ranges_of
-from crymapd.store import events
 from crymapd.store.database import Database
 from crymapd.store.layout import Layout
 from crymapd.store.meta import Meta, Step
@@ -71,7 +71,7 @@ class Index:
         try:
             database = self._database()
         except (Damaged, NewerStore) as error:
-            events.index_rebuilt(str(error))
+            log.index_rebuilt(str(error))
             self._remove()
             database = self._database()
         self._inode = os.stat(self._layout.index).st_ino
@@ -89,7 +89,7 @@ class Index:
         self.rest()
         with suppress(OSError), files.locked(self._lock, wait=BUSY_SECONDS) as mine:
             if mine and self._is_there():
-                events.index_rebuilt(reason)
+                log.index_rebuilt(reason)
                 self._remove()
 
     def _is_there(self) -> bool:
@@ -171,7 +171,7 @@ class Index:
     def not_used(self, reason: str) -> None:
         """Told once in a session."""
         if not self._told:
-            events.index_not_used(reason)
+            log.index_not_used(reason)
         self._told = True
 
     def _write(self, action: Callable[[Database], None]) -> bool:

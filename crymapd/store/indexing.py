@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from crymapd import log
 from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
 from crymapd.mime.summary import Room, Summarizer, Summary
 from crymapd.mime.text import Folded
-from crymapd.store import events
 from crymapd.store.entries import Entries
 from crymapd.store.index import MAX_KEPT_TEXT, Index
 from crymapd.store.reading import Message
@@ -201,5 +201,5 @@ def _unless_mistaken(number: int, make: Callable[[int], T | None]) -> T | None:
         raise
     except Exception as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
-        events.not_indexed(number, f"{type(error).__name__} in {at.name}, {os.path.basename(at.filename)}:{at.lineno}")
+        log.not_indexed(number, f"{type(error).__name__} in {at.name}, {os.path.basename(at.filename)}:{at.lineno}")
         return None

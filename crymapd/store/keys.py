@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
+from crymapd import log
 from crymapd.config.load import parse
 from crymapd.config.user import KeyPatterns
 from crymapd.crypto import sealing
@@ -24,7 +25,6 @@ from crymapd.crypto.sealing import OpeningKey, SealingKey
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, unwrap, wrap
 from crymapd.crypto.stream import Recipient
 from crymapd.errors import ConfigError, Damaged, KeyMissing, NoDeliveryKey
-from crymapd.store import events
 from crymapd.store.layout import Layout
 from crymapd.unix import files
 
@@ -109,7 +109,7 @@ class KeyStore:
             self._layout.put_aside(path, str(int(time.time())))
         content = files.read_small(self._layout.keys_copy / name, _MAX_BYTES)
         files.write_atomic(self._layout.tmp, path, content, replace=True)
-        events.key_restored(name)
+        log.key_restored(name)
 
     def _trusted(self, path: Path) -> Secret:
         """The private half in a file that is what we wrote. Raises Damaged or OSError."""
@@ -127,7 +127,7 @@ class KeyStore:
                 self._private(name)
                 self._copy(name)
             except KeyMissing as error:
-                events.key_rejected(name, str(error.__cause__ or error))
+                log.key_rejected(name, str(error.__cause__ or error))
                 if (self._layout.keys / name).exists():
                     self._layout.put_aside(self._layout.keys / name, str(int(time.time())))
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from crymapd import log
 from crymapd.errors import CrymapError, MessageUnavailable
-from crymapd.store import events
 from crymapd.store.account import Unlocked
 from crymapd.store.layout import Layout
 from crymapd.store.meta import backups
@@ -54,7 +54,7 @@ def _attempt(name: str, step: Callable[[Store, float], None], store: Store, now:
     try:
         step(store, now)
     except (CrymapError, OSError) as error:
-        events.maintenance_failed(name, str(error))
+        log.maintenance_failed(name, str(error))
         return False
     return True
 
@@ -91,7 +91,7 @@ def in_child(account: Unlocked, max_message_size: int, close: tuple[int, ...] = 
             run(store, time.time())
             store.close()
     except (CrymapError, OSError) as error:
-        events.maintenance_failed("start", str(error))
+        log.maintenance_failed("start", str(error))
     finally:
         os._exit(0)
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from crymapd import log
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, StoreBusy
 from crymapd.model.flags import DELETED, SEEN, in_order
-from crymapd.store import events
 from crymapd.store.database import Database
 from crymapd.store.layout import Layout
 from crymapd.unix import files
@@ -84,13 +84,13 @@ class Meta:
         if not self.layout.meta.exists() or not self.layout.meta.stat().st_size:
             self._start_over("is missing or empty")
         elif self._suspect.exists() and not self._usable(self.layout.meta):
-            events.database_put_aside("meta.db", "its pages do not authenticate")
+            log.database_put_aside("meta.db", "its pages do not authenticate")
             self._start_over("its pages do not authenticate")
         files.remove(self._suspect)
         try:
             return self._connect(self.layout.meta)
         except Damaged as error:
-            events.database_put_aside("meta.db", str(error))
+            log.database_put_aside("meta.db", str(error))
             self._start_over(str(error))
             return self._connect(self.layout.meta)
 
@@ -110,10 +110,10 @@ class Meta:
                 with files.Staged(self.layout.tmp) as staged:
                     staged.write(backup.read_bytes())
                     staged.publish(self.layout.meta, replace=True)
-                events.database_restored(f"backup/{backup.name}")
+                log.database_restored(f"backup/{backup.name}")
                 return
         if self.layout.epoch.exists():
-            events.database_restored(f"nothing ({reason}; no usable backup)")
+            log.database_restored(f"nothing ({reason}; no usable backup)")
 
     def _usable(self, backup: Path) -> bool:
         try:
@@ -158,7 +158,7 @@ class Meta:
         """
         if self._renumbered:
             return
-        events.database_older()
+        log.database_older()
         self._begin_recovery()
         with self.change():
             for (mailbox,) in self.db.execute("SELECT id FROM mailboxes").fetchall():

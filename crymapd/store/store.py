@@ -6,11 +6,12 @@ import contextlib
 import time
 from collections.abc import Container, Sequence
 
+from crymapd import log
 from crymapd.crypto.secret import Secret
 from crymapd.errors import CrymapError, Damaged, KeyMissing, MessageGone, MessageUnavailable
 from crymapd.mime.summary import Summary
 from crymapd.model.flags import SYSTEM_FLAGS
-from crymapd.store import events, notes
+from crymapd.store import notes
 from crymapd.store.account import Unlocked
 from crymapd.store.entries import Entries
 from crymapd.store.filing import Filing
@@ -165,13 +166,13 @@ class Store:
             return self._opened(number, known)
         except MessageGone:
             reason = "the file is missing"
-            events.message_missing(file.hex())
+            log.message_missing(file.hex())
         except OSError as error:
-            events.message_unavailable(file.hex(), error.strerror or str(error))
+            log.message_unavailable(file.hex(), error.strerror or str(error))
             raise MessageUnavailable(f"message {number}: {error.strerror or error}") from error
         except (Damaged, KeyMissing) as error:
             reason = str(error)
-            events.message_damaged(file.hex(), reason)
+            log.message_damaged(file.hex(), reason)
         return self._note(number, file, reason, damaged)
 
     def _opened(self, number: int, known: SealedFile) -> Message:
@@ -213,9 +214,9 @@ class Store:
     def _failed(self, number: int, file: bytes, error: Exception) -> None:
         """A large message could not be read to its end."""
         if isinstance(error, OSError):
-            events.message_unavailable(file.hex(), error.strerror or str(error))
+            log.message_unavailable(file.hex(), error.strerror or str(error))
         else:
-            events.message_damaged(file.hex(), str(error))
+            log.message_damaged(file.hex(), str(error))
             self._note(number, file, str(error), None)
 
     def rest(self) -> None:

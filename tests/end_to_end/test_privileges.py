@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from crymapd.authentication.credentials import Credentials
 from crymapd.config.system import Limits
 from crymapd.daemon.login import Login
 from crymapd.daemon.throttle import Throttle
@@ -58,7 +59,7 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
                 "127.0.0.1",
                 read,
             )
-            login(user, PASSWORD)
+            login(Credentials(user, PASSWORD))
             os.write(write, attack().encode())
         except BaseException as error:
             os.write(write, repr(error).encode())

@@ -170,7 +170,7 @@ def _session() -> tuple[Session, bytearray]:
     for octets in hostile(28):
         append(store, octets[:2000] or b" ")
     sent = bytearray()
-    session = Session(sent.extend, lambda _user, _password: store, store_or_none=store)
+    session = Session(sent.extend, lambda _credentials: store, store_or_none=store)
     _perform(session, b"S SELECT INBOX")
     sent.clear()
     return session, sent

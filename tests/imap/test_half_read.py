@@ -46,7 +46,7 @@ def command(home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch
         path.unlink()
     again = open_store(home)
     sent: list[bytes] = []
-    session = Session(sent.append, lambda _user, _password: again, store_or_none=again)
+    session = Session(sent.append, lambda _credentials: again, store_or_none=again)
     fdopen = os.fdopen
     monkeypatch.setattr(os, "fdopen", lambda *arguments: Failing(fdopen(*arguments)))
 

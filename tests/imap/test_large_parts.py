@@ -46,7 +46,7 @@ def test_what_is_decoded_is_what_was_encoded(
     store = open_store(home)
     append(store, octets)
     sent: list[bytes] = []
-    session = Session(sent.append, lambda _user, _password: store, store_or_none=store)
+    session = Session(sent.append, lambda _credentials: store, store_or_none=store)
     whole = DECODED[part]
     start, length = partial or (0, len(whole))
     asked, origin = (f"<{start}.{length}>", f"<{start}>") if partial else ("", "")

@@ -40,7 +40,7 @@ def talk(home: Path, open_store: StoreOpener) -> Talk:
     with staged(store, "INBOX", *[octets] * 250) as incoming:
         incoming.commit("INBOX")
     sent: list[bytes] = []
-    talk = Talk(Session(sent.append, lambda _user, _password: store, store_or_none=store), sent)
+    talk = Talk(Session(sent.append, lambda _credentials: store, store_or_none=store), sent)
     talk.command(b"S SELECT INBOX")
     return talk
 

@@ -219,7 +219,7 @@ def test_an_expunge_between_select_and_its_answer(home: Path, open_store: StoreO
         append(store, message(word))
     inbox = store.mailboxes.get("INBOX")
     sent: list[bytes] = []
-    session = Session(sent.append, lambda _user, _password: store, store_or_none=store, qresync=True, condstore=True)
+    session = Session(sent.append, lambda _credentials: store, store_or_none=store, qresync=True, condstore=True)
     plain = store.entries.vanished
 
     def slow(mailbox: Mailbox, since: int, within: Sequence[Range]) -> list[Range]:

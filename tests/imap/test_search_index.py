@@ -52,7 +52,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         if octets:
             append(store, octets)
     append(store, b"Subject: long\r\n\r\n" + b"needle in a long text " * 20_000 + b"\r\n")
-    made = Session(lambda _data: None, lambda _user, _password: store)
+    made = Session(lambda _data: None, lambda _credentials: store)
     made.store_or_none = store
     made.view_or_none = store.select("INBOX", read_only=True)
     yield made

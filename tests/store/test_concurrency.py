@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from crymapd import log as crymapd_log
 from crymapd.errors import StoreBusy
 from crymapd.model.flags import StoreMode
 from crymapd.model.numbers import Uid
 from crymapd.model.sequence import ranges_of
-from crymapd.store import account, events, maintenance
+from crymapd.store import account, maintenance
 from crymapd.store.account import Unlocked
 from crymapd.store.meta import Meta
 from crymapd.store.store import Store
@@ -264,7 +265,7 @@ def _run(unlocked: Unlocked, tmp_path: Path) -> list[Log]:
 
 def _child(unlocked: Unlocked, number: int, output: Path, ready: int, go: int) -> None:
     log = Log()
-    events.sink = log.lines.append
+    crymapd_log.sink = lambda _severity, line: log.lines.append(line)
     try:
         try:
             session = Session(unlocked, number, log)

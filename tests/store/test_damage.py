@@ -14,7 +14,7 @@ import pytest
 
 from crymapd.errors import AccountUnusable, BadCredentials, Damaged, NoDeliveryKey
 from crymapd.model.flags import StoreMode
-from crymapd.store import account, events, maintenance
+from crymapd.store import account, maintenance
 from crymapd.store.layout import Layout
 from crymapd.store.store import Store
 from tests.testlib.stores import (
@@ -513,10 +513,6 @@ def test_mixture_of_days(populated: Populated, tmp_path: Path, open_store: Store
     shutil.move(home / "taken", Layout(home).new / missing)
     store.file_arrivals()
     assert contents(store) == populated.whole
-
-
-def test_events_go_nowhere_by_default() -> None:
-    events.index_rebuilt("a test")
 
 
 def _differences(found: Contents, wanted: Contents) -> list[tuple[str, int]]:

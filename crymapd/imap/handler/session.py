@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import unicodedata
+from collections.abc import Callable
 
-from crymapd import __version__
+from crymapd import __version__, log
+from crymapd.authentication import sasl
+from crymapd.authentication.credentials import Credentials
 from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
 from crymapd.imap import capability
 from crymapd.imap.command import session as command
@@ -43,13 +44,13 @@ def handle_starttls(_session: Session, _command: command.StartTls) -> Done:
 
 
 def handle_login(session: Session, asked: command.Login) -> Done:
-    return log_in(session, _text(asked.user), _text(asked.password))
+    return log_in(session, Credentials.from_octets(asked.user, asked.password))
 
 
-def log_in(session: Session, user: str, password: str) -> Done:
+def log_in(session: Session, credentials: Credentials) -> Done:
     """RFC 5530: AUTHENTICATIONFAILED for bad credentials, and never a hint which part was bad."""
     try:
-        session.store_or_none = session.authenticate(user, password)
+        session.store_or_none = session.authenticate(credentials)
     except (BadCredentials, UnsafeName):
         session.failures += 1
         raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None
@@ -58,50 +59,37 @@ def log_in(session: Session, user: str, password: str) -> Done:
     return ok("logged in", "CAPABILITY " + capabilities(session))
 
 
-def _text(octets: bytes) -> str:
-    """Credentials as text; octets that are no UTF-8 stay what they are."""
-    return unicodedata.normalize("NFC", octets.decode("utf-8", "surrogateescape"))
+_SASL_ANSWERS: dict[type[sasl.SaslError], tuple[str, str]] = {
+    sasl.UnknownMechanism: ("NO", "CANNOT"),
+    sasl.Cancelled: ("BAD", ""),
+    sasl.MalformedResponse: ("BAD", "PARSE"),
+    sasl.NotAuthorized: ("NO", "AUTHORIZATIONFAILED"),
+}
+"""How an exchange that failed is answered: status and response code."""
 
 
-# SASL: a mechanism is a list of prompts and what to do with the answers
+def authenticate(session: Session, asked: command.Authenticate, ask: Callable[[bytes], bytes]) -> Done:
+    """AUTHENTICATE (RFC 9051 section 6.2.2, RFC 4959).
 
-PLAIN, LOGIN = b"PLAIN", b"LOGIN"
-PROMPTS = {PLAIN: (b"",), LOGIN: (b"Username:", b"Password:")}
-"""RFC 4616; draft-murchison-sasl-login-00, whose prompts some clients insist on."""
-
-
-def prompt(mechanism: bytes, answers: int) -> bytes | None:
-    """The next challenge line without its end, or None when every answer is there."""
-    prompts = PROMPTS.get(mechanism)
-    if prompts is None:
-        raise Refusal("NO", "the mechanisms are PLAIN and LOGIN", "CANNOT")
-    if answers >= len(prompts):
-        return None
-    return b"+ " + base64.b64encode(prompts[answers])
-
-
-def decode_answer(line: bytes) -> bytes:
-    """A client's base64 line; `*` cancels, `=` is an empty initial response (RFC 4959)."""
-    if line == b"*":
-        raise Refusal("BAD", "cancelled")
-    if line == b"=":
-        return b""
+    Args:
+        asked: the command.
+        ask: sends a continuation request and returns the client's line.
+    """
     try:
-        return binascii.a2b_base64(line, strict_mode=True)
-    except binascii.Error:
-        raise Refusal("BAD", "expected base64", "PARSE") from None
+        exchange = sasl.Exchange(asked.mechanism.decode("ascii"))
+        if asked.initial is not None:
+            exchange.respond(sasl.decode_response(asked.initial))
+        while (challenge := exchange.challenge) is not None:
+            exchange.respond(sasl.decode_response(ask(b"+ " + base64.b64encode(challenge))))
+        credentials = exchange.credentials()
+    except sasl.SaslError as error:
+        status, code = _SASL_ANSWERS[type(error)]
+        raise Refusal(status, str(error), code) from None
+    return log_in(session, credentials)
 
 
-def finish_sasl(session: Session, mechanism: bytes, answers: list[bytes]) -> Done:
-    if mechanism == LOGIN:
-        return log_in(session, _text(answers[0]), _text(answers[1]))
-    pieces = answers[0].split(b"\0")
-    if len(pieces) != 3:
-        raise Refusal("BAD", "expected authzid NUL authcid NUL password", "PARSE")
-    authzid, authcid, password = map(_text, pieces)
-    if authzid not in ("", authcid):
-        raise Refusal("NO", "one user cannot log in as another", "AUTHORIZATIONFAILED")
-    return log_in(session, authcid, password)
+_LONGEST_WORD = 64
+"""Characters of a client's name or version that are logged."""
 
 
 def handle_enable(session: Session, asked: command.Enable) -> Done:
@@ -145,16 +133,13 @@ def _quota_line(session: Session) -> None:
 
 
 def handle_id(session: Session, asked: command.Id) -> Done:
-    """RFC 2971; a client's words are for the log, without anything that could forge a line."""
-    session.on_client_id({_printable(name): _printable(value) for name, value in asked.fields})
+    """RFC 2971; the log is told what the client calls itself."""
+    words = {name.lower(): value.decode("utf-8", "replace")[:_LONGEST_WORD] for name, value in asked.fields}
+    log.client_identified(words.get(b"name", "?"), words.get(b"version", ""))
     fields = (("name", "crymapd"), ("version", __version__), *session.identification)
     pairs = b" ".join(writer.quoted(item.encode("ascii", "replace")) for pair in fields for item in pair)
     session.line(b"ID (", pairs, b")")
     return ok()
-
-
-def _printable(octets: bytes) -> str:
-    return "".join(c if c.isprintable() else "?" for c in octets.decode("utf-8", "replace"))[:64]
 
 
 def handle_namespace(session: Session, _command: command.Namespace) -> Done:

@@ -1,0 +1,273 @@
+"""The log: one function for each event, so that the set of lines can be documented and matched.
+
+A line never carries a password, a key, an address from a message, a mailbox name or any other part of mail.
+Whatever a stranger can choose (a user name, a client's name for itself) is quoted, so that it cannot pass for
+another line or another field.  Nothing is ever written to standard output: under inetd that is the client.
+
+Every layer may call this module; it calls none of them.  Until `open_log` is called, events go nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import syslog
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
+from functools import partial
+from pathlib import Path
+
+_LONGEST = 1000
+
+
+class Severity(IntEnum):
+    """How urgent an event is, with the numbers of syslog(3)."""
+
+    ERROR = syslog.LOG_ERR
+    """A bug in crymapd: somebody who maintains it should see the line."""
+    WARNING = syslog.LOG_WARNING
+    """Damage, or a service that could not be given: the postmaster should act."""
+    NOTICE = syslog.LOG_NOTICE
+    """Normal, but worth finding again: failed logins, repairs, limits that were reached."""
+    INFO = syslog.LOG_INFO
+    """The ordinary course of connections."""
+
+
+Sink = Callable[[Severity, str], None]
+
+
+def _nowhere(_severity: Severity, _line: str) -> None:
+    """Before a log is opened."""
+
+
+sink: Sink = _nowhere
+_prefix = ""
+
+
+def open_log(where: str, root: Path) -> None:
+    """Begin to write: to `syslog`, to `stderr`, or to a file whose path is relative to the root.
+
+    An empty `where` means standard error where that is a terminal or the journal, and syslog elsewhere.
+    """
+    global sink
+    to_journal = _is_journal(2)
+    if not where:
+        where = "stderr" if to_journal or sys.stderr.isatty() else "syslog"
+    if where == "syslog":
+        syslog.openlog("crymapd", syslog.LOG_PID | syslog.LOG_NDELAY, syslog.LOG_MAIL)
+        sink = syslog.syslog
+    elif where == "stderr":
+        sink = partial(_to_journal if to_journal else _to_descriptor, 2)
+    else:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        sink = partial(_to_descriptor, os.open(root / where, flags, 0o640))
+
+
+def _is_journal(fd: int) -> bool:
+    """Whether systemd's journal reads a descriptor: the variable alone may be inherited (systemd.exec(5))."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+_LABELS = {Severity.ERROR: "error: ", Severity.WARNING: "warning: "}
+
+
+def _to_descriptor(fd: int, severity: Severity, line: str) -> None:
+    _write(fd, f"crymapd[{os.getpid()}]: {_LABELS.get(severity, '')}{line}\n")
+
+
+def _to_journal(fd: int, severity: Severity, line: str) -> None:
+    _write(fd, f"<{severity.value}>crymapd[{os.getpid()}]: {line}\n")
+
+
+def _write(fd: int, text: str) -> None:
+    with suppress(OSError):  # there is no other place where this could be said
+        os.write(fd, text.encode(errors="backslashreplace"))
+
+
+def set_prefix(text: str) -> None:
+    """Choose what every further line of this process begins with: service, client and user as they become known."""
+    global _prefix
+    _prefix = text
+
+
+def _line(severity: Severity, text: str) -> None:
+    """Write one line; control characters are replaced, so that they cannot begin another."""
+    clean = "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST]
+    sink(severity, f"{_prefix}{clean}")
+
+
+_error, _warning, _notice, _info = (partial(_line, severity) for severity in Severity)
+
+
+# The listener and its workers
+
+
+def listening(service: str, address: str) -> None:
+    _info(f"listening for {service} on {address}")
+
+
+def misconfigured(reason: str) -> None:
+    _warning(f"cannot serve: {reason}")
+
+
+def worker_refused(address: str, reason: str) -> None:
+    _notice(f"connection from={address} refused: {reason}")
+
+
+def resources_short(reason: str) -> None:
+    _warning(f"cannot accept for now: {reason}")
+
+
+def certificate_reloaded() -> None:
+    _info("the certificate was read again")
+
+
+def certificate_bad(reason: str) -> None:
+    _warning(f"the changed certificate cannot be used, the former stays: {reason}")
+
+
+def stopping(workers: int) -> None:
+    _info(f"stopping, {workers} connection(s) end")
+
+
+# A connection
+
+
+def connected(tls: str) -> None:
+    _info(f"connected, {tls}")
+
+
+def handshake_failed(reason: str) -> None:
+    _info(f"no TLS: {reason}")
+
+
+def login_ok(user: str) -> None:
+    _info(f"login user={user}")
+
+
+def login_failed(user: str, address: str) -> None:
+    """The line that fail2ban matches."""
+    _notice(f"login failed user={user!r} from={address}")
+
+
+def account_unusable(user: str, reason: str) -> None:
+    _warning(f"account user={user!r} cannot be served: {reason}")
+
+
+def not_confined() -> None:
+    _warning("this kernel has no Landlock: the worker is not confined to its user directory")
+
+
+def client_identified(name: str, version: str) -> None:
+    _info(f"client name={name!r} version={version!r}")
+
+
+def command_failed(reason: str) -> None:
+    _warning(f"command failed: {reason}")
+
+
+def broken_off(reason: str) -> None:
+    _warning(f"connection broken off: {reason}")
+
+
+def disconnected(octets_in: int, octets_out: int) -> None:
+    _info(f"disconnected in={octets_in} out={octets_out}")
+
+
+def crashed(trace: str) -> None:
+    """A bug: its traceback, a line of the log for each of its lines."""
+    for part in trace.splitlines():
+        _error("BUG " + part)
+
+
+# A user's mail at rest
+
+
+def message_damaged(name: str, reason: str) -> None:
+    _warning(f"damaged message {name[:16]}...: {reason}; a note stands in its place, put the file back from a backup")
+
+
+def message_missing(name: str) -> None:
+    _warning(f"missing message file {_place(name)}; a note stands in its place, put it back from a backup")
+
+
+def message_unavailable(name: str, reason: str) -> None:
+    _warning(f"message file {_place(name)} cannot be read now: {reason}")
+
+
+def delivery_unreadable(name: str, reason: str) -> None:
+    _warning(f"delivered file new/{name[:16]}... cannot be opened: {reason}; a note was put into INBOX")
+
+
+def not_filed(name: str, reason: str) -> None:
+    _warning(f"delivered file new/{name[:16]}... was not filed: {reason}; it stays in new/ and is tried again later")
+
+
+def not_placed(name: str, reason: str) -> None:
+    _warning(f"message file {_place(name)} was not moved out of tmp/: {reason}; a later login does it")
+
+
+def directory_made_again(name: str) -> None:
+    _warning(f"{name}/ was missing and has been made again; what was in it is lost unless a backup has it")
+
+
+def not_listed(name: str, reason: str) -> None:
+    _warning(f"{name}/ cannot be listed: {reason}; what is in it stays there until it can")
+
+
+def not_a_message(name: str) -> None:
+    _warning(f"new/{name[:80]!r} is not a plain file of ours and was left alone")
+
+
+def key_rejected(name: str, reason: str) -> None:
+    _warning(f"key file keys/{name[:64]!r} was not used: {reason}")
+
+
+def key_restored(name: str) -> None:
+    _warning(f"key file keys/{name} was damaged or missing and has been restored from backup/keys")
+
+
+def user_restored(reason: str) -> None:
+    _warning(f"user.toml was unusable ({reason}) and has been restored from backup/user.toml")
+
+
+def database_put_aside(name: str, reason: str) -> None:
+    _warning(f"{name} is damaged ({reason}); it was moved to damaged/")
+
+
+def database_restored(source: str) -> None:
+    _warning(f"meta.db was rebuilt from {source}; every UIDVALIDITY changes")
+
+
+def database_older() -> None:
+    _warning("meta.db is older than what clients have seen (a restored backup?); every UIDVALIDITY changes")
+
+
+def index_rebuilt(reason: str) -> None:
+    _notice(f"index.db was unusable ({reason}) and starts anew")
+
+
+def index_not_used(reason: str) -> None:
+    _warning(f"index.db cannot be used now: {reason}; what it would tell is read from the messages, which takes longer")
+
+
+def not_indexed(message: int, reason: str) -> None:
+    _error(f"message {message} was not indexed: {reason}, a mistake in crymapd; each search reads it")
+
+
+def orphans_filed(count: int) -> None:
+    _warning(f"{count} message file(s) without a database row were put into INBOX")
+
+
+def maintenance_failed(step: str, reason: str) -> None:
+    _warning(f"daily maintenance: {step} failed: {reason}; it will be tried again")
+
+
+def _place(name: str) -> str:
+    """A sealed file as a person finds it, by the hexadecimal digits of its name."""
+    return f"{name[:2]}/{name[2:16]}..."

@@ -1,0 +1,81 @@
+"""The log: where lines go, how urgent they are, and that nobody can forge one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crymapd import log
+from crymapd.log import Severity
+
+
+@pytest.fixture(autouse=True)
+def _closed_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(log, "sink", log.sink)
+    yield
+    log.set_prefix("")
+
+
+def test_a_bug_is_an_error_and_damage_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Severity, str]] = []
+    monkeypatch.setattr(log, "sink", lambda severity, line: seen.append((severity, line)))
+    log.crashed("Traceback\n  ValueError")
+    log.message_damaged("ab" * 32, "its tag is wrong")
+    log.login_failed("eve", "192.0.2.1")
+    log.login_ok("alice")
+    assert [severity for severity, _line in seen] == [
+        Severity.ERROR,
+        Severity.ERROR,
+        Severity.WARNING,
+        Severity.NOTICE,
+        Severity.INFO,
+    ]
+
+
+def test_a_file_has_severities_in_words(tmp_path: Path) -> None:
+    log.open_log("log", tmp_path)
+    log.set_prefix("imaps from=192.0.2.1 ")
+    log.crashed("ValueError")
+    log.login_ok("alice")
+    process = f"crymapd[{os.getpid()}]: "
+    assert (tmp_path / "log").read_text().splitlines() == [
+        f"{process}error: imaps from=192.0.2.1 BUG ValueError",
+        f"{process}imaps from=192.0.2.1 login user=alice",
+    ]
+
+
+def test_what_a_stranger_chooses_cannot_pass_for_another_line(tmp_path: Path) -> None:
+    log.open_log("log", tmp_path)
+    log.login_failed("a\ncrymapd[1]: login failed user='bob'", "192.0.2.1")
+    log.client_identified("login failed user='bob' from=192.0.2.9", "' from=192.0.2.9")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == 2
+    assert 'name="login failed user=\'bob\' from=192.0.2.9" version="\' from=192.0.2.9"' in lines[1]
+
+
+def test_an_inherited_journal_variable_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    saved = os.dup(2)
+    os.dup2(write, 2)
+    try:
+        status = os.fstat(2)
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        log.open_log("stderr", tmp_path)
+        log.login_ok("alice")
+        monkeypatch.setenv("JOURNAL_STREAM", "1:1")
+        log.open_log("stderr", tmp_path)
+        log.login_ok("alice")
+    finally:
+        os.dup2(saved, 2)
+    for fd in (write, saved):
+        os.close(fd)
+    with os.fdopen(read) as lines:
+        process = f"crymapd[{os.getpid()}]: login user=alice"
+        assert lines.read().splitlines() == [f"<6>{process}", process]
+
+
+def test_events_before_a_log_is_opened_go_nowhere() -> None:
+    log.index_rebuilt("a test")
