@@ -1,0 +1,1 @@
+"""Who a client is: what it says of itself, in the same words whatever protocol it speaks."""
