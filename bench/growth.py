@@ -18,10 +18,12 @@ from pathlib import Path
 
 from bench.client import Imap, number
 from bench.servers import end_when_told
-from crymapd.mime.summary import summarize
+from crymapd.imap.prepared import prepare
+from crymapd.model.numbers import MessageId
 from crymapd.store import account
 from crymapd.store.entries import NewMessage
 from crymapd.store.store import Store
+from crymapd.store.summary import summarize
 from tests.testlib.process import pss, workers
 from tests.testlib.server import PASSWORD, Server, running
 
@@ -42,7 +44,7 @@ def fill(home: Path, mailbox: str, size: int) -> None:
             if os.geteuid() == 0:
                 os.setgid(owner.st_gid)
                 os.setuid(owner.st_uid)
-            _fill(Store(account.unlock(home, PASSWORD), 1 << 20), mailbox, size)
+            _fill(Store(account.unlock(home, PASSWORD), prepare, 1 << 20), mailbox, size)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -57,14 +59,14 @@ def _fill(store: Store, mailbox: str, size: int) -> None:
     for start in range(0, size, BATCH):
         texts = [_text(at) for at in range(start, min(start + BATCH, size))]
         rows = [_row(mailbox, at, text) for at, text in enumerate(texts, start)]
-        store.entries.append(target, rows)
-        numbers = [store.entries.message_id(row.file) or 0 for row in rows]
-        store.entries.placed(numbers)
-        summaries = [(at, summarize(text)) for at, text in zip(numbers, texts, strict=True)]
-        store.index.put(summaries)
-        store.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
-        store.index.set_complete(numbers[-1], (), store.index.incarnation())
-    store.entries.flush_placed()
+        store.parts.entries.append(target, rows)
+        numbers = [store.parts.entries.message_id(row.file) or MessageId(0) for row in rows]
+        store.parts.entries.placed(numbers)
+        summaries = [(at, summarize(text, prepare)) for at, text in zip(numbers, texts, strict=True)]
+        store.parts.index.put(summaries)
+        store.parts.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
+        store.parts.index.set_complete(numbers[-1], (), store.parts.index.incarnation())
+    store.parts.entries.flush_placed()
     store.close()
 
 

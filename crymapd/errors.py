@@ -112,12 +112,12 @@ class RenameIntoSelf(MailboxError):
     """A mailbox cannot become its own child."""
 
 
-class ReadOnly(MailboxError):
-    """The mailbox was opened with EXAMINE."""
-
-
 class MailboxFull(MailboxError):
     """UIDs, keywords or another counter of the mailbox are used up."""
+
+
+class SearchTooComplex(CrymapError):
+    """A search has more keys than can be answered in one query."""
 
 
 # The store

@@ -14,7 +14,7 @@ from crymapd.crypto.slots import generate_password
 from crymapd.errors import AccountExists, AccountUnusable
 from crymapd.model.names import canonical_user
 from crymapd.store import account
-from crymapd.store.store import Store
+from crymapd.store.parts import open_parts
 from crymapd.unix import files, privileges, sysexits
 
 
@@ -37,8 +37,7 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
     try:
         if owner is not None:
             _give(home, owner)
-        limit = root.system.limits.max_message_size
-        accounts.as_owner(home, owner, lambda directory: Store(account.create(directory, password), limit).close())
+        accounts.as_owner(home, owner, lambda directory: open_parts(account.create(directory, password)).close())
         files.fsync_dir(home.parent)
         if home != link:
             os.symlink(home, link)

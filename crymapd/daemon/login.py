@@ -18,6 +18,7 @@ from crymapd.config.system import Limits
 from crymapd.crypto.slots import spend_time
 from crymapd.daemon.throttle import Throttle
 from crymapd.errors import AccountUnusable, BadCredentials, CrymapError, UnsafeName
+from crymapd.imap.prepared import prepare
 from crymapd.mime.encoded_words import preload
 from crymapd.model.names import canonical_user
 from crymapd.store import account, maintenance
@@ -70,8 +71,8 @@ class Login:
         unlocked = self._settle(unlocked, owner)
         try:
             size = self._limits.max_message_size
-            maintenance.in_child(unlocked, size, close=(self._client,))
-            return Store(unlocked, size, self._limits.max_storage)
+            maintenance.in_child(unlocked, close=(self._client,))
+            return Store(unlocked, prepare, size, self._limits.max_storage)
         except (CrymapError, OSError) as error:
             log.account_unusable(name, str(error))
             raise AccountUnusable(str(error)) from error

@@ -10,38 +10,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
-from typing import Any
+from typing import Generic, TypeVar
 
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.store.lookup import STORED_COLUMNS
+from crymapd.model.numbers import FlagSetId, MessageId, SeqNum, Uid
+from crymapd.store.rows import EntryColumns, StoredColumns
 from crymapd.store.view import View
 
-Row = tuple[Any, ...]
-"""`store.lookup.Entry`, or for what only whole messages have, `store.lookup.Stored`."""
-
-Values = Sequence[Sequence[Any]]
-"""Columns of such rows, ascending by UID."""
+Answer = tuple["bytes | None", ...]
 
 
-def values_of(rows: Sequence[Row]) -> Values:
-    """Rows of one length as columns; as many as any has where there are none."""
-    return tuple(zip(*rows, strict=True)) or ((),) * STORED_COLUMNS
-
-
-class Flags:
+class FlagTexts:
     """Flag sets as they go over the wire, each put together once."""
 
     def __init__(self, session: Session, view: View) -> None:
-        self._meta = session.store.meta
+        self._flags_of = session.store.flags_of
         self._view = view
-        self._known: dict[int, bytes] = {}
+        self._known: dict[FlagSetId, bytes] = {}
 
-    def of(self, uids: Sequence[int], flagsets: Sequence[int]) -> list[bytes]:
-        """For messages by ascending UID; with \\Recent where this session has it."""
+    def of(self, uids: Sequence[Uid], flagsets: Sequence[FlagSetId]) -> list[bytes]:
+        """The flags of messages, ascending by UID; with \\Recent where this session has it."""
         known = self._known
         for flagset in set(flagsets).difference(known):
-            known[flagset] = self._meta.flags_of(flagset).encode("ascii")
+            known[flagset] = self._flags_of(flagset).encode("ascii")
         texts = list(map(known.__getitem__, flagsets))
         for low, high in self._view.recent_ranges:
             some = slice(bisect_left(uids, low), bisect_right(uids, high))
@@ -50,55 +42,68 @@ class Flags:
 
 
 @dataclass
-class Batch:
+class EntryBatch:
+    """Messages that are answered together by what their entries say."""
+
+    rows: EntryColumns | StoredColumns
+    flags: FlagTexts
+
+
+@dataclass
+class StoredBatch(EntryBatch):
     """Messages that are answered together.
 
     Attributes:
-        answers: what the index has ready, by message id, in the order of `index.RENDERED` names asked for.
+        rows: their full rows.
+        answers: what the index has ready, by message id, in the order of the names that were asked for.
         headers: top-level header blocks, by message id.
         utf8: whether the client takes UTF-8 in quoted strings.
     """
 
-    values: Values
-    flags: Flags
-    answers: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
-    headers: Mapping[int, bytes] = field(default_factory=dict)
+    rows: StoredColumns
+    answers: Mapping[MessageId, Answer] = field(default_factory=dict)
+    headers: Mapping[MessageId, bytes] = field(default_factory=dict)
     utf8: bool = False
 
     @cached_property
-    def ready(self) -> list[tuple[bytes | None, ...]]:
-        """`answers` by message."""
-        return [self.answers[message] for message in self.values[4]]
+    def ready(self) -> list[Answer]:
+        """`answers` of each message, in the order of the rows."""
+        return list(map(self.answers.__getitem__, self.rows.messages))
+
+
+B = TypeVar("B", bound=EntryBatch, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Column(Generic[B]):
     """How an item is written, and its value for each row; None where the message itself must be asked."""
 
     template: bytes
-    values: Callable[[Batch], Sequence[object]]
+    values: Callable[[B], Sequence[object]]
 
-    def texts(self, batch: Batch) -> list[bytes | None]:
-        """Each written by itself."""
+    def texts(self, batch: B) -> list[bytes | None]:
+        """The item of each row, written by itself."""
         template = self.template
         return [None if value is None else template % value for value in self.values(batch)]
 
 
-UID = Column(b"UID %d", lambda batch: batch.values[0])
-FLAGS = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(*batch.values[:2]))
-MODSEQ = Column(b"MODSEQ (%d)", lambda batch: batch.values[2])
+UID: Column[EntryBatch] = Column(b"UID %d", lambda batch: batch.rows.uids)
+FLAGS: Column[EntryBatch] = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(batch.rows.uids, batch.rows.flagsets))
+MODSEQ: Column[EntryBatch] = Column(b"MODSEQ (%d)", lambda batch: batch.rows.modseqs)
 
 OF_ENTRIES = {b"UID": UID, b"FLAGS": FLAGS, b"MODSEQ": MODSEQ}
-OF_ROWS = {
+OF_ROWS: dict[bytes, Column[StoredBatch]] = {
     **OF_ENTRIES,
-    b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: batch.values[5]),
-    b"INTERNALDATE": Column(b"INTERNALDATE %b", lambda batch: list(map(writer.date_time, *batch.values[6:8]))),
-    b"SAVEDATE": Column(b"SAVEDATE %b", lambda batch: [writer.date_time(saved, 0) for saved in batch.values[3]]),
-    b"EMAILID": Column(b"EMAILID (%b)", lambda batch: list(map(email_id, batch.values[8]))),
-    b"THREADID": Column(b"THREADID %b", lambda batch: list(map(thread_id, batch.values[9]))),
+    b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: batch.rows.sizes),
+    b"INTERNALDATE": Column(
+        b"INTERNALDATE %b", lambda batch: list(map(writer.date_time, batch.rows.received, batch.rows.zones))
+    ),
+    b"SAVEDATE": Column(b"SAVEDATE %b", lambda batch: [writer.date_time(saved, 0) for saved in batch.rows.saved]),
+    b"EMAILID": Column(b"EMAILID (%b)", lambda batch: list(map(email_id, batch.rows.email_ids))),
+    b"THREADID": Column(b"THREADID %b", lambda batch: list(map(thread_id, batch.rows.threads))),
 }
 OF_INDEX = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
-"""Items by their names in `index.RENDERED`."""
+"""Items by the names that their answers have in the index."""
 
 
 def email_id(octets: bytes) -> bytes:
@@ -111,8 +116,8 @@ def thread_id(octets: bytes | None) -> bytes:
     return b"NIL" if octets is None else b"(T%b)" % octets.hex().encode("ascii")
 
 
-def of_index(item: bytes, at: int) -> Column:
-    """An item of OF_INDEX that is the `at`-th of what was asked of the index."""
+def of_index(item: bytes, at: int) -> Column[StoredBatch]:
+    """The column of an item of OF_INDEX that is the `at`-th of the answers asked for."""
     template = item + b" %b"
     if item == b"PREVIEW":
         return Column(
@@ -121,7 +126,7 @@ def of_index(item: bytes, at: int) -> Column:
     return Column(template, lambda batch: [ready[at] or b"NIL" for ready in batch.ready])
 
 
-def written(numbers: Sequence[int], columns: Sequence[Column], batch: Batch) -> bytes:
+def written(numbers: Sequence[SeqNum], columns: Sequence[Column[B]], batch: B) -> bytes:
     """One FETCH line for each message with a sequence number other than 0; for columns without None."""
     template = b"* %d FETCH (" + b" ".join([column.template for column in columns]) + b")\r\n"
     shown: list[Sequence[object]] = [numbers, *[column.values(batch) for column in columns]]

@@ -20,7 +20,6 @@ from crymapd.imap.session import Session
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.mime.encoded_words import charset_names
-from crymapd.store.database import translated
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     session.Capability: session_handler.handle_capability,
@@ -162,8 +161,7 @@ def attempt(current: Session, action: Callable[[], Done]) -> Done:
         Goodbye, Broken.
     """
     try:
-        with translated("meta.db"):
-            return action()
+        return action()
     except Refusal as refusal:
         return refusal.done
     except BadSyntax as error:
@@ -171,7 +169,7 @@ def attempt(current: Session, action: Callable[[], Done]) -> Done:
     except Damaged as error:
         log.command_failed(str(error))
         if current.store_or_none is not None:
-            current.store_or_none.meta.mark_damaged()
+            current.store_or_none.mark_damaged()
         raise Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION") from error
     except CrymapError as error:
         done = failure.answer(error)

@@ -12,8 +12,8 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.BadMailboxName: "CANNOT",
     errors.NotAllowedOnInbox: "CANNOT",
     errors.RenameIntoSelf: "CANNOT",
-    errors.ReadOnly: "CANNOT",
     errors.MailboxFull: "LIMIT",
+    errors.SearchTooComplex: "LIMIT",
     errors.TooBig: "TOOBIG",
     errors.OverQuota: "OVERQUOTA",
     errors.MessageGone: "EXPUNGEISSUED",
@@ -26,7 +26,7 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.StoreBusy: "INUSE",
     errors.CrymapError: "SERVERBUG",
 }
-_TOLD = (errors.MailboxError, errors.TooBig, errors.OverQuota, errors.BadCredentials)
+_TOLD = (errors.MailboxError, errors.TooBig, errors.SearchTooComplex, errors.OverQuota, errors.BadCredentials)
 """Reasons whose text is about the client's request; of the others only the log has details."""
 
 

@@ -12,6 +12,7 @@ from crymapd.authentication.credentials import Credentials
 from crymapd.imap.response import Goodbye, Refusal
 from crymapd.imap.state import State
 from crymapd.imap.wire import writer
+from crymapd.model.numbers import ModSeq, SeqNum, Uid
 from crymapd.model.sequence import Range, SequenceSet
 from crymapd.store.store import Store
 from crymapd.store.view import View
@@ -37,10 +38,10 @@ class Session:
     qresync: bool = False
     rev2: bool = False
     utf8: bool = False
-    saved: list[Range] = field(default_factory=list)
+    saved: list[Range[Uid]] = field(default_factory=list)
     """`$`, as UIDs (RFC 5182)."""
     compressed: bool = False
-    own_modseqs: set[int] = field(default_factory=set)
+    own_modseqs: set[ModSeq] = field(default_factory=set)
     """Modseqs of flag changes of ours that the client knows of."""
     told_keywords: int = 0
     failures: int = 0
@@ -96,7 +97,7 @@ class Session:
 
     # Numbers of messages
 
-    def uid_ranges(self, numbers: SequenceSet, *, uid: bool) -> list[Range]:
+    def uid_ranges(self, numbers: SequenceSet, *, uid: bool) -> list[Range[Uid]]:
         """The UID ranges a command addresses.
 
         Raises:
@@ -106,11 +107,11 @@ class Session:
         if numbers.saved:
             return self.saved
         if uid:
-            return numbers.resolve(view.last_uid if numbers.has_star else 0)
-        view.uids  # noqa: B018  # makes `exists` exact
+            return numbers.resolve(view.last_uid if numbers.has_star else Uid(0))
+        view.count_exactly()
         if numbers.highest_named() > view.exists:
             raise Refusal("BAD", f"there are only {view.exists} messages", "CLIENTBUG")
-        return view.uid_ranges(numbers.resolve(view.exists))
+        return view.uid_ranges(numbers.resolve(SeqNum(view.exists)))
 
 
 def goodbye_deleted() -> Goodbye:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from crymapd.imap import columns
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session, goodbye_deleted
+from crymapd.model.changes import Entry
 from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import format_set
-from crymapd.store.lookup import Entry
+from crymapd.store.rows import entry_columns
 from crymapd.store.view import View
 
 _PAGE = 5_000
@@ -26,22 +27,20 @@ def tell(session: Session, *, expunges: bool) -> None:
         return
     session.store.file_arrivals()
     known = view.told.next_uid
-    changes = session.store.entries.changes(
-        view.mailbox.id, view.told.modseq, view.told.expunged, session.own_modseqs, known
-    )
+    changes = view.changes(session.own_modseqs)
     if changes.gone:
         session.deselect()
         raise goodbye_deleted()
     if changes.forgotten:
         raise Goodbye("so many messages were expunged meanwhile that they cannot be told one by one")
     if not expunges:
-        view.uids  # noqa: B018  # loaded now: later it would hold what came and went untold
+        view.count_exactly()  # now: later the view would count what came and went untold
     if expunges:
         if changes.expunged:
             _expunged(session, view.remove(changes.expunged))
         view.told.expunged = changes.modseq
-    _arrivals(session, view, [Uid(row[0]) for row in changes.flags if row[0] >= known], changes.next_uid)
-    changed = [row for row in changes.flags if row[0] < known]
+    _arrivals(session, view, [entry.uid for entry in changes.changed if entry.uid >= known], changes.next_uid)
+    changed = [entry for entry in changes.changed if entry.uid < known]
     if changed:
         flag_fetches(session, view, changed)
     view.told.modseq = changes.modseq
@@ -58,7 +57,7 @@ def _expunged(session: Session, gone: list[tuple[SeqNum, Uid]]) -> None:
         session.line(b"%d EXPUNGE" % number)
 
 
-def _arrivals(session: Session, view: View, new: list[Uid], next_uid: int) -> None:
+def _arrivals(session: Session, view: View, new: list[Uid], next_uid: Uid) -> None:
     view.told.next_uid = max(view.told.next_uid, next_uid)
     if not new:
         return
@@ -66,10 +65,7 @@ def _arrivals(session: Session, view: View, new: list[Uid], next_uid: int) -> No
     session.line(b"%d EXISTS" % view.exists)
     if session.rev2:
         return  # RFC 9051 appendix E: there is no \Recent; who still asks for it will be told
-    current = None if view.read_only else session.store.mailboxes.by_id(view.mailbox.id)
-    if current is not None:
-        first, count = session.store.mailboxes.claim_recent(current)
-        view.claim(first, next_uid, count)
+    view.claim_arrivals(next_uid)
     session.line(b"%d RECENT" % view.recent)
 
 
@@ -81,18 +77,30 @@ def keywords(session: Session) -> None:
         session.line(b"FLAGS (", " ".join(names).encode("ascii"), b")")
 
 
-def flag_fetches(session: Session, view: View, rows: Sequence[Entry], *, uid: bool = True, flags: bool = True) -> None:
-    """One FETCH a message that this session counts, with its flags as they are now; UID and MODSEQ where they serve."""
+def flag_fetches(
+    session: Session, view: View, entries: Sequence[Entry], *, uid: bool = True, flags: bool = True
+) -> None:
+    """Tell each message that this session counts with its flags as they are now.
+
+    UID and MODSEQ are told where they serve: to a client that uses them, or that asked by UID.
+    """
     keywords(session)
-    flag_lines(session, view, rows, view.numbers([row[0] for row in rows]), uid=uid, flags=flags)
+    flag_lines(session, view, entries, view.numbers([entry.uid for entry in entries]), uid=uid, flags=flags)
 
 
 def flag_lines(
-    session: Session, view: View, rows: Sequence[Entry], numbers: Sequence[int], *, uid: bool = True, flags: bool = True
+    session: Session,
+    view: View,
+    entries: Sequence[Entry],
+    numbers: Sequence[SeqNum],
+    *,
+    uid: bool = True,
+    flags: bool = True,
 ) -> None:
-    """The same by sequence numbers that are known already."""
+    """`flag_fetches` where the sequence numbers are known already."""
     shown = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
-    texts = columns.Flags(session, view)
-    for at in range(0, len(rows), _PAGE):
+    texts = columns.FlagTexts(session, view)
+    for at in range(0, len(entries), _PAGE):
         some = slice(at, at + _PAGE)
-        session.send(columns.written(numbers[some], shown, columns.Batch(columns.values_of(rows[some]), texts)))
+        batch = columns.EntryBatch(entry_columns(entries[some]), texts)
+        session.send(columns.written(numbers[some], shown, batch))

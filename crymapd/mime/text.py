@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from itertools import islice
 
 from crymapd.mime import content
 from crymapd.mime.encoded_words import decode, decode_words
 from crymapd.mime.header import Header, unfold
-from crymapd.mime.parts import Part
+from crymapd.mime.parts import Part, walk
 
 MAX_PART_TEXT = 16 << 20
 MAX_FOLDED = 8 << 20
-_AT_ONCE = 256 * 1024
 _MAX_FOLDINGS = 20_000
 _SLICE = 1 << 16
 Reader = Callable[[int, int], Iterator[bytes]]
@@ -100,7 +98,7 @@ def folded_headers(root: Part) -> tuple[str, str, str]:
 
 def _texts(root: Part) -> Iterator[Part]:
     """The parts that a person can read, in order: text, and reports of delivery and their like (message/...)."""
-    for part in (root, *_below(root)):
+    for part in walk(root):
         if not part.children and part.type.lower() in (b"text", b"message"):
             yield part
 
@@ -117,29 +115,18 @@ def header_text(header: Header) -> str:
 
 
 _WITH_PARAMETERS = (b"content-type", b"content-disposition")
-_EXTENDED = re.compile(rb"([^*]+)\*(?:(\d{1,4})(\*)?)?")
 
 
 def extended_values(field: bytes) -> list[str]:
-    """Parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
-    found = content.written(field)
-    pieces: dict[bytes, list[tuple[int, bytes, bool]]] = {}
-    for name, value in found.parameters if found else ():
-        if match := _EXTENDED.fullmatch(name):
-            encoded = match[2] is None or match[3] is not None
-            pieces.setdefault(match[1].lower(), []).append((int(match[2] or 0), value, encoded))
-    return [_joined(sorted(values)) for values in pieces.values()]
-
-
-def _joined(pieces: list[tuple[int, bytes, bool]]) -> str:
-    """`charset'language'text` of the first piece says how all are read, if it is encoded."""
-    _number, first, encoded = pieces[0]
-    charset, quote, rest = first.partition(b"'")
-    label, skipped = None, 0
-    if encoded and quote and b"'" in rest:
-        label, skipped = charset, len(first) - len(rest.partition(b"'")[2])
-    octets = b"".join(unquote_to_bytes(value) if escaped else value for _number, value, escaped in pieces)
-    return decode(octets[skipped:], label)
+    """The parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
+    written, joined = content.written(field), content.valued(field)
+    if written is None or joined is None:
+        return []
+    return [
+        decode(*content.extended_octets(name, value))
+        for name, value in joined.parameters
+        if content.is_extended(name) or (name, value) not in written.parameters
+    ]
 
 
 def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:
@@ -148,12 +135,8 @@ def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _below(root: Part) -> Iterator[Part]:
-    """Every part but the first, in order."""
-    stack = list(reversed(root.children))
-    while stack:
-        part = stack.pop()
-        yield part
-        stack.extend(reversed(part.children))
+    """Every part but the message itself, in order."""
+    return islice(walk(root), 1, None)
 
 
 def body_texts(root: Part, read: Reader) -> Iterator[str]:
@@ -161,14 +144,20 @@ def body_texts(root: Part, read: Reader) -> Iterator[str]:
     return (part_text(part, read) for part in _texts(root))
 
 
-def part_text(part: Part, read: Reader) -> str:
-    """One text part, transfer encoding and charset undone, at most 16 MiB of it."""
-    raw = read(part.body, part.end)
-    pieces = content.decode_stream(raw, part.encoding) or read(part.body, part.end)
-    data = bytearray()
+def part_text(part: Part, read: Reader, *, octets: int | None = None) -> str:
+    """The text of one part with its transfer encoding and charset undone.
+
+    Args:
+        part: which one.
+        read: gives the octets of the message.
+        octets: how many of the part's octets to look at, from its beginning; at most 16 MiB of text in any case.
+    """
+    end = part.end if octets is None else min(part.end, part.body + octets)
+    pieces = content.decode_stream(read(part.body, end), part.encoding) or read(part.body, end)
+    text = bytearray()
     for piece in pieces:
-        data += piece
-        if len(data) > MAX_PART_TEXT:
+        text += piece
+        if len(text) > MAX_PART_TEXT:
             break
     label = part.content.parameter(b"charset") if part.content else None
-    return decode(bytes(data), label)
+    return decode(bytes(text[:octets]), label)

@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 from crymapd import log
-from crymapd.config.user import FORMAT, MAX_BYTES, User, format_user, parse_user, slot_of
 from crymapd.crypto import slots
 from crymapd.crypto.secret import Secret, random_secret
+from crymapd.crypto.slots import Argon2, PasswordSlot
 from crymapd.errors import AccountExists, AccountUnusable, BadCredentials, Damaged
 from crymapd.store.layout import Layout
+from crymapd.store.user_file import FORMAT, MAX_BYTES, Slot, User, format_user, parse_user
 from crymapd.unix import files
 
 
@@ -33,7 +34,7 @@ class Unlocked:
     master: Secret
 
 
-def create(home: Path, password: str, argon2: slots.Argon2 | None = None) -> Unlocked:
+def create(home: Path, password: str, argon2: Argon2 | None = None) -> Unlocked:
     """Write a new account into an existing, empty directory that the caller owns.
 
     Raises:
@@ -66,7 +67,7 @@ def unlock(home: Path, password: str) -> Unlocked:
     altered: Damaged | None = None
     for path, user in copies:
         try:
-            index, master = slots.open_any([s.password_slot() for s in user.slot], password, user.account_id)
+            index, master = slots.open_any([password_slot(slot) for slot in user.slot], password, user.account_id)
             user.check(master)
         except BadCredentials:
             continue
@@ -96,6 +97,19 @@ def _readable_copies(layout: Layout) -> list[tuple[Path, User]]:
     return found
 
 
+def password_slot(slot: Slot) -> PasswordSlot:
+    """A written slot as one that can be opened."""
+    return PasswordSlot(Argon2(slot.memory_kib, slot.passes, slot.lanes), slot.salt, slot.wrapped)
+
+
+def slot_of(made: PasswordSlot, label: str, created: str, changed: str) -> Slot:
+    """A slot as it is written."""
+    argon2 = made.argon2
+    return Slot(
+        "password", label, created, changed, made.salt, argon2.memory_kib, argon2.passes, argon2.lanes, made.wrapped
+    )
+
+
 def save(layout: Layout, user: User) -> None:
     """Write both copies, the working one first; either the old or the new always works."""
     text = format_user(user)
@@ -106,7 +120,7 @@ def save(layout: Layout, user: User) -> None:
 def _strengthen(layout: Layout, user: User, index: int, master: Secret, password: str) -> User:
     """Re-wrap a slot whose Argon2 parameters are weaker than today's."""
     old = user.slot[index]
-    if not old.password_slot().argon2.weaker_than(slots.CURRENT):
+    if not password_slot(old).argon2.weaker_than(slots.CURRENT):
         return user
     made = slots.new_password_slot(master, password, user.account_id)
     new = slot_of(made, old.label, old.created, _timestamp())

@@ -40,7 +40,8 @@ def condition(key: SearchKey) -> Condition | None:
             return _joined(" OR ", (left, right))
         case keys.And(inner_keys):
             return _joined(" AND ", inner_keys) if inner_keys else EVERYTHING
-    return _simple(key)
+        case _:
+            return _simple(key)
 
 
 def hull(key: SearchKey) -> Condition | None:

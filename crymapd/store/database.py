@@ -19,7 +19,7 @@ from crymapd.errors import Damaged, NewerStore, StoreBusy
 from crymapd.unix import files
 
 _CACHE_KIB = 1024
-CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+_CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 Bindings = Sequence[Any] | Mapping[str, Any]
 
 
@@ -47,7 +47,7 @@ class Database:
         self.path = path
         # SQLite would create it as the umask says; its log and shared memory take the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE))
-        with translated(path.name):
+        with _translated(path.name):
             self._connection = apsw.Connection(str(path))
             try:
                 self._prepare(key, durable, busy_seconds)
@@ -90,17 +90,17 @@ class Database:
         try:
             return Rows(self, self._connection.execute(query, arguments))
         except apsw.Error as error:
-            raise self.reason(error) from error
+            raise self.reason_for(error) from error
 
     def executemany(self, query: str, arguments: Iterable[Bindings]) -> None:
         """Raises Damaged, StoreBusy, OSError."""
         try:
             self._connection.executemany(query, arguments)
         except apsw.Error as error:
-            raise self.reason(error) from error
+            raise self.reason_for(error) from error
 
-    def reason(self, error: apsw.Error) -> Exception:
-        """One of SQLite's reasons as one of ours; damage is noted."""
+    def reason_for(self, error: apsw.Error) -> Exception:
+        """The reason of ours for one of SQLite's exceptions; damage is noted."""
         found = _reason(error, self.path.name)
         if isinstance(found, Damaged):
             self.on_damage()
@@ -109,7 +109,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One immediate transaction: committed at the end, rolled back by any exception."""
-        with translated(self.path.name):
+        with _translated(self.path.name):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -124,7 +124,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[None]:
         """One snapshot for several queries."""
-        with translated(self.path.name):
+        with _translated(self.path.name):
             self._connection.execute("BEGIN")
             try:
                 yield
@@ -137,39 +137,45 @@ class Database:
         row = self.execute(query, arguments).fetchone()
         return None if row is None else row[0]
 
-    def changed_rows(self) -> int:
-        return int(self._connection.changes())
-
     def last_id(self) -> int:
+        """The id of the row inserted last by this connection."""
         return int(self._connection.last_insert_rowid())
 
     def copy_to(self, target: Path, key: Secret) -> None:
-        """A consistent copy under the same key, complete in itself (no write-ahead log)."""
-        copy = apsw.Connection(str(target))
-        try:
-            copy.execute("PRAGMA cipher = 'chacha20'")
-            copy.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
-            with copy.backup("main", self._connection, "main") as backup:
-                while not backup.done:
-                    backup.step(256)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            copy.execute("UPDATE settings SET value = 1 WHERE name = 'is_copy'")
-        finally:
-            copy.close()
+        """Write a consistent copy under the same key, complete in itself (without a write-ahead log).
+
+        Raises:
+            Damaged, StoreBusy, OSError.
+        """
+        with _translated(self.path.name):
+            copy = apsw.Connection(str(target))
+            try:
+                copy.execute("PRAGMA cipher = 'chacha20'")
+                copy.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
+                with copy.backup("main", self._connection, "main") as backup:
+                    while not backup.done:
+                        backup.step(256)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                copy.execute("UPDATE settings SET value = 1 WHERE name = 'is_copy'")
+            finally:
+                copy.close()
 
     def intact(self) -> bool:
-        """Whether every page authenticates and the structure is sound."""
-        try:
-            return bool(self._connection.execute("PRAGMA quick_check").get == "ok")
-        except CORRUPT:
-            return False
+        """Whether every page authenticates and the structure is sound. Raises StoreBusy, OSError."""
+        with _translated(self.path.name):
+            try:
+                return bool(self._connection.execute("PRAGMA quick_check").get == "ok")
+            except _CORRUPT:
+                return False
 
     def release_memory(self) -> None:
         """Forget cached pages."""
-        self._connection.execute("PRAGMA shrink_memory")
+        with _translated(self.path.name):
+            self._connection.execute("PRAGMA shrink_memory")
 
     def close(self) -> None:
-        self._connection.close()
+        with _translated(self.path.name):
+            self._connection.close()
 
 
 class Rows:
@@ -185,24 +191,24 @@ class Rows:
         try:
             yield from self._cursor
         except apsw.Error as error:
-            raise self._database.reason(error) from error
+            raise self._database.reason_for(error) from error
 
     def fetchall(self) -> Any:
         try:
             return self._cursor.fetchall()
         except apsw.Error as error:
-            raise self._database.reason(error) from error
+            raise self._database.reason_for(error) from error
 
     def fetchone(self) -> Any:
         try:
             return self._cursor.fetchone()
         except apsw.Error as error:
-            raise self._database.reason(error) from error
+            raise self._database.reason_for(error) from error
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
-    """SQLite's reasons as ours."""
+def _translated(name: str) -> Iterator[None]:
+    """Turn SQLite's exceptions into reasons of ours; no other module meets an apsw.Error."""
     try:
         yield
     except apsw.Error as error:
@@ -210,8 +216,8 @@ def translated(name: str) -> Iterator[None]:
 
 
 def _reason(error: apsw.Error, name: str) -> Exception:
-    """Ours for one of SQLite's; what only a mistake in the program can bring about stays as it is."""
-    if isinstance(error, CORRUPT):
+    """The reason of ours; an exception that only a bug can bring about stays as it is."""
+    if isinstance(error, _CORRUPT):
         return Damaged(f"{name}: {error}")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return StoreBusy(f"{name}: another process holds it")

@@ -14,15 +14,17 @@ from crymapd import log
 from crymapd.crypto.secret import Secret
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.mime.references import references
-from crymapd.mime.summary import Room, Summarizer
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
+from crymapd.model.numbers import MailboxId, MessageId
 from crymapd.store import notes
 from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
-from crymapd.store.messages import UNKNOWN_KEY, Opened, place
+from crymapd.store.meta import Meta
+from crymapd.store.sealed_file import UNKNOWN_KEY, Opened, place
+from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
 _DIRECTORY = re.compile(r"[0-9a-f]{2}")
@@ -39,6 +41,14 @@ class Examined:
     summarizer: Summarizer | None
 
 
+Arrived = Callable[[MessageId, Summarizer | None], None]
+"""Told of each message that gets its row, with what was gathered of it while its octets passed by."""
+
+
+def ignore(_message: MessageId, _summarizer: Summarizer | None) -> None:
+    """For a process that does not index: whoever does so next reads the message again."""
+
+
 class Filing:
     """What files arrivals, recovers orphans and finishes what a crash left."""
 
@@ -47,39 +57,40 @@ class Filing:
         layout: Layout,
         keys: KeyStore,
         account_id: bytes,
+        meta: Meta,
         mailboxes: Mailboxes,
         entries: Entries,
-        arrived: Callable[[int, Summarizer | None], None],
     ) -> None:
         self._layout = layout
         self._keys = keys
         self._account_id = account_id
+        self._meta = meta
         self._mailboxes = mailboxes
         self._entries = entries
-        self._tell = arrived
         self._ignored: set[str] = set()
         self.more_waits = False
+        """Whether the last `file_arrivals` had no time for all."""
         self._unlisted = False  # new/ could not be listed, and this was said
 
-    def file_arrivals(self, seconds: float) -> int:
-        """Give delivered messages their rows, the oldest first, for about so long: how many.
+    def file_arrivals(self, seconds: float, arrived: Arrived) -> int:
+        """Give delivered messages their rows, the oldest first, for about so long; return how many.
 
-        `more_waits` says afterwards whether there are others.  Cheap when there is nothing.
+        It is cheap when there is nothing.
         """
         self.more_waits = False
-        if not self._arrived():
+        if not self._waiting():
             return 0
         deadline = time.monotonic() + seconds
         with files.locked(self._layout.tmp / "filing.lock"):
-            arrived = self._arrived()
+            waiting = self._waiting()
             filed = 0
-            while filed < len(arrived) and not (filed and time.monotonic() > deadline):
-                self._file([bytes.fromhex(name) for name in arrived[filed : filed + _BATCH]])
+            while filed < len(waiting) and not (filed and time.monotonic() > deadline):
+                self._file([bytes.fromhex(name) for name in waiting[filed : filed + _BATCH]], arrived)
                 filed += _BATCH
-        self.more_waits = filed < len(arrived)
-        return min(filed, len(arrived))
+        self.more_waits = filed < len(waiting)
+        return min(filed, len(waiting))
 
-    def _arrived(self) -> list[str]:
+    def _waiting(self) -> list[str]:
         """Names in `new/`, oldest first; none when it cannot be listed, which must not keep anybody from other mail."""
         try:
             return self._listed()
@@ -100,7 +111,7 @@ class Filing:
             log.not_listed("new", str(error.strerror))
 
     def _listed(self) -> list[str]:
-        found = []
+        names: list[tuple[int, str]] = []
         with os.scandir(self._layout.new) as entries:
             for entry in entries:
                 if entry.name in self._ignored:
@@ -110,42 +121,42 @@ class Filing:
                 except FileNotFoundError:
                     continue  # a sibling has just filed it
                 if _FILE.fullmatch(entry.name) and stat.S_ISREG(status.st_mode):
-                    found.append((status.st_mtime_ns, entry.name))
+                    names.append((status.st_mtime_ns, entry.name))
                 else:
                     self._ignored.add(entry.name)
                     log.not_a_message(entry.name)
-        return [name for _moment, name in sorted(found)]
+        return [name for _moment, name in sorted(names)]
 
-    def _file(self, arrived: list[bytes]) -> None:
+    def _file(self, sealed_files: list[bytes], arrived: Arrived) -> None:
         examined: list[Examined] = []
         room = Room()
-        for file in arrived:
+        for file in sealed_files:
             if self._entries.message_id(file) is None:  # else: a crash came between row and move
                 try:
-                    examined.append(self.examine(file, room))
+                    examined.append(self._examine(file, room))
                 except MessageGone:
                     continue  # a sibling filed it
                 except OSError as error:
                     # One file that cannot be read now must not hold up the others: the next session tries again.
                     self._ignored.add(file.hex())
                     log.not_filed(file.hex(), str(error.strerror))
-        self.add(examined)
-        for file in arrived:
+        self._add(examined, arrived)
+        for file in sealed_files:
             self._finish(file)
 
-    def add(self, examined: list[Examined]) -> None:
+    def _add(self, examined: list[Examined], arrived: Arrived) -> None:
         """Rows for examined files, by target mailbox; a mailbox that does not exist means INBOX."""
-        targets: dict[int, list[Examined]] = {}
+        targets: dict[MailboxId, list[Examined]] = {}
         for item in examined:
             targets.setdefault(self._target(item.mailbox), []).append(item)
         for mailbox, items in targets.items():
             self._append(mailbox, [item.message for item in items])
         for item in examined:
-            number = self._entries.message_id(item.message.file)
-            if number is not None:
-                self._tell(number, item.summarizer)
+            message = self._entries.message_id(item.message.file)
+            if message is not None:
+                arrived(message, item.summarizer)
 
-    def _append(self, mailbox: int, messages: list[NewMessage]) -> None:
+    def _append(self, mailbox: MailboxId, messages: list[NewMessage]) -> None:
         """Rows in one mailbox; keywords beyond what an account can have are left off rather than the mail."""
         try:
             self._entries.append(mailbox, messages)
@@ -157,57 +168,57 @@ class Filing:
                 for message in messages:
                     log.not_filed(message.file.hex(), str(error))
 
-    def _target(self, name: str) -> int:
+    def _target(self, name: str) -> MailboxId:
         try:
             return self._mailboxes.get(canonical_mailbox(name)).id
         except (NoSuchMailbox, BadMailboxName):
             return self._mailboxes.get(INBOX).id
 
     def _finish(self, file: bytes) -> None:
-        number = self._entries.message_id(file)
-        if number is not None and place(self._layout, file):
-            self._entries.placed([number])
+        message = self._entries.message_id(file)
+        if message is not None and place(self._layout, file):
+            self._entries.placed([message])
 
     def finish_interrupted(self) -> None:
         """Move the files of rows whose move a crash prevented."""
-        for number, file in self._entries.unplaced():
+        for message, file in self._entries.unplaced():
             if place(self._layout, file):
-                self._entries.placed([number])
+                self._entries.placed([message])
         self._entries.flush_placed()
 
-    def recover_orphans(self) -> bool:
-        """Files under `messages/` without a row mean an older database: they go to INBOX.
+    def recover_orphans(self, arrived: Arrived) -> bool:
+        """File what lies under `messages/` without a row into INBOX; True when every such file has been filed.
 
-        A row is always committed before its file comes to `messages/`, and removed after it, so an orphan
-        is no leftover of a crash; the UIDs that clients know may be about to be given again, hence a new
-        UIDVALIDITY.  True when every one has been filed.
+        A row is always committed before its file comes to `messages/`, and removed after it, so an orphan is no
+        leftover of a crash: the database is older than the files.  The UIDs that clients know may be about to be
+        given again, hence a new UIDVALIDITY.
         """
         present = self.message_files()  # before the rows: what is filed meanwhile must not look like an orphan
         known = set(self._entries.files())
         orphans = [file for file in present if file not in known]
         if not orphans:
             return True
-        self._entries.renumber()
+        self._meta.renumber()
         complete = True
         for at in range(0, len(orphans), _BATCH):
-            found: list[Examined] = []
+            examined: list[Examined] = []
             room = Room()
             for file in orphans[at : at + _BATCH]:
                 try:
-                    found.append(replace(self.examine(file, room), mailbox=INBOX))
+                    examined.append(replace(self._examine(file, room), mailbox=INBOX))
                 except MessageGone:
                     continue
                 except OSError as error:
                     complete = False  # that one is tried again at the next login
                     log.message_unavailable(file.hex(), str(error.strerror))
-            self.add(found)
+            self._add(examined, arrived)
         self.finish_interrupted()
         log.orphans_filed(len(orphans))
         return complete
 
     def message_files(self) -> list[bytes]:
         """The names of all files under `messages/`, oldest first."""
-        found = []
+        names: list[tuple[int, bytes]] = []
         for directory in self._layout.messages.iterdir():
             if not _DIRECTORY.fullmatch(directory.name) or directory.is_symlink() or not directory.is_dir():
                 continue
@@ -215,11 +226,11 @@ class Filing:
                 for entry in entries:
                     name = directory.name + entry.name
                     if _FILE.fullmatch(name) and entry.is_file(follow_symlinks=False):
-                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
-        return [file for _moment, file in sorted(found)]
+                        names.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
+        return [file for _moment, file in sorted(names)]
 
-    def examine(self, file: bytes, room: Room) -> Examined:
-        """Read a sealed file through. One that does not open still becomes a message: a note about it.
+    def _examine(self, file: bytes, room: Room) -> Examined:
+        """Read a sealed file through; one that does not open still becomes a message, a note about it.
 
         Raises:
             MessageGone: it is gone. OSError: try again later.

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crymapd.config.user import MAX_BYTES, parse_user
 from crymapd.crypto.stream import new_metadata
 from crymapd.errors import BadMailboxName, Damaged, NoDeliveryKey
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store.keys import delivery_recipient
 from crymapd.store.layout import Layout
-from crymapd.store.messages import Sealing, publish
 from crymapd.store.quota import Quota
+from crymapd.store.sealed_file import Sealing, publish
+from crymapd.store.user_file import MAX_BYTES, parse_user
 from crymapd.unix import files
 
 
@@ -42,7 +42,6 @@ class Delivery:
     def __init__(self, layout: Layout, sealing: Sealing) -> None:
         self._layout = layout
         self._sealing = sealing
-        self.committed = False
 
     def write(self, data: bytes) -> None:
         """Raises TooBig."""
@@ -52,7 +51,6 @@ class Delivery:
         """After this returns the message survives a power cut."""
         self._sealing.finish()
         publish([self._sealing], self._layout.new)
-        self.committed = True
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""`index.db`: what can be read out of the messages again, kept ready. It may be deleted at any time."""
+"""`index.db`: what can be read out of the messages again, kept ready. It may be deleted at any time.
+
+Every failure here is repaired by starting anew, and never shown to a client: what the index cannot tell is read
+from the messages, which only takes longer.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,20 @@ import brotli
 from crymapd import log
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, NewerStore, StoreBusy
-from crymapd.mime.summary import Summary
 from crymapd.mime.text import Folded
+from crymapd.model.numbers import MessageId
 from crymapd.model.sequence import ranges_of
 from crymapd.store.database import Database
+from crymapd.store.history import History, Step
 from crymapd.store.layout import Layout
-from crymapd.store.meta import Meta, Step
+from crymapd.store.summary import Summary
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
 _TABLES = ("headers", "rendered", "fields", "texts")
-RENDERED = ("envelope", "body", "structure", "preview", "fields")
-_FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
+ANSWERS = ("envelope", "body", "structure", "preview", "fields")
+"""The names of the answers that are kept (`summary.Prepared`, and the preview)."""
+_FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in ANSWERS[:3]}
 MAX_KEPT_TEXT = 256 * 1024
 """Longer texts are found through their words, but read from the message."""
 _MAX_TRIGRAMS = 40
@@ -41,17 +47,17 @@ _LEFT_ALONE = 30.0
 
 
 class Index:
-    """Headers, answers and texts by message id. Every failure here is repaired by starting anew, never shown."""
+    """Headers, answers and texts by message id."""
 
-    def __init__(self, layout: Layout, master: Secret, meta: Meta) -> None:
-        """Of the messages whose ids `meta` has given out."""
+    def __init__(self, layout: Layout, master: Secret, history: History) -> None:
+        """Do not open it yet; `history` says what message ids mean."""
         self._layout = layout
         self._lock = layout.tmp / "index-open.lock"  # around what makes or removes the file and its logs
         self._key = derive(master, _KEY_LABEL)
-        self._meta = meta
+        self._history = history
         self._inode = 0
         self._opened: Database | None = None
-        self._ours: Step = (-1, b"")
+        self._ours = Step(-1, b"")
         self._alone_until = 0.0
         self._told = False
 
@@ -100,8 +106,8 @@ class Index:
             return False
 
     def _attempt(self, action: Callable[[Database], None], *, write: bool = False) -> bool:
-        """Run it in one transaction of the file, if its ids are ours: whether it was done."""
-        last = self._meta.last_step() if write else None
+        """Run it in one transaction of the file, if the file's message ids are ours; return whether it was done."""
+        last = self._history.last_step() if write else None
         others: list[Step] = []
 
         def run(db: Database) -> None:
@@ -111,7 +117,7 @@ class Index:
                     others.append(step)
                     return
                 action(db)
-                if last is not None and last[0] > step[0]:
+                if last is not None and last.number > step.number:
                     db.execute("UPDATE progress SET step = ?, token = ?", last)
 
         for _turn in range(3):
@@ -119,21 +125,21 @@ class Index:
             if not self._guarded(run, write=write):
                 return False
             if not others:
-                self._ours = last if last is not None and last[0] > self._ours[0] else self._ours
+                self._ours = last if last is not None and last.number > self._ours.number else self._ours
                 return True
             if not self._adopt(others[0]):
                 return False
         return False  # another session, whose meta.db was taken away, fills it with other ids meanwhile
 
     def _adopt(self, step: Step) -> bool:
-        """The file was last filled at that step: empty it unless its ids are ours; False when it could not be done.
+        """Empty a file that was last filled at that step, unless its ids are ours; False when it could not be done.
 
         Where an older `meta.db` was put back, it has given the ids to other messages since, or will.
         """
-        if self._meta.has_step(step):
+        if self._history.has_step(step):
             self._ours = step
             return True
-        last = self._meta.last_step()
+        last = self._history.last_step()
 
         def clear(db: Database) -> None:
             with db.write():
@@ -147,9 +153,9 @@ class Index:
         return self._guarded(clear, write=True)
 
     def _guarded(self, action: Callable[[Database], None], *, write: bool) -> bool:
-        """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one.
+        """Run it on the opened file and return whether it was done; a damaged file is replaced by an empty one.
 
-        What is not there then is made again when it is asked for.
+        What is missing then is made again when it is asked for.
         """
         try:
             if not self._is_there():
@@ -169,47 +175,49 @@ class Index:
         return False
 
     def not_used(self, reason: str) -> None:
-        """Told once in a session."""
+        """Log once in a session that the index cannot be used."""
         if not self._told:
             log.index_not_used(reason)
         self._told = True
 
     def _write(self, action: Callable[[Database], None]) -> bool:
-        """`_attempt` of what puts ids in."""
+        """Run in one transaction what puts message ids in."""
         return self._attempt(action, write=True)
 
     # Keeping
 
-    def put(self, summaries: Iterable[tuple[int, Summary]]) -> bool:
+    def put(self, summaries: Iterable[tuple[MessageId, Summary]]) -> bool:
         """Keep headers and answers of messages; False when it could not be done."""
-        rows = [(number, summary.header, summary.fields, _row(number, summary)) for number, summary in summaries]
+        kept = list(summaries)
 
         def insert(db: Database) -> None:
-            db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
-            db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", (row[:3:2] for row in rows))
+            headers = ((message, summary.header) for message, summary in kept)
+            db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", headers)
+            fields = ((message, summary.prepared.fields) for message, summary in kept)
+            db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", fields)
             query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            db.executemany(query, (row[3] for row in rows))
+            db.executemany(query, (_rendered_row(message, summary) for message, summary in kept))
 
-        return not rows or self._write(insert)
+        return not kept or self._write(insert)
 
-    def put_texts(self, texts: Iterable[tuple[int, Folded]]) -> bool:
+    def put_texts(self, texts: Iterable[tuple[MessageId, Folded]]) -> bool:
         """Keep what SEARCH looks into; False when it could not be done. What would take too long is read each time."""
-        rows = [(number, *_packed(folded)) for number, folded in texts]
+        rows = [(message, *_packed(folded)) for message, folded in texts]
 
         def insert(db: Database) -> None:
-            for number, words, kept in rows:
+            for message, words, kept in rows:
                 if _is_varied(words):
-                    db.execute("INSERT OR IGNORE INTO unindexed VALUES (?)", (number,))
+                    db.execute("INSERT OR IGNORE INTO unindexed VALUES (?)", (message,))
                     continue
-                db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, words))
-                db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, kept))
-                db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
+                db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (message, words))
+                db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (message, kept))
+                db.execute("DELETE FROM unindexed WHERE message = ?", (message,))
 
         return not rows or self._write(insert)
 
-    def forget(self, numbers: Iterable[int], *, purged: bool = True) -> None:
+    def forget(self, messages: Iterable[MessageId], *, purged: bool = True) -> None:
         """Drop what is known of messages; those not `purged` are read by each search from now on."""
-        rows = [(number,) for number in numbers]
+        rows = [(message,) for message in messages]
         last = "DELETE FROM unindexed WHERE message = ?" if purged else "INSERT OR IGNORE INTO unindexed VALUES (?)"
 
         def delete(db: Database) -> None:
@@ -223,97 +231,99 @@ class Index:
 
     # Asking
 
-    def headers(self, numbers: Iterable[int]) -> dict[int, bytes]:
-        """Those of the asked header blocks that are there."""
-        return dict(self._select("headers", ("header",), numbers))
+    def headers(self, messages: Iterable[MessageId]) -> dict[MessageId, bytes]:
+        """The header blocks of those messages that are there."""
+        return dict(self._select("headers", ("header",), messages))
 
-    def rendered(
-        self, numbers: Iterable[int], names: Sequence[str], *, utf8: bool
-    ) -> dict[int, tuple[bytes | None, ...]]:
-        """Of the asked messages those that are there: the values of `names`, some of RENDERED, in that order."""
+    def answers(
+        self, messages: Iterable[MessageId], names: Sequence[str], *, utf8: bool
+    ) -> dict[MessageId, tuple[bytes | None, ...]]:
+        """For those messages that are there, the answers of these names (some of ANSWERS), in their order."""
         columns = [_FOR_UTF8.get(name, name) if utf8 else name for name in names if name != "fields"]
-        found = {row[0]: row[1:] for row in self._select("rendered", columns, numbers)} if columns else {}
+        rows = self._select("rendered", columns, messages) if columns else []
+        answers: dict[MessageId, tuple[bytes | None, ...]] = {message: tuple(values) for message, *values in rows}
         if "fields" not in names:
-            return found
-        at, fields = names.index("fields"), dict(self._select("fields", ("fields",), numbers))
+            return answers
+        at, fields = names.index("fields"), dict(self._select("fields", ("fields",), messages))
         if not columns:
-            return {number: (value,) for number, value in fields.items()}
-        return {n: (*row[:at], fields[n], *row[at:]) for n, row in found.items() if n in fields}
+            return {message: (value,) for message, value in fields.items()}
+        return {m: (*row[:at], fields[m], *row[at:]) for m, row in answers.items() if m in fields}
 
-    def texts(self, numbers: Iterable[int]) -> dict[int, Folded]:
-        """Those of the asked texts that are there."""
+    def texts(self, messages: Iterable[MessageId]) -> dict[MessageId, Folded]:
+        """The texts of those messages of which they are kept."""
         return {
-            number: Folded(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
-            for number, packed in self._select("texts", ("folded",), numbers)
+            message: Folded(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
+            for message, packed in self._select("texts", ("folded",), messages)
             if packed is not None
         }
 
-    def indexed(self, numbers: Iterable[int]) -> set[int]:
-        """Which of the asked messages `candidates` knows."""
-        return {number for (number,) in self._select("texts", (), numbers)}
+    def indexed(self, messages: Iterable[MessageId]) -> set[MessageId]:
+        """Which of these messages `candidates` knows."""
+        return {message for (message,) in self._select("texts", (), messages)}
 
-    def _select(self, table: str, columns: Sequence[str], numbers: Iterable[int]) -> list[Any]:
-        found: list[list[Any]] = []
+    def _select(self, table: str, columns: Sequence[str], messages: Iterable[MessageId]) -> list[Any]:
+        rows: list[list[Any]] = []
         query = f"SELECT {', '.join(('message', *columns))} FROM {table} WHERE message BETWEEN ? AND ?"
 
         def select(db: Database) -> None:
-            for low, high in ranges_of(sorted(numbers)):
-                found.append(db.execute(query, (low, high)).fetchall())
+            for low, high in ranges_of(sorted(messages)):
+                rows.append(db.execute(query, (low, high)).fetchall())
 
         self._attempt(select)
-        return list(chain.from_iterable(found))
+        return list(chain.from_iterable(rows))
 
-    def candidates(self, wanted: str) -> set[int] | None:
-        """The messages that may hold a folded text, among those indexed; None where the index cannot tell."""
+    def candidates(self, wanted: str) -> set[MessageId] | None:
+        """The indexed messages that may hold a folded text; None where the index cannot tell."""
         trigrams = dict.fromkeys(wanted[at : at + 3] for at in range(len(wanted) - 2))
         if not trigrams:
             return None
         query = " AND ".join('"' + text.replace('"', '""') + '"' for text in list(trigrams)[:_MAX_TRIGRAMS])
-        found: set[int] = set()
+        candidates: set[MessageId] = set()
 
         def match(db: Database) -> None:
-            found.update(row[0] for row in db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,)))
+            rows = db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,))
+            candidates.update(message for (message,) in rows)
 
-        return found if self._attempt(match) else None
+        return candidates if self._attempt(match) else None
 
     # How far it has come
 
     def incarnation(self) -> bytes | None:
-        """Another one whenever the tables were emptied; None where that cannot be told."""
-        found: bytes | None = self._progress("incarnation")
-        return found
+        """A token that is another one whenever the tables were emptied; None where it cannot be read."""
+        incarnation: bytes | None = self._progress("incarnation")
+        return incarnation
 
-    def complete(self) -> int:
-        """Messages up to this id are indexed, or in `unindexed`."""
-        return self._progress("complete") or 0
+    def complete(self) -> MessageId:
+        """The id up to which all messages are indexed, or in `unindexed`; 0 where that cannot be read."""
+        return MessageId(self._progress("complete") or 0)
 
     def _progress(self, column: str) -> Any:
-        found: list[Any] = []
-        done = self._attempt(lambda db: found.append(db.value(f"SELECT {column} FROM progress")))
-        return found[0] if done else None
+        values: list[Any] = []
+        done = self._attempt(lambda db: values.append(db.value(f"SELECT {column} FROM progress")))
+        return values[0] if done else None
 
-    def set_complete(self, number: int, unindexed: Iterable[int], incarnation: bytes | None) -> bool:
-        """In that incarnation all up to `number` were looked at; those `unindexed` cannot be indexed.
+    def set_complete(self, message: MessageId, unindexed: Iterable[MessageId], incarnation: bytes | None) -> bool:
+        """Note that in this incarnation all messages up to one were looked at, and which of them cannot be indexed.
 
         False when it could not be written.
         """
-        rows = [(message,) for message in unindexed]
+        rows = [(unreadable,) for unreadable in unindexed]
 
         def update(db: Database) -> None:
             if db.value("SELECT incarnation FROM progress") == incarnation:
                 db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
-                db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
+                db.execute("UPDATE progress SET complete = max(complete, ?)", (message,))
 
         return self._write(update)
 
-    def unindexed(self) -> set[int] | None:
-        """Messages that each search must read; None where the index cannot tell."""
-        found: set[int] = set()
+    def unindexed(self) -> set[MessageId] | None:
+        """The messages that each search must read; None where the index cannot tell."""
+        unindexed: set[MessageId] = set()
 
         def select(db: Database) -> None:
-            found.update(row[0] for row in db.execute("SELECT message FROM unindexed"))
+            unindexed.update(message for (message,) in db.execute("SELECT message FROM unindexed"))
 
-        return found if self._attempt(select) else None
+        return unindexed if self._attempt(select) else None
 
     def rest(self) -> None:
         """Close the file until it is needed again."""
@@ -341,11 +351,11 @@ def _is_varied(text: str) -> bool:
 
 
 def _step(db: Database) -> Step:
-    found: Step = db.execute("SELECT step, token FROM progress").fetchone()
-    return found
+    return Step(*db.execute("SELECT step, token FROM progress").fetchone())
 
 
-def _row(number: int, summary: Summary) -> tuple[object, ...]:
-    plain, utf8 = summary.ascii, summary.utf8
-    differing = (utf8.envelope, utf8.body, utf8.structure) if utf8 != plain else (None, None, None)
-    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode())
+def _rendered_row(message: MessageId, summary: Summary) -> tuple[object, ...]:
+    """A row of the table `rendered`, in the order of its columns."""
+    answers = summary.prepared
+    plain = (answers.envelope, answers.body, answers.structure)
+    return message, *plain, answers.envelope8, answers.body8, answers.structure8, summary.preview.encode()

@@ -19,13 +19,13 @@ import tomli_w
 
 from crymapd import log
 from crymapd.config.load import parse
-from crymapd.config.user import KeyPatterns
 from crymapd.crypto import sealing
 from crymapd.crypto.sealing import OpeningKey, SealingKey
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, unwrap, wrap
 from crymapd.crypto.stream import Recipient
 from crymapd.errors import ConfigError, Damaged, KeyMissing, NoDeliveryKey
 from crymapd.store.layout import Layout
+from crymapd.store.user_file import KeyPatterns
 from crymapd.unix import files
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")

@@ -11,7 +11,7 @@ from crymapd.unix import files
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The user directory (DESIGN section 4; `docs/store.md`)."""
+    """The user directory (`docs/store.md` sections 2 and following)."""
 
     home: Path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crymapd.errors import (
     MailboxExists,
@@ -14,6 +15,7 @@ from crymapd.errors import (
     RenameIntoSelf,
 )
 from crymapd.model.names import DEFAULT_MAILBOXES, DELIMITER, INBOX, canonical_mailbox, parents
+from crymapd.model.numbers import MailboxId, ModSeq, Uid
 from crymapd.store.meta import Meta
 
 _COLUMNS = (
@@ -24,23 +26,37 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A row of `mailboxes` as it stood when it was read."""
+    """A row of `mailboxes` as it stood when it was read.
 
-    id: int
+    Attributes:
+        recent_uid: messages from this UID on have been shown to no session as \\Recent.
+        modseq: the highest modification sequence.
+        pruned: expunges up to this modseq are no longer remembered.
+        messages, unseen, deleted, octets, recent: counters of the messages in it.
+    """
+
+    id: MailboxId
     name: str
     object_id: str
     selectable: bool
     special_use: str | None
     uidvalidity: int
-    next_uid: int
-    recent_uid: int
-    modseq: int
-    pruned: int
+    next_uid: Uid
+    recent_uid: Uid
+    modseq: ModSeq
+    pruned: ModSeq
     messages: int
     unseen: int
     deleted: int
     octets: int
     recent: int
+
+
+class Recent(NamedTuple):
+    """The first UID that is \\Recent for a session, and how many messages are."""
+
+    first: Uid
+    messages: int
 
 
 class Mailboxes:
@@ -52,14 +68,14 @@ class Mailboxes:
 
     def provide_defaults(self) -> None:
         """A new account's mailboxes, subscribed; INBOX also when it was lost."""
-        names = [row[0] for row in self._db.execute("SELECT name FROM mailboxes LIMIT 1")]
-        if names and self._find(INBOX):
+        is_new = self._db.value("SELECT name FROM mailboxes LIMIT 1") is None
+        if not is_new and self._find(INBOX):
             return
         with self._meta.change():
             if not self._find(INBOX):
                 self._insert(INBOX, None)
                 self._subscribe(INBOX)
-            for name, use in DEFAULT_MAILBOXES.items() if not names else ():
+            for name, use in DEFAULT_MAILBOXES.items() if is_new else ():
                 self._insert(name, use)
                 self._subscribe(name)
 
@@ -78,9 +94,9 @@ class Mailboxes:
     def has_children(self, name: str) -> bool:
         return bool(self._children(name))
 
-    def by_id(self, number: int) -> Mailbox | None:
+    def by_id(self, mailbox: MailboxId) -> Mailbox | None:
         """The mailbox as it is now, under whatever name; None when it was deleted."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ? AND selectable", (number,)).fetchone()
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ? AND selectable", (mailbox,)).fetchone()
         return None if row is None else _mailbox(row)
 
     def create(self, name: str, special_use: str | None = None) -> Mailbox:
@@ -174,19 +190,31 @@ class Mailboxes:
             (inbox.modseq + 1, inbox.id),
         )
 
-    def claim_recent(self, mailbox: Mailbox) -> tuple[int, int]:
-        """The first UID that is \\Recent for the caller, who is now the session that was told, and how many are.
+    def claim_recent(self, mailbox: Mailbox) -> Recent:
+        """What is \\Recent for the caller, who from now on is the session that was told of it.
 
         RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
         """
         if mailbox.recent_uid == mailbox.next_uid:
-            return mailbox.recent_uid, 0
+            return Recent(mailbox.recent_uid, 0)
         with self._meta.change():
             fresh = self.by_id(mailbox.id)
             if fresh is None:
-                return mailbox.next_uid, 0
+                return Recent(mailbox.next_uid, 0)
             self._db.execute("UPDATE mailboxes SET recent_uid = next_uid, recent = 0 WHERE id = ?", (mailbox.id,))
-            return fresh.recent_uid, fresh.recent
+            return Recent(fresh.recent_uid, fresh.recent)
+
+    def deleted_octets(self, mailbox: Mailbox) -> int:
+        """The octets of messages with \\Deleted; costs nothing where there are none."""
+        if not mailbox.deleted:
+            return 0
+        return int(
+            self._db.value(
+                "SELECT total(m.size) FROM entries e JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
+                " AND e.flagset IN (SELECT id FROM flagsets WHERE deleted)",
+                mailbox.id,
+            )
+        )
 
     # Subscriptions: plain names, whether or not there is a mailbox (RFC 9051 section 6.3.7)
 
@@ -215,12 +243,12 @@ class Mailboxes:
             raise NoSuchMailbox(f"no mailbox {name}")
         return found
 
-    def _insert(self, name: str, special_use: str | None, *, selectable: bool = True) -> int:
+    def _insert(self, name: str, special_use: str | None, *, selectable: bool = True) -> MailboxId:
         self._db.execute(
             "INSERT INTO mailboxes (name, object_id, selectable, special_use, uidvalidity) VALUES (?, ?, ?, ?, ?)",
             (name, "F" + secrets.token_hex(10), selectable, special_use, self._meta.next_uidvalidity()),
         )
-        return self._db.last_id()
+        return MailboxId(self._db.last_id())
 
     def _create_parents(self, name: str) -> None:
         for parent in parents(name):

@@ -1,4 +1,4 @@
-"""`crymapd user hide`: an account hides capabilities from clients that take them wrongly (trap T7)."""
+"""`crymapd user hide`: an account hides capabilities from clients that take them wrongly."""
 
 from __future__ import annotations
 

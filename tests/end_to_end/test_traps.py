@@ -1,4 +1,4 @@
-"""Traps of CLIENTS.md that are about the connection rather than about a dialogue."""
+"""What real clients need of a connection, learnt from the trouble they had with other servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.testlib.server import PASSWORD, Server, running
 
 
 def test_many_connections_of_one_user(server: Server) -> None:
-    """T26: several devices with five connections each; all of them hear of new mail."""
+    """Several devices with five connections each; all of them hear of new mail."""
     server.add_user("busy")
     clients = [server.client("busy") for _number in range(20)]
     for client in clients:
@@ -24,7 +24,7 @@ def test_many_connections_of_one_user(server: Server) -> None:
 
 
 def test_keepalive(tmp_path: Path) -> None:
-    """T27: something now and then, so that address translators do not forget an idle connection, but rarely."""
+    """Something now and then, so that address translators do not forget an idle connection, but rarely."""
     assert 9 * 60 <= imap_server.IDLE_KEEPALIVE_SECONDS < 29 * 60
     limits = "crymapd.imap.server.IDLE_KEEPALIVE_SECONDS=0.3"
     with running(tmp_path / "root", limits=limits) as quick, quick.client() as client:
@@ -38,7 +38,7 @@ def test_keepalive(tmp_path: Path) -> None:
 
 
 def test_server_name_with_a_dot(server: Server) -> None:
-    """T32: a server name that ends with a dot is no reason to refuse."""
+    """A server name that ends with a dot is no reason to refuse."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "localhost.", "-quiet"]
     login = f'a LOGIN alice "{PASSWORD}"\r\nb LOGOUT\r\n'.encode()
     done = subprocess.run(command, input=login, capture_output=True, timeout=20, check=False)

@@ -16,18 +16,19 @@ from crymapd.crypto import slots
 from crymapd.imap import connection, dispatch
 from crymapd.imap.command import message as message_command
 from crymapd.imap.connection import Connection, Event, Limits
+from crymapd.imap.prepared import prepare
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session
 from crymapd.imap.state import State
+from crymapd.imap.wire import section
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime import addresses, content, dates, encoded_words, header, parts, references, sections, subject, text
-from crymapd.mime.summary import Summarizer, Summary, summarize
+from crymapd.mime import addresses, content, dates, encoded_words, header, parts, references, subject, text
 from crymapd.store import account
-from crymapd.store.store import Store
+from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.answers import Tagged
 from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
-from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, append
+from tests.testlib.stores import CHEAP, PASSWORD, append, opened
 from tests.testlib.stream import Stream
 
 SMALL = Limits(line=300, literal=20, literals=40, count=4)
@@ -96,6 +97,8 @@ def commands(data: bytes) -> None:
                     message_command.append_head(reader)
             case connection.Refused(tag, _reason):
                 assert tag is None or b" " not in tag
+            case _:
+                pass
 
 
 def _read_command(pieces: list[bytes], state: State, *, utf8: bool) -> None:
@@ -111,16 +114,16 @@ def _read_command(pieces: list[bytes], state: State, *, utf8: bool) -> None:
 
 def message(data: bytes) -> None:
     """Any octets have a grammatical ENVELOPE, BODY and BODYSTRUCTURE, the same however they come."""
-    summary = summarize(data)
+    summary = summarize(data, prepare)
     grammatical(summary)
     summarizer = Summarizer()
     for at in range(0, len(data), 61):
         summarizer.feed(data[at : at + 61])
-    assert summarizer.finish() == summary
+    assert summarizer.finish(prepare) == summary
     root = parts.parse(data)
     for path in ((), (1,), (2,), (1, 1), (1, 2, 3)):
-        for what in (sections.WHOLE, sections.HEADER, sections.TEXT, sections.MIME):
-            located = sections.locate(root, sections.Section(path, what))
+        for what in (section.WHOLE, section.HEADER, section.TEXT, section.MIME):
+            located = section.locate(root, section.Section(path, what))
             assert located is None or 0 <= located.start <= located.end <= len(data)
     fields(root.header)
     for encoding in (b"base64", b"quoted-printable"):
@@ -132,9 +135,10 @@ def message(data: bytes) -> None:
 
 def grammatical(summary: Summary) -> None:
     """What a client without and one with UTF-8 would be sent."""
-    for rendered, utf8 in ((summary.ascii, False), (summary.utf8, True)):
+    for utf8 in (False, True):
+        answers = summary.answers(("envelope", "body", "structure"), utf8=utf8)
         line = b"* 1 FETCH (ENVELOPE %b BODY %b BODYSTRUCTURE %b)\r\n"
-        parse(line % (rendered.envelope, rendered.body, rendered.structure), Options(utf8=utf8))
+        parse(line % tuple(answer or b"" for answer in answers), Options(utf8=utf8))
     assert len(summary.preview) <= 256
 
 
@@ -166,7 +170,7 @@ def _session() -> tuple[Session, bytearray]:
     folder = tempfile.TemporaryDirectory(prefix="crymapd-fuzz-")
     _FOLDERS.append(folder)
     directory = Path(folder.name)
-    store = Store(account.create(directory, PASSWORD, CHEAP), LIMIT)
+    store = opened(account.create(directory, PASSWORD, CHEAP))
     for octets in hostile(28):
         append(store, octets[:2000] or b" ")
     sent = bytearray()

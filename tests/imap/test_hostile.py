@@ -177,7 +177,7 @@ FOREIGN = (
 
 @pytest.mark.parametrize("line", FOREIGN)
 def test_a_first_line_of_another_protocol(server: Server, line: bytes) -> None:
-    """T33: the connection ends with it, and no later line is looked at."""
+    """The connection ends with it, and no later line is looked at."""
     login = b"".join(b'A%d LOGIN alice "%b"\r\n' % (number, PASSWORD.encode()) for number in range(3))
     said = answers(stranger(server), line + b"\r\n" + login)
     assert said[-1].startswith(b"* BYE [PARSE]")

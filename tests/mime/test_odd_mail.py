@@ -7,14 +7,15 @@ import sys
 
 import pytest
 
+from crymapd.imap.prepared import prepare
+from crymapd.imap.wire.strings import UTF8
+from crymapd.imap.wire.structure import structure
 from crymapd.mime import content
 from crymapd.mime.addresses import Address, parse
 from crymapd.mime.parts import Part
 from crymapd.mime.parts import parse as parts_of
-from crymapd.mime.structure import structure
-from crymapd.mime.summary import summarize
 from crymapd.mime.text import folded
-from crymapd.mime.wire import UTF8
+from crymapd.store.summary import summarize
 
 Shown = list[tuple[bytes | None, bytes | None, bytes | None, bytes | None]]
 
@@ -226,11 +227,12 @@ def test_lines_that_are_no_field_are_searched() -> None:
 
 _CONFINED = """
 import builtins, codecs, sys
-from crymapd.mime import summary
+from crymapd.imap.prepared import prepare
+from crymapd.store.summary import summarize
 from crymapd.mime.encoded_words import preload
 preload()
 sys.path[:], sys.meta_path[:] = [], []
-print(summary.summarize(b"From: a@j\\xc3\\xb6.de\\r\\n\\r\\n").ascii.envelope.decode())
+print(summarize(b"From: a@j\\xc3\\xb6.de\\r\\n\\r\\n", prepare).prepared.envelope.decode())
 """
 
 
@@ -241,5 +243,6 @@ def test_domains_where_nothing_can_be_imported() -> None:
 
 
 def test_nothing_is_lost_for_utf8_clients() -> None:
-    summary = summarize("From: a@jö.de\r\nSubject: ö\r\n\r\n".encode())
-    assert '"jö.de"'.encode() in summary.utf8.envelope
+    summary = summarize("From: a@jö.de\r\nSubject: ö\r\n\r\n".encode(), prepare)
+    (envelope,) = summary.answers(("envelope",), utf8=True)
+    assert envelope is not None and '"jö.de"'.encode() in envelope

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from crymapd.imap.wire import writer
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, MIME, TEXT, WHOLE, Section
+from crymapd.imap.wire.section import FIELDS, FIELDS_NOT, HEADER, MIME, TEXT, WHOLE, Section
 from crymapd.model.sequence import Range, SequenceSet
 
 SIMPLE = frozenset(
@@ -77,7 +77,7 @@ class Fetch:
     items: tuple[Item, ...]
     changed_since: int | None = None
     vanished: bool = False
-    partial: Range | None = None
+    partial: Range[int] | None = None
     uid: bool = False
 
 
@@ -98,10 +98,10 @@ def uid_fetch(reader: Reader) -> Fetch:
     return Fetch(numbers, items, changed_since, vanished, partial, uid=True)
 
 
-def _modifiers(reader: Reader) -> tuple[int | None, bool, Range | None]:
+def _modifiers(reader: Reader) -> tuple[int | None, bool, Range[int] | None]:
     """`CHANGEDSINCE 7 VANISHED PARTIAL 1:100)`, in any order, each once."""
     changed_since: int | None = None
-    partial: Range | None = None
+    partial: Range[int] | None = None
     seen: set[bytes] = set()
     while True:
         name = reader.keyword()

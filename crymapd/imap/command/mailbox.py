@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import SequenceSet, numbers_in
 
 
@@ -33,7 +34,7 @@ class Resync:
     uidvalidity: int
     modseq: int
     known: SequenceSet | None
-    sample: tuple[tuple[int, int], ...] = ()
+    sample: tuple[tuple[SeqNum, Uid], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _resync(reader: Reader) -> Resync:
     if not uidvalidity or not modseq:
         raise BadSyntax("QRESYNC expects a UIDVALIDITY and a modseq of at least 1")
     known: SequenceSet | None = None
-    sample: tuple[tuple[int, int], ...] = ()
+    sample: tuple[tuple[SeqNum, Uid], ...] = ()
     if reader.try_text(b" "):
         if reader.peek() != b"(":
             known = _known(reader)
@@ -170,7 +171,7 @@ def _known(reader: Reader) -> SequenceSet:
     return found
 
 
-def _sample(reader: Reader) -> tuple[tuple[int, int], ...]:
+def _sample(reader: Reader) -> tuple[tuple[SeqNum, Uid], ...]:
     """Pairs of numbers and UIDs (RFC 7162 section 3.2.5.2); of very many the first are enough."""
     reader.text(b"(")
     numbers = _known(reader)
@@ -180,7 +181,7 @@ def _sample(reader: Reader) -> tuple[tuple[int, int], ...]:
     if numbers.count() != uids.count():
         raise BadSyntax("QRESYNC expects as many numbers as UIDs")
     pairs = zip(numbers_in(numbers.resolve(0)), numbers_in(uids.resolve(0)), strict=False)
-    return tuple(islice(pairs, MAX_SAMPLE))
+    return tuple((SeqNum(number), Uid(uid)) for number, uid in islice(pairs, MAX_SAMPLE))
 
 
 def create(reader: Reader) -> Create:

@@ -27,7 +27,7 @@ class Returns:
     """
 
     options: frozenset[bytes]
-    partial: Range | None = None
+    partial: Range[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _returns(reader: Reader) -> Returns:
     """`(MIN MAX PARTIAL 1:100)`; nothing means ALL (RFC 4731 section 3.1)."""
     reader.text(b"(")
     options: set[bytes] = set()
-    partial: Range | None = None
+    partial: Range[int] | None = None
     while not reader.try_text(b")"):
         word = reader.keyword()
         if word == b"PARTIAL" and partial is None:

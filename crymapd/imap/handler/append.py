@@ -14,6 +14,7 @@ from crymapd.imap.handler.mailbox import existing, tell_name
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.model.numbers import MailboxId, Uid
 from crymapd.model.sequence import Range, format_set
 from crymapd.store.incoming import Incoming
 
@@ -27,7 +28,7 @@ class Append:
         self._session = session
         self._incoming: Incoming | None = None
         self._mailbox = self._asked_mailbox = ""
-        self._replaced: tuple[int, Sequence[Range]] | None = None
+        self._replaced: tuple[MailboxId, Sequence[Range[Uid]]] | None = None
         self._in_utf8 = False
         self.tag = b"*"
 
@@ -103,11 +104,11 @@ class Append:
         if self._incoming is None:
             raise BadSyntax("APPEND expects a message")
         try:
-            uidvalidity, uids = self._incoming.commit(self._mailbox, self._replaced)
+            added = self._incoming.commit(self._mailbox, self._replaced)
         except NoSuchMailbox as error:
             raise Refusal("NO", str(error), "TRYCREATE") from None
         tell_name(self._session, self._mailbox, self._asked_mailbox)
-        code = f"APPENDUID {uidvalidity} {format_set(uids)}"
+        code = f"APPENDUID {added.uidvalidity} {format_set(added.uids)}"
         if self._replaced is None:
             return ok(code=code)
         # RFC 8508 section 4.3: before the EXPUNGE, untagged.

@@ -20,12 +20,10 @@ from crymapd.model.names import (
     mailbox_pattern,
     parents,
 )
-from crymapd.model.numbers import MAX_UID
+from crymapd.model.numbers import MAX_UID, NO_SEQNUM, SeqNum, Uid
 from crymapd.model.sequence import Range, contains, difference, format_ranges, intersection, ranges_of
 from crymapd.store.mailboxes import Mailbox
-from crymapd.store.view import View
-
-EVERYTHING: tuple[Range, ...] = ((1, 2**32 - 1),)
+from crymapd.store.view import EVERYTHING, View
 
 
 def existing(name: str) -> str:
@@ -66,7 +64,7 @@ def _describe(session: Session, view: View, asked_name: str) -> None:
         _renamed(session, mailbox, asked_name)
     else:
         session.line(b"%d RECENT" % view.recent)
-        unseen = session.store.entries.first_unseen(mailbox.id, mailbox.messages, mailbox.unseen)
+        unseen = view.first_unseen()
         if unseen:
             session.line(b"OK [UNSEEN %d] first unseen" % unseen)
     session.line(b"OK [UIDVALIDITY %d] UIDs are valid" % mailbox.uidvalidity)
@@ -98,20 +96,15 @@ def _list_line(session: Session, shown: list[str], name: str, old: str) -> None:
 
 def _resync(session: Session, view: View, known: command.Resync) -> None:
     """What happened since the client last looked, in time proportional to it (RFC 7162 section 3.2.5)."""
-    entries, mailbox = session.store.entries, view.mailbox
-    within: Sequence[Range] = EVERYTHING if known.known is None else known.known.resolve(0)
-    agreed = _agreed(entries.ranks(mailbox.id, [uid for _number, uid in known.sample]), known.sample)
-    vanished = entries.vanished(mailbox, known.modseq, intersection(within, [(agreed + 1, MAX_UID)]))
-    changed = [
-        row
-        for row in entries.changes(mailbox.id, known.modseq, mailbox.modseq).flags
-        if row[0] < mailbox.next_uid and contains(within, row[0])
-    ]
-    uids = [row[0] for row in changed]
-    ranks = entries.ranks(mailbox.id, uids)
-    numbers: Sequence[int] = [ranks.get(uid, 0) for uid in uids]
-    now = session.store.mailboxes.by_id(mailbox.id)
-    if now is None or now.modseq != mailbox.modseq:
+    within: Sequence[Range[Uid]] = EVERYTHING if known.known is None else known.known.resolve(Uid(0))
+    agreed = _agreed(view.ranks([uid for _number, uid in known.sample]), known.sample)
+    vanished = view.vanished_at_select(known.modseq, intersection(within, [(Uid(agreed + 1), MAX_UID)]))
+    changed = [entry for entry in view.changed_since(known.modseq) if contains(within, entry.uid)]
+    uids = [entry.uid for entry in changed]
+    ranks = view.ranks(uids)
+    numbers: Sequence[SeqNum] = [ranks.get(uid, NO_SEQNUM) for uid in uids]
+    now = view.current()
+    if now is None or now.modseq != view.mailbox.modseq:
         # Another session was faster: what this one was told of with EXISTS is still counted, and told in its turn.
         vanished = difference(vanished, ranges_of(view.uids))
         numbers = view.numbers(uids)
@@ -120,7 +113,7 @@ def _resync(session: Session, view: View, known: command.Resync) -> None:
     update.flag_lines(session, view, changed, numbers)
 
 
-def _agreed(numbers: dict[int, int], sample: Sequence[tuple[int, int]]) -> int:
+def _agreed(numbers: dict[Uid, SeqNum], sample: Sequence[tuple[SeqNum, Uid]]) -> int:
     """The highest UID that still has its number: the client knows of every expunge below (RFC 7162 section 3.2.5.2)."""
     return max((uid for number, uid in sample if numbers.get(uid) == number), default=0)
 
@@ -130,7 +123,7 @@ def handle_close(session: Session, asked: command.Close) -> Done:
     view = session.view
     session.deselect()
     if asked.expunge and not view.read_only:
-        session.store.entries.expunge(view.mailbox.id, EVERYTHING)
+        view.expunge()
     return ok()  # without HIGHESTMODSEQ, which would hide the expunges from the client (RFC 7162 section 3.2.8)
 
 
@@ -292,7 +285,7 @@ _STATUS: dict[bytes, Callable[[Session, Mailbox], bytes]] = {
     b"HIGHESTMODSEQ": lambda _session, mailbox: b"%d" % mailbox.modseq,
     b"SIZE": lambda _session, mailbox: b"%d" % mailbox.octets,  # RFC 8438
     b"DELETED": lambda _session, mailbox: b"%d" % mailbox.deleted,
-    b"DELETED-STORAGE": lambda session, m: b"%d" % (-(-session.store.entries.deleted_octets(m) // 1024)),  # RFC 9208
+    b"DELETED-STORAGE": lambda session, m: b"%d" % (-(-session.store.mailboxes.deleted_octets(m) // 1024)),  # RFC 9208
     b"MAILBOXID": lambda _session, mailbox: b"(%b)" % mailbox.object_id.encode("ascii"),  # RFC 8474
     b"APPENDLIMIT": lambda session, _mailbox: b"%d" % session.store.max_message_size,  # RFC 7889
 }

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from crymapd.errors import NoSuchMailbox
 from crymapd.imap import update
 from crymapd.imap.command import message as command
-from crymapd.imap.handler.mailbox import EVERYTHING, existing
+from crymapd.imap.handler.mailbox import existing
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
+from crymapd.model.numbers import Uid
 from crymapd.model.sequence import Range, SequenceSet, format_set
 from crymapd.store.mailboxes import Mailbox
+from crymapd.store.view import EVERYTHING
 
 
 def handle_store(session: Session, asked: command.Store) -> Done:
@@ -20,25 +22,25 @@ def handle_store(session: Session, asked: command.Store) -> Done:
     if asked.unchanged_since is not None:
         session.enable_condstore()
     ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
-    result = session.store.entries.store(view.mailbox.id, ranges, asked.mode, asked.flags, asked.unchanged_since)
+    result = view.store_flags(ranges, asked.mode, asked.flags, asked.unchanged_since)
     if result.modseq:
         session.own_modseqs.add(result.modseq)
-    told = result.flags
+    told = result.entries
     if asked.silent:
         # Another session's change that this client does not know of is no secret because ours was silent.
-        news = [row for row in told if result.before[row[0]] > view.told.modseq]
+        news = [entry for entry in told if result.before[entry.uid] > view.told.modseq]
         update.flag_fetches(session, view, news, uid=asked.uid)
         # RFC 7162 section 3.1.3: even then the client is told the new modseqs.
-        told = [row for row in told if row[0] in result.changed] if session.condstore else []
+        told = [entry for entry in told if entry.uid in result.changed] if session.condstore else []
     if told:
         update.flag_fetches(session, view, told, uid=asked.uid, flags=not asked.silent)
     if not result.modified:
-        return (None if result.flags else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
-    numbers = [view.seq(uid) or 0 for uid in result.modified] if not asked.uid else [int(u) for u in result.modified]
-    return ok("some messages had changed", f"MODIFIED {format_set(sorted(filter(None, numbers)))}")
+        return (None if result.entries else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
+    modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
+    return ok("some messages had changed", f"MODIFIED {format_set(sorted(modified))}")
 
 
-def _gone(numbers: SequenceSet, ranges: Sequence[Range], *, uid: bool) -> Done | None:
+def _gone(numbers: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
     """Message numbers always name messages; where none is left, others have expunged them (RFC 2180 section 4)."""
     if uid or numbers.saved or not ranges:
         return None
@@ -50,11 +52,10 @@ def handle_copy(session: Session, asked: command.Copy) -> Done:
     view = session.writable_view if asked.move else session.view
     ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
     target = _target(session, asked.target)
-    act = session.store.entries.move if asked.move else session.store.entries.copy
-    uidvalidity, sources, copies = act(view.mailbox.id, ranges, target.id)
-    if not sources:
+    copied = view.move(ranges, target.id) if asked.move else view.copy(ranges, target.id)
+    if not copied.uids:
         return _gone(asked.numbers, ranges, uid=asked.uid) or ok("there was nothing to do")
-    code = f"COPYUID {uidvalidity} {format_set(sources)} {format_set(copies)}"
+    code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
     if not asked.move:
         return ok(code=code)
     # RFC 6851 section 4.3: for MOVE it comes before the EXPUNGEs, untagged.
@@ -72,8 +73,6 @@ def _target(session: Session, name: str) -> Mailbox:
 def handle_expunge(session: Session, asked: command.Expunge) -> Done:
     """EXPUNGE, UID EXPUNGE and XVANQUISH; the numbers are told by the update that follows."""
     view = session.writable_view
-    ranges: list[Range] = list(EVERYTHING)
-    if asked.numbers is not None:
-        ranges = session.uid_ranges(asked.numbers, uid=True)
-    session.store.entries.expunge(view.mailbox.id, ranges, only_deleted=asked.only_deleted)
+    ranges = EVERYTHING if asked.numbers is None else session.uid_ranges(asked.numbers, uid=True)
+    view.expunge(ranges, only_deleted=asked.only_deleted)
     return ok()

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from crymapd.errors import MessageGone
-from crymapd.imap.columns import Row
-from crymapd.store.lookup import SealedFile
-from crymapd.store.reading import Message
+from crymapd.store.message import Message
+from crymapd.store.rows import SealedFile, Stored
 from crymapd.store.store import Store
-
-_PORTION = 1 << 20
-_MANY = 100
-
-
-def portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Rows of Stored in runs of at most a MiB of messages (or one message): what is made of a run is held at once."""
-    run: list[Row] = []
-    octets = 0
-    for row in rows:
-        octets += row[5]
-        if run and (octets > _PORTION or len(run) == _MANY):
-            yield run
-            run, octets = [], row[5]
-        run.append(row)
-    if run:
-        yield run
 
 
 class Reading:
-    """Close it, so that an opened message file is closed."""
+    """A message being answered; it must be closed, so that an opened file is."""
 
     __slots__ = ("_known", "_message", "_raw_header", "_store", "row")
 
-    def __init__(self, store: Store, row: Row, header: bytes | None = None, known: SealedFile | None = None) -> None:
+    def __init__(self, store: Store, row: Stored, header: bytes | None = None, known: SealedFile | None = None) -> None:
         self.row = row
         self._store = store
         self._raw_header = header
@@ -43,14 +23,14 @@ class Reading:
     @property
     def message(self) -> Message:
         if self._message is None:
-            self._message = self._store.read(self.row[4], self._known)
+            self._message = self._store.read(self.row.message, self._known)
         return self._message
 
     @property
     def raw_header(self) -> bytes:
         """The top-level header block, as far as it was kept. Raises MessageGone."""
         if self._raw_header is None:
-            self._raw_header = self._store.headers([self.row[4]]).get(self.row[4])
+            self._raw_header = self._store.headers([self.row.message]).get(self.row.message)
         if self._raw_header is None:
             raise MessageGone("the message was purged")
         return self._raw_header

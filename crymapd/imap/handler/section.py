@@ -11,12 +11,11 @@ from crymapd.imap.handler.reading import Reading
 from crymapd.imap.response import Broken
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.mime.content import decode_stream, with_crlf
+from crymapd.imap.wire.section import FIELDS, FIELDS_NOT, HEADER, Section, locate
+from crymapd.mime.content import decode_stream, slices, with_crlf
 from crymapd.mime.header import field_selector, select_fields
-from crymapd.mime.parts import MAX_HEADER
-from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
-from crymapd.store.messages import UNLIMITED, slices
-from crymapd.store.reading import Message
+from crymapd.mime.parts import MAX_HEADER, part_at
+from crymapd.store.message import Message
 
 WHOLE_MESSAGE = Section()
 LARGE = 64 * 1024
@@ -102,7 +101,7 @@ def _made(item: SectionItem, make: Callable[[], bytes]) -> bytes | Large:
 def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
     """A part with its transfer encoding undone (RFC 3516 section 4.2). Raises UnknownEncoding."""
     message = reading.message
-    part = find(message.root, item.path) if item.path else message.root
+    part = part_at(message.root, item.path) if item.path else message.root
     if part is None:
         return item.label + (b" 0" if item.size_only else b" NIL")
     start, end = (part.body, part.end) if item.path else (0, message.size)
@@ -126,13 +125,13 @@ def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
 
 def _large_binary(item: BinaryItem, pieces: Callable[[], Iterator[bytes]]) -> Large:
     """Decoded twice rather than held: once to announce its length, once to send it."""
-    start, wanted = item.partial or (0, UNLIMITED)
+    start, end = (0, None) if item.partial is None else (item.partial[0], sum(item.partial))
     length, nul = 0, False
-    for piece in slices(pieces(), start, start + wanted):
+    for piece in slices(pieces(), start, end):
         length += len(piece)
         nul = nul or b"\0" in piece
     announced = b"%b %b{%d}\r\n" % (item.label, b"~" if nul else b"", length)
-    return Large(announced, length, lambda: slices(pieces(), start, start + wanted))
+    return Large(announced, length, lambda: slices(pieces(), start, end))
 
 
 def stream(session: Session, large: Large) -> None:

@@ -10,6 +10,7 @@ import re
 from datetime import date, datetime, timedelta, timezone
 
 from crymapd.imap.wire import mutf7
+from crymapd.mime.dates import MONTHS
 from crymapd.model.flags import canonical_flag
 from crymapd.model.numbers import MAX_MODSEQ
 from crymapd.model.sequence import STAR, Range, SequenceSet
@@ -28,12 +29,7 @@ _FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _SEQUENCE = re.compile(rb"[0-9*:,]+|\$")
 _DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
 _DATE_TIME = re.compile(rb"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
-    )
-}
+_MONTHS = {name.lower().encode("ascii"): number for number, name in enumerate(MONTHS, 1)}
 _U32 = 2**32 - 1
 MAX_RANGES = 20_000
 MAX_NAME = 8192
@@ -231,7 +227,7 @@ class Reader:
             self._at = start
             raise self._expected("a sequence set") from None
 
-    def partial_range(self) -> Range:
+    def partial_range(self) -> Range[int]:
         """`1:100`, or counted from the end `-1:-100` (RFC 9394 section 4), as written."""
         first = self._signed()
         self.text(b":")
@@ -322,7 +318,7 @@ def _is_utf8(octets: bytes) -> bool:
     return True
 
 
-def _range(piece: bytes) -> Range:
+def _range(piece: bytes) -> Range[int]:
     first, colon, last = piece.partition(b":")
     low = _number(first)
     return (low, _number(last) if colon else low)

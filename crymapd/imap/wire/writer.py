@@ -7,9 +7,10 @@ import time
 from functools import lru_cache
 
 from crymapd.imap.wire import mutf7
+from crymapd.mime.dates import MONTHS
 
 _SAFE = re.compile(rb"[A-Za-z0-9._/=+-]+")
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_MONTHS = tuple(name.encode("ascii") for name in MONTHS)
 
 
 def quoted(value: bytes) -> bytes:

@@ -5,16 +5,16 @@ Rendered without recursion: mail may be nested a hundred deep.
 
 from __future__ import annotations
 
-from crymapd.mime import content, wire
-from crymapd.mime.envelope import envelope
+from crymapd.imap.wire.envelope import envelope
+from crymapd.imap.wire.strings import ASCII, Strings, parenthesized
+from crymapd.mime import content
 from crymapd.mime.parts import Part
-from crymapd.mime.wire import ASCII, Wire
 
 # The grammar wants at least one part in a multipart; this stands for a body that has none.
 _NO_PART = b'("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 0 0'
 
 
-def structure(root: Part, *, extended: bool, out: Wire = ASCII) -> bytes:
+def structure(root: Part, *, extended: bool, out: Strings = ASCII) -> bytes:
     """The structure of a message or part; `extended` gives BODYSTRUCTURE with every extension field."""
     renderer = _Renderer(out, extended=extended)
     done: dict[int, bytes] = {}
@@ -33,7 +33,7 @@ def structure(root: Part, *, extended: bool, out: Wire = ASCII) -> bytes:
 class _Renderer:
     """One part at a time, its children already done."""
 
-    def __init__(self, out: Wire, *, extended: bool) -> None:
+    def __init__(self, out: Strings, *, extended: bool) -> None:
         self._out = out
         self._extended = extended
 
@@ -78,13 +78,13 @@ class _Renderer:
         languages = content.tokens_of(header.first(b"content-language"))
         language = b"NIL"
         if languages:
-            language = wire.parenthesized([out.nstring(token) for token in languages[:50]])
+            language = parenthesized([out.nstring(token) for token in languages[:50]])
         return b" " + shown + b" " + language + b" " + out.nstring(header.first(b"content-location"))
 
     def _parameters(self, valued: content.Valued | None) -> bytes:
         if valued is None or not valued.parameters:
             return b"NIL"
-        return wire.parenthesized([self._out.parameter(*pair) for pair in valued.parameters])
+        return parenthesized([self._out.parameter(*pair) for pair in valued.parameters])
 
 
 def _default_parameters(part: Part) -> bytes:

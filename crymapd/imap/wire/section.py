@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crymapd.mime.parts import Part
+from crymapd.mime.parts import Part, part_at
 
 WHOLE, HEADER, TEXT, MIME = "", "HEADER", "TEXT", "MIME"
 FIELDS, FIELDS_NOT = "HEADER.FIELDS", "HEADER.FIELDS.NOT"
@@ -34,7 +34,7 @@ def locate(root: Part, section: Section) -> Located | None:
         if section.what in (HEADER, FIELDS, FIELDS_NOT):
             return Located(0, root.body, root)
         return Located(root.body if section.what == TEXT else 0, root.end, root)
-    part = find(root, section.path)
+    part = part_at(root, section.path)
     if part is None:
         return None
     if section.what == WHOLE:
@@ -48,27 +48,3 @@ def locate(root: Part, section: Section) -> Located | None:
     if section.what == TEXT:
         return Located(inner.body, inner.end, inner)
     return Located(inner.start, inner.body, inner)
-
-
-def find(root: Part, path: tuple[int, ...]) -> Part | None:
-    """The part with these numbers (RFC 9051 section 6.4.5.1): a single part is number 1 of its message."""
-    holder: Part | None = root  # whose parts the next number counts: a message's body or a multipart
-    found: Part | None = None
-    for number in path:
-        if holder is None:
-            return None
-        if holder.is_multipart:
-            found = holder.children[number - 1] if 1 <= number <= len(holder.children) else None
-        else:
-            found = holder if number == 1 else None
-        if found is None:
-            return None
-        holder = _holder_within(found)
-    return found
-
-
-def _holder_within(part: Part) -> Part | None:
-    """What the numbers below a part count; None below a leaf."""
-    if part.is_message:
-        return part.children[0] if part.children else None
-    return part if part.is_multipart else None

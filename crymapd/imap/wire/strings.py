@@ -24,7 +24,7 @@ codecs.lookup("punycode")  # used by IDNA; loaded now, as a confined worker cann
 _WORD_OCTETS = 42
 
 
-class Wire:
+class Strings:
     """How strings are written for one kind of client."""
 
     def __init__(self, *, utf8: bool) -> None:
@@ -63,7 +63,7 @@ class Wire:
         return self.nstring(value)
 
 
-ASCII, UTF8 = Wire(utf8=False), Wire(utf8=True)
+ASCII, UTF8 = Strings(utf8=False), Strings(utf8=True)
 """For rev1 clients; for those that enabled UTF8=ACCEPT (RFC 6855) or IMAP4rev2."""
 
 
