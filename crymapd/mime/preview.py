@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from crymapd.mime import content
 from crymapd.mime.parts import Part
-from crymapd.mime.text import Reader, part_text
+from crymapd.mime.text import ReadOctets, part_text
 
 MAX_CHARACTERS = 200
 """RFC 8970 section 3.1: at most 256, 200 recommended."""
@@ -20,7 +20,7 @@ _LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,};?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\u034f\u00ad]+")
 
 
-def preview(root: Part, read: Reader) -> str:
+def preview(root: Part, read: ReadOctets) -> str:
     """At most 200 characters of the part that a reader would be shown first; empty where there is none."""
     for subtype, plain in ((b"plain", _as_it_is), (b"html", _without_tags)):
         part = next(_shown(root, subtype), None)

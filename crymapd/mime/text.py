@@ -1,4 +1,7 @@
-"""The searchable text of a message: decoded headers and decoded text parts (RFC 9051 section 6.4.4)."""
+"""The searchable text of a message: decoded header fields and decoded text parts (RFC 9051 section 6.4.4).
+
+Texts are compared in *search form*: without case, accents apart from their letters, white space runs as one space.
+"""
 
 from __future__ import annotations
 
@@ -13,55 +16,56 @@ from crymapd.mime.header import Header, unfold
 from crymapd.mime.parts import Part, walk
 
 MAX_PART_TEXT = 16 << 20
-MAX_FOLDED = 8 << 20
-_MAX_FOLDINGS = 20_000
+MAX_SEARCH_TEXTS = 8 << 20
+_MAX_KNOWN_CHARACTERS = 20_000
 _SLICE = 1 << 16
-Reader = Callable[[int, int], Iterator[bytes]]
-"""Octets from an offset to another, in pieces."""
+
+ReadOctets = Callable[[int, int], Iterator[bytes]]
+"""Gives the octets of a message from an offset to another, in pieces."""
 
 
-class _Folding(dict[int, str]):
-    """Characters without case and taken apart (RFC 5051), each looked up once.
+class _SearchForms(dict[int, str]):
+    """The search form of each character (RFC 5051), looked up once.
 
-    One by one, as ordering a long run of combining marks takes time beyond its length.
+    Characters are looked up one by one, because ordering a long run of combining marks takes time beyond its length.
     """
 
     def __missing__(self, code: int) -> str:
-        found = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
-        if len(self) >= _MAX_FOLDINGS:
+        form = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
+        if len(self) >= _MAX_KNOWN_CHARACTERS:
             self.clear()  # nobody writes in so many scripts: a stranger wants the memory
-        self[code] = found
-        return found
+        self[code] = form
+        return form
 
 
-_FOLDING = _Folding()
+_SEARCH_FORMS = _SearchForms()
 
 
-def fold(text: str) -> str:
-    """The form in which texts are compared: without case, white space (and NUL) runs as one space.
+def search_form(text: str) -> str:
+    """The form in which texts are compared: without case; runs of white space and NUL are one space.
 
-    A slice at a time: the words of a long text, each an object, would take many times its size.
+    It is made a slice at a time, since the words of a long text, each an object, would take many times its size.
     """
-    folded = "".join(_folded_slice(text[at : at + _SLICE]) for at in range(0, len(text), _SLICE))
-    while "  " in folded:  # where slices meet
-        folded = folded.replace("  ", " ")
-    return folded.strip(" ")
+    form = "".join(_slice_form(text[at : at + _SLICE]) for at in range(0, len(text), _SLICE))
+    while "  " in form:  # where slices meet
+        form = form.replace("  ", " ")
+    return form.strip(" ")
 
 
-def _folded_slice(text: str) -> str:
-    """With a space where it begins or ends with white space."""
-    lowered = text.lower().replace("\0", " ") if text.isascii() else text.translate(_FOLDING)
+def _slice_form(text: str) -> str:
+    """The search form of a slice, with a space where it begins or ends with white space."""
+    lowered = text.lower().replace("\0", " ") if text.isascii() else text.translate(_SEARCH_FORMS)
     before, after = (" " if end.isspace() else "" for end in (lowered[:1], lowered[-1:]))
     return before + " ".join(lowered.split()) + after
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """Everything of a message that SEARCH looks into, folded; pieces are parted by line ends, which no text has.
+class SearchTexts:
+    """What SEARCH looks into, in search form; pieces are parted by line ends, which no text has.
 
     Attributes:
         header: the decoded top-level header.
-        raw: the same as it came, where it holds encoded words.
+        raw: the top-level header as it came, where it holds encoded words.
         parts: decoded headers of parts and of messages within.
         bodies: decoded text parts.
     """
@@ -72,28 +76,30 @@ class Folded:
     bodies: str
 
     def has(self, wanted: str, *, header: bool) -> bool:
-        """Whether a folded text is in the body, or with `header` in any of it (BODY and TEXT)."""
+        """Whether a text in search form is in the body, or with `header` in any of it (BODY and TEXT)."""
         return wanted in self.bodies or (header and (wanted in self.header or wanted in self.parts))
 
     @property
     def size(self) -> int:
+        """How many characters there are."""
         return len(self.header) + len(self.raw) + len(self.parts) + len(self.bodies)
 
 
-def folded(root: Part, read: Reader) -> Folded | None:
+def search_texts(root: Part, read: ReadOctets) -> SearchTexts | None:
     """The searchable text of a message; None where it is too long to be held."""
-    if sum(part.end - part.body for part in _texts(root)) > MAX_FOLDED:
+    if sum(part.end - part.body for part in _texts(root)) > MAX_SEARCH_TEXTS:
         return None
-    return Folded(*folded_headers(root), "\n".join(fold(part_text(part, read)) for part in _texts(root)))
+    bodies = "\n".join(search_form(part_text(part, read)) for part in _texts(root))
+    return SearchTexts(*header_search_texts(root), bodies)
 
 
-def folded_headers(root: Part) -> tuple[str, str, str]:
-    """`header`, `raw` and `parts` of Folded."""
+def header_search_texts(root: Part) -> tuple[str, str, str]:
+    """`header`, `raw` and `parts` of SearchTexts."""
     raw = ""
     if b"=?" in root.header.raw:
         raw = "\n".join(decode(value, None) for _name, value in _unfolded(root.header))
-    below = "\n".join(fold(header_text(part.header)) for part in _below(root))
-    return fold(header_text(root.header)), fold(raw), below
+    below = "\n".join(search_form(header_text(part.header)) for part in _below(root))
+    return search_form(header_text(root.header)), search_form(raw), below
 
 
 def _texts(root: Part) -> Iterator[Part]:
@@ -139,12 +145,12 @@ def _below(root: Part) -> Iterator[Part]:
     return islice(walk(root), 1, None)
 
 
-def body_texts(root: Part, read: Reader) -> Iterator[str]:
+def body_texts(root: Part, read: ReadOctets) -> Iterator[str]:
     """The text of each text part, decoded, one at a time."""
     return (part_text(part, read) for part in _texts(root))
 
 
-def part_text(part: Part, read: Reader, *, octets: int | None = None) -> str:
+def part_text(part: Part, read: ReadOctets, *, octets: int | None = None) -> str:
     """The text of one part with its transfer encoding and charset undone.
 
     Args:

@@ -18,7 +18,7 @@ import brotli
 from crymapd import log
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, NewerStore, StoreBusy
-from crymapd.mime.text import Folded
+from crymapd.mime.text import SearchTexts
 from crymapd.model.numbers import MessageId
 from crymapd.model.sequence import ranges_of
 from crymapd.store.database import Database
@@ -200,9 +200,9 @@ class Index:
 
         return not kept or self._write(insert)
 
-    def put_texts(self, texts: Iterable[tuple[MessageId, Folded]]) -> bool:
+    def put_texts(self, texts: Iterable[tuple[MessageId, SearchTexts]]) -> bool:
         """Keep what SEARCH looks into; False when it could not be done. What would take too long is read each time."""
-        rows = [(message, *_packed(folded)) for message, folded in texts]
+        rows = [(message, *_packed(its_texts)) for message, its_texts in texts]
 
         def insert(db: Database) -> None:
             for message, words, kept in rows:
@@ -249,10 +249,10 @@ class Index:
             return {message: (value,) for message, value in fields.items()}
         return {m: (*row[:at], fields[m], *row[at:]) for m, row in answers.items() if m in fields}
 
-    def texts(self, messages: Iterable[MessageId]) -> dict[MessageId, Folded]:
+    def texts(self, messages: Iterable[MessageId]) -> dict[MessageId, SearchTexts]:
         """The texts of those messages of which they are kept."""
         return {
-            message: Folded(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
+            message: SearchTexts(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
             for message, packed in self._select("texts", ("folded",), messages)
             if packed is not None
         }
@@ -273,7 +273,7 @@ class Index:
         return list(chain.from_iterable(rows))
 
     def candidates(self, wanted: str) -> set[MessageId] | None:
-        """The indexed messages that may hold a folded text; None where the index cannot tell."""
+        """The indexed messages that may hold a text in search form; None where the index cannot tell."""
         trigrams = dict.fromkeys(wanted[at : at + 3] for at in range(len(wanted) - 2))
         if not trigrams:
             return None
@@ -332,7 +332,7 @@ class Index:
             self._opened = None
 
 
-def _packed(texts: Folded) -> tuple[str, bytes | None]:
+def _packed(texts: SearchTexts) -> tuple[str, bytes | None]:
     """What the words are taken from, and the texts as they are kept (None where they are too long)."""
     pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
     kept = None

@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeVar
 
 from crymapd import log
 from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
-from crymapd.mime.text import Folded
+from crymapd.mime.text import SearchTexts
 from crymapd.model.numbers import MessageId
 from crymapd.store.entries import Entries
 from crymapd.store.index import MAX_KEPT_TEXT, Index
-from crymapd.store.reader import Reader
+from crymapd.store.reader import MessageReader
 from crymapd.store.summary import Prepare, Room, Summarizer, Summary
 from crymapd.unix import files
 
@@ -35,7 +35,7 @@ class _Made(NamedTuple):
     """What was made of a message: its summary, and its texts (None where they are too long)."""
 
     summary: Summary
-    texts: Folded | None
+    texts: SearchTexts | None
 
 
 class _Batch(NamedTuple):
@@ -48,7 +48,7 @@ class _Batch(NamedTuple):
 class Indexing:
     """What goes from the messages of one account into its index."""
 
-    def __init__(self, index: Index, entries: Entries, lock: Path, reader: Reader, prepare: Prepare) -> None:
+    def __init__(self, index: Index, entries: Entries, lock: Path, reader: MessageReader, prepare: Prepare) -> None:
         """Begin with nothing remembered.
 
         Args:
@@ -65,7 +65,7 @@ class Indexing:
         self._prepare = prepare
         self._new: dict[MessageId, Summarizer] = {}
         self._room = Room()
-        self._fresh: list[tuple[MessageId, Folded]] = []
+        self._fresh: list[tuple[MessageId, SearchTexts]] = []
         self._fresh_size = 0
         self.behind = True
         """Whether there may be messages that are not indexed."""
@@ -79,7 +79,7 @@ class Indexing:
             self._new[message] = summarizer
         self.behind = True
 
-    def remember_texts(self, message: MessageId, texts: Folded) -> None:
+    def remember_texts(self, message: MessageId, texts: SearchTexts) -> None:
         """Remember the texts of a message that had to be read for them."""
         if texts.size > MAX_KEPT_TEXT and self._index.indexed([message]):
             return  # its words are there, and it will be read again each time
@@ -143,7 +143,7 @@ class Indexing:
         damaged = self._reader.unsound | {message for message, file in where.items() if file.damaged is not None}
         return [(message, thing) for message, thing in made if message in where and message not in damaged]
 
-    def _take_fresh(self) -> list[tuple[MessageId, Folded]]:
+    def _take_fresh(self) -> list[tuple[MessageId, SearchTexts]]:
         fresh, self._fresh, self._fresh_size = self._fresh, [], 0
         return fresh
 
@@ -171,7 +171,7 @@ class Indexing:
     def _index_some(self, messages: Sequence[MessageId], deadline: float) -> _Batch | None:
         """Index as many messages as there is time and room for; None where the index could not be written."""
         summaries: list[tuple[MessageId, Summary]] = []
-        texts: dict[MessageId, Folded] = {}
+        texts: dict[MessageId, SearchTexts] = {}
         unreadable: set[MessageId] = set()
         size = 0
         for message in messages[:_AT_ONCE]:
@@ -193,7 +193,7 @@ class Indexing:
         with suppress(MessageGone, MessageUnavailable), self._reader.read(message) as opened:
             if not opened.is_note:
                 summary = opened.summary(self._prepare)
-                return _Made(summary, summary.texts or opened.folded())
+                return _Made(summary, summary.texts or opened.search_texts())
         return None
 
     def unindexed(self) -> set[MessageId]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from crymapd.crypto.secret import Secret
 from crymapd.errors import Damaged, MessageUnavailable
 from crymapd.mime.parts import Parser, Part
-from crymapd.mime.text import Folded, folded
+from crymapd.mime.text import SearchTexts, search_texts
 from crymapd.store.sealed_file import Opened
 from crymapd.store.summary import Prepare, Summarizer, Summary, summarize
 
@@ -60,9 +60,9 @@ class Message(ABC):
             self._root = parser.close()
         return self._root
 
-    def folded(self) -> Folded | None:
+    def search_texts(self) -> SearchTexts | None:
         """The texts that SEARCH looks into; None where they are too long to be held."""
-        return folded(self.root, self.pieces)
+        return search_texts(self.root, self.pieces)
 
 
 class Whole(Message):

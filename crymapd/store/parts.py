@@ -15,7 +15,7 @@ from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.meta import Meta
-from crymapd.store.reader import Reader
+from crymapd.store.reader import MessageReader
 from crymapd.unix import files
 
 
@@ -29,7 +29,7 @@ class Parts:
     mailboxes: Mailboxes
     entries: Entries
     index: Index
-    reader: Reader
+    reader: MessageReader
     filing: Filing
 
     def finish_interrupted(self, arrived: Arrived = ignore) -> None:
@@ -68,6 +68,6 @@ def open_parts(account: Unlocked) -> Parts:
         mailboxes,
         entries,
         index,
-        Reader(layout, keys, account_id, entries, index),
+        MessageReader(layout, keys, account_id, entries, index),
         Filing(layout, keys, account_id, meta, mailboxes, entries),
     )

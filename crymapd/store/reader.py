@@ -25,7 +25,7 @@ _SMALL = 1 << 20
 """Octets of a message that is held whole."""
 
 
-class Reader:
+class MessageReader:
     """Opens the messages of one account."""
 
     def __init__(self, layout: Layout, keys: KeyStore, account_id: bytes, entries: Entries, index: Index) -> None:

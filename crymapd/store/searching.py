@@ -15,7 +15,7 @@ from crymapd.errors import CrymapError, MessageGone, SearchTooComplex
 from crymapd.mime.dates import sent_day
 from crymapd.mime.encoded_words import decode, decode_words
 from crymapd.mime.header import Header
-from crymapd.mime.text import Folded, body_texts, fold, folded_headers
+from crymapd.mime.text import SearchTexts, body_texts, header_search_texts, search_form
 from crymapd.model import search as keys
 from crymapd.model.numbers import MailboxId, MessageId, ModSeq, Uid
 from crymapd.model.search import SearchKey, mentions
@@ -26,7 +26,7 @@ from crymapd.store.index import Index
 from crymapd.store.indexing import Indexing
 from crymapd.store.lookup import Judged, Lookup
 from crymapd.store.message import Message
-from crymapd.store.reader import Reader
+from crymapd.store.reader import MessageReader
 from crymapd.store.rows import EntryColumns, Stored, portions
 
 _PAGE = 5_000
@@ -65,7 +65,9 @@ class RowHits(NamedTuple):
 class Search:
     """Searches in the mailboxes of one account."""
 
-    def __init__(self, lookup: Lookup, index: Index, indexing: Indexing, answers: Answers, reader: Reader) -> None:
+    def __init__(
+        self, lookup: Lookup, index: Index, indexing: Indexing, answers: Answers, reader: MessageReader
+    ) -> None:
         self._lookup = lookup
         self._index = index
         self._indexing = indexing
@@ -139,7 +141,7 @@ class Search:
         """The indexed messages that may match; None where the index cannot tell."""
         match key:
             case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
-                return self._index.candidates(fold(text))
+                return self._index.candidates(search_form(text))
             case keys.And(inner_keys):
                 known = [some for some in map(self._holding, inner_keys) if some is not None]
                 return set.intersection(*known) if known else None
@@ -181,7 +183,7 @@ class _Candidate:
     __slots__ = ("_header", "_judge", "_message", "_raw_header", "_texts", "row", "truths")
 
     def __init__(
-        self, judge: _Judge, judged: Judged, raw_header: bytes | None = None, texts: Folded | None = None
+        self, judge: _Judge, judged: Judged, raw_header: bytes | None = None, texts: SearchTexts | None = None
     ) -> None:
         self.row, self.truths = judged
         self._judge = judge
@@ -200,21 +202,25 @@ class _Candidate:
         return self._header
 
     def has_text(self, wanted: str, *, header: bool) -> bool:
-        """Whether a folded text is in the body, or with `header` anywhere. Raises MessageGone, MessageUnavailable."""
+        """Whether a text in search form is in the body, or with `header` anywhere.
+
+        Raises:
+            MessageGone, MessageUnavailable.
+        """
         if self._texts is None and self._message is None:
             self._read_texts()
         if self._texts is not None:
             return self._texts.has(wanted, header=header)
         assert self._message is not None
         message = self._message
-        if header and any(wanted in text for text in folded_headers(message.root)[::2]):
+        if header and any(wanted in text for text in header_search_texts(message.root)[::2]):
             return True
-        return any(wanted in fold(text) for text in body_texts(message.root, message.pieces))
+        return any(wanted in search_form(text) for text in body_texts(message.root, message.pieces))
 
     def _read_texts(self) -> None:
         """Open the message for its texts; where these are too long to be held, it stays open."""
         self._message = self._judge.reader.read(self.row.message)
-        self._texts = self._message.folded()
+        self._texts = self._message.search_texts()
         if self._texts is not None and not self._message.is_note:
             self._judge.indexing.remember_texts(self.row.message, self._texts)
 
@@ -230,7 +236,9 @@ Test = Callable[[_Candidate], bool]
 class _Judge:
     """Decides about messages what the database alone does not."""
 
-    def __init__(self, key: keys.And, index: Index, indexing: Indexing, answers: Answers, reader: Reader) -> None:
+    def __init__(
+        self, key: keys.And, index: Index, indexing: Indexing, answers: Answers, reader: MessageReader
+    ) -> None:
         self.indexing = indexing
         self.reader = reader
         self._index = index
@@ -292,7 +300,7 @@ class _Judge:
             case keys.HeaderHas(name, text):
                 return _header_has(name, text)
             case keys.BodyHas(text, header):
-                wanted = fold(text)
+                wanted = search_form(text)
                 return lambda candidate: candidate.has_text(wanted, header=header)
             case (
                 keys.All()
@@ -332,11 +340,11 @@ def _sent(relation: str, day: date) -> Test:
 
 def _header_has(name: str, text: str) -> Test:
     """A decoded field that holds the text; an empty text asks whether there is the field."""
-    wanted, field = fold(text), name.lower().encode("utf-8", "replace")
+    wanted, field = search_form(text), name.lower().encode("utf-8", "replace")
 
     def test(candidate: _Candidate) -> bool:
         return any(
-            not wanted or wanted in fold(decode_words(value)) or wanted in fold(decode(value, None))
+            not wanted or wanted in search_form(decode_words(value)) or wanted in search_form(decode(value, None))
             for value in candidate.header.all(field)
         )
 

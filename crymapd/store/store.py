@@ -121,7 +121,7 @@ class Store:
     # Reading mail
 
     def read(self, message: MessageId, known: SealedFile | None = None) -> Message:
-        """Open a message; see `Reader.read`."""
+        """Open a message; see `MessageReader.read`."""
         return self.parts.reader.read(message, known)
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from crymapd.mime.header import Header
 from crymapd.mime.parts import Parser, Part, walk
 from crymapd.mime.preview import preview
-from crymapd.mime.text import Folded, folded
+from crymapd.mime.text import SearchTexts, search_texts
 
 MAX_SEARCHED = 1 << 18
 """Octets; larger messages are read again for their texts, and previewed from what lies before this."""
@@ -59,7 +59,7 @@ class Summary:
     header: bytes
     prepared: Prepared
     preview: str
-    texts: Folded | None
+    texts: SearchTexts | None
 
     def answers(self, names: Sequence[str], *, utf8: bool) -> tuple[bytes | None, ...]:
         """The answers with these names (see `index.ANSWERS`), in their order."""
@@ -107,7 +107,7 @@ class Summarizer:
     def finish(self, prepare: Prepare) -> Summary:
         """Make the summary."""
         root = self._closed()
-        texts = folded(root, self._read) if self.size <= MAX_SEARCHED else None
+        texts = search_texts(root, self._read) if self.size <= MAX_SEARCHED else None
         return Summary(root.header.raw, prepare(root), preview(root, self._read), texts)
 
     def _read(self, start: int, end: int) -> Iterator[bytes]:

@@ -145,7 +145,7 @@ def grammatical(summary: Summary) -> None:
 def fields(block: header.Header) -> None:
     """Everything that is ever asked of a header block."""
     references.references(block)
-    text.fold(text.header_text(block))
+    text.search_form(text.header_text(block))
     for value in (value for _name, value in block.fields[:50]):
         addresses.parse(value)
         encoded_words.decode_words(value)

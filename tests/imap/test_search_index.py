@@ -9,7 +9,7 @@ import pytest
 
 from crymapd.imap.handler import matching
 from crymapd.imap.session import Session
-from crymapd.mime.text import fold
+from crymapd.mime.text import search_form
 from crymapd.model import search as keys
 from crymapd.model.numbers import MessageId
 from crymapd.model.search import SearchKey
@@ -66,7 +66,7 @@ def texts(store: Store) -> list[str]:
     found = []
     for row in store.parts.entries.stored(store.mailboxes.get("INBOX").id, EVERY):
         with store.read(row.message) as message:
-            folded = message.folded()
+            folded = message.search_texts()
         if folded is not None:
             found += [piece for piece in (folded.header, folded.raw, folded.parts, folded.bodies) if piece]
     return found
@@ -124,7 +124,7 @@ def _half(store: Store) -> None:
     store.parts.index.set_complete(number, (), store.parts.index.incarnation())
     for at in store.parts.entries.messages_after(MessageId(0))[:30]:
         with store.read(at) as message:
-            folded = message.folded()
+            folded = message.search_texts()
         if folded is not None:
             store.parts.index.put_texts([(at, folded)])
 
@@ -160,6 +160,6 @@ def test_fold_in_slices_is_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     for _number in range(300):
         text = "".join(rng.choice(pieces) for _at in range(rng.randrange(60)))
         monkeypatch.setattr("crymapd.mime.text._SLICE", 1 << 20)
-        whole = fold(text)
+        whole = search_form(text)
         monkeypatch.setattr("crymapd.mime.text._SLICE", rng.choice((1, 2, 3, 7)))
-        assert fold(text) == whole, repr(text)
+        assert search_form(text) == whole, repr(text)

@@ -14,7 +14,7 @@ from crymapd.mime import content
 from crymapd.mime.addresses import Address, parse
 from crymapd.mime.parts import Part
 from crymapd.mime.parts import parse as parts_of
-from crymapd.mime.text import folded
+from crymapd.mime.text import search_texts
 from crymapd.store.summary import summarize
 
 Shown = list[tuple[bytes | None, bytes | None, bytes | None, bytes | None]]
@@ -208,7 +208,7 @@ def test_the_line_end_before_an_outer_boundary_is_no_part_of_what_it_ends() -> N
 
 
 def searchable(message: bytes) -> str:
-    found = folded(parts_of(message), lambda start, end: iter((message[start:end],)))
+    found = search_texts(parts_of(message), lambda start, end: iter((message[start:end],)))
     assert found is not None
     return " ".join((found.header, found.parts, found.bodies))
 
