@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.servers import Subject, dovecot, dovecot_is_here, end_when_told, ours
 from bench.work import TABLE, Work, strong_session
-from tests.testlib.server import free_port
+from tests.testlib.addresses import free_port
 
 Figures = dict[str, dict[str, list[float]]]
 """By line of the table and server: what each round gave."""

@@ -115,7 +115,7 @@ def measure(server: Server, size: int) -> dict[str, float]:
     name = f"box{size}"
     box = name.encode()
     fill(server.root / "users" / "alice", name, size)
-    client = Imap(server.port).login("alice", PASSWORD)
+    client = Imap(server.port("imaps")).login("alice", PASSWORD)
     listener = server.process
     worker = max(workers(listener.pid)) if listener is not None else 0
     found = {"SELECT": median(lambda: client.command(b"SELECT " + box))}
@@ -144,7 +144,7 @@ def measure(server: Server, size: int) -> dict[str, float]:
     client.command(b"SELECT INBOX")
     found["NOOP that files a delivery"] = delivery(server, client)
     client.logout()
-    found["SELECT (QRESYNC), 100 changes"] = resync(server.port, box)
+    found["SELECT (QRESYNC), 100 changes"] = resync(server.port("imaps"), box)
     return found
 
 

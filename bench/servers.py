@@ -97,7 +97,7 @@ def ours(folder: Path) -> Iterator[Subject]:
         server.add_user("strong")
         server.limits = limits
         assert server.process is not None
-        yield Subject("crymapd", server.port, server.process.pid, server.root / "users" / "alice")
+        yield Subject("crymapd", server.port("imaps"), server.process.pid, server.root / "users" / "alice")
 
 
 def dovecot_is_here() -> bool:
