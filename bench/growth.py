@@ -24,6 +24,7 @@ from crymapd.store import account
 from crymapd.store.entries import NewMessage
 from crymapd.store.store import Store
 from crymapd.store.summary import summarize
+from tests.testlib.addresses import Address
 from tests.testlib.process import pss, workers
 from tests.testlib.server import PASSWORD, Server, running
 
@@ -89,14 +90,14 @@ def median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
     return statistics.median(times)
 
 
-def resync(port: int, mailbox: bytes) -> float:
+def resync(address: Address, mailbox: bytes) -> float:
     """SELECT (QRESYNC ...) after 100 changes."""
-    client = Imap(port).login("alice", PASSWORD)
+    client = Imap(address).login("alice", PASSWORD)
     answer = client.command(b"SELECT " + mailbox)
     known = b"%d %d" % (number(answer, b"UIDVALIDITY"), number(answer, b"HIGHESTMODSEQ"))
     client.command(b"UID STORE 1:100 +FLAGS.SILENT (\\Flagged)")
     client.logout()
-    client = Imap(port).login("alice", PASSWORD)
+    client = Imap(address).login("alice", PASSWORD)
     client.command(b"ENABLE QRESYNC")
     found = median(lambda: client.command(b"SELECT %b (QRESYNC (%b))" % (mailbox, known)))
     client.logout()
@@ -117,7 +118,7 @@ def measure(server: Server, size: int) -> dict[str, float]:
     name = f"box{size}"
     box = name.encode()
     fill(server.root / "users" / "alice", name, size)
-    client = Imap(server.port).login("alice", PASSWORD)
+    client = Imap(server.address("imaps")).login("alice", PASSWORD)
     listener = server.process
     worker = max(workers(listener.pid)) if listener is not None else 0
     found = {"SELECT": median(lambda: client.command(b"SELECT " + box))}
@@ -146,7 +147,7 @@ def measure(server: Server, size: int) -> dict[str, float]:
     client.command(b"SELECT INBOX")
     found["NOOP that files a delivery"] = delivery(server, client)
     client.logout()
-    found["SELECT (QRESYNC), 100 changes"] = resync(server.port, box)
+    found["SELECT (QRESYNC), 100 changes"] = resync(server.address("imaps"), box)
     return found
 
 

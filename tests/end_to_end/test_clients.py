@@ -23,7 +23,7 @@ def mail(server: Server) -> Server:
 
 
 def curl(server: Server, path: str, *options: str) -> str:
-    url = f"imaps://127.0.0.1:{server.port}/{path}"
+    url = f"imaps://{server.address('imaps')}/{path}"
     command = ["curl", "--silent", "--show-error", "--insecure", "--user", f"carl:{PASSWORD}", *options, url]
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode("utf-8", "replace")
 
@@ -31,7 +31,7 @@ def curl(server: Server, path: str, *options: str) -> str:
 def test_curl(mail: Server, tmp_path: Path) -> None:
     assert "Archive" in curl(mail, "")
     body = subprocess.run(
-        ["curl", "-sk", "-u", f"carl:{PASSWORD}", f"imaps://127.0.0.1:{mail.port}/INBOX;UID=1"],
+        ["curl", "-sk", "-u", f"carl:{PASSWORD}", f"imaps://{mail.address('imaps')}/INBOX;UID=1"],
         check=True,
         capture_output=True,
         timeout=60,
@@ -66,7 +66,7 @@ def test_imaplib(mail: Server) -> None:
 
 
 def test_imapclient(mail: Server) -> None:
-    with imapclient.IMAPClient("127.0.0.1", mail.port, ssl_context=trusting()) as client:
+    with imapclient.IMAPClient("127.0.0.1", mail.port("imaps"), ssl_context=trusting()) as client:
         client.login("imapclient", PASSWORD)
         special = {name: flags for flags, _delimiter, name in client.list_folders()}
         assert b"\\Sent" in special["Sent"] and b"\\Junk" in special["Spam"]
@@ -93,7 +93,7 @@ def test_mutt(mail: Server, tmp_path: Path, program: str) -> None:
     rc = tmp_path / "muttrc"
     rc.write_text(
         f"""\
-set folder="imaps://{program}@127.0.0.1:{mail.port}/"
+set folder="imaps://{program}@127.0.0.1:{mail.port("imaps")}/"
 set imap_pass="{PASSWORD}"
 set spoolfile="+INBOX"
 set record=""

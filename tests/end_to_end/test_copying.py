@@ -66,7 +66,7 @@ localfolders = {tmp_path}/mail
 [Repository far]
 type = IMAP
 remotehost = localhost
-remoteport = {account.port}
+remoteport = {account.port("imaps")}
 remoteuser = copying
 remotepass = {PASSWORD}
 ssl = yes
@@ -103,7 +103,7 @@ def test_getmail(account: Server, tmp_path: Path) -> None:
 [retriever]
 type = SimpleIMAPSSLRetriever
 server = localhost
-port = {account.port}
+port = {account.port("imaps")}
 username = copying
 password = {PASSWORD}
 mailboxes = ("INBOX",)
@@ -136,7 +136,7 @@ def test_fetchmail(account: Server, tmp_path: Path) -> None:
     config.touch(mode=0o600)
     config.write_text(f"""\
 set no syslog
-poll localhost service {account.port} protocol imap auth password
+poll localhost service {account.port("imaps")} protocol imap auth password
   user "copying" password "{PASSWORD}" ssl sslcertck sslcertfile "{account.root}/cert.pem"
   fetchall keep no rewrite no mimedecode no dropstatus
   mda "cat > {into}/$$"

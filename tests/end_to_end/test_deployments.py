@@ -93,7 +93,7 @@ def test_systemd_socket(tmp_path: Path) -> None:
             with socket.create_connection(listening.getsockname(), timeout=20) as near:
                 converse(near)
             with socket.socket() as probe:
-                assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+                assert probe.connect_ex(("127.0.0.1", server.port("imaps"))) != 0
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -122,7 +122,7 @@ def test_two_step_black_box(tmp_path: Path) -> None:
 
 def serial(server: Server) -> str:
     """The serial number of the certificate that a new connection gets."""
-    with server.tls_socket() as sock:
+    with server.tls_socket("imaps") as sock:
         octets = sock.getpeercert(binary_form=True)
     assert octets
     return ssl.DER_cert_to_PEM_cert(octets)
@@ -141,18 +141,18 @@ def test_a_new_certificate_is_used(tmp_path: Path) -> None:
 def test_tls_is_current(server: Server) -> None:
     context = trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection(("127.0.0.1", server.port)) as sock, context.wrap_socket(sock) as tls:
+    with server.plain_socket("imaps") as sock, context.wrap_socket(sock) as tls:
         assert tls.version() == "TLSv1.2"
     foreign = trusting()
     foreign.set_alpn_protocols(["http/1.1"])
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+    with server.plain_socket("imaps") as sock:
         try:
             foreign.wrap_socket(sock)
             raise AssertionError("a foreign protocol was accepted")
         except ssl.SSLError as error:
             assert "NO_APPLICATION_PROTOCOL" in str(error) or "alert" in str(error).lower()
     groups = subprocess.run(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_1"],
+        ["openssl", "s_client", "-connect", str(server.address("imaps")), "-tls1_1"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=30,
@@ -164,8 +164,8 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
     """Too many from one address are turned away; without descriptors the listener waits and goes on."""
     with running(tmp_path / "root", "[limits]\nmax_workers_per_address = 3\n") as server, ExitStack() as stack:
         for _number in range(3):
-            stack.enter_context(server.tls_socket()).recv(100)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as refused:
+            stack.enter_context(server.tls_socket("imaps")).recv(100)
+        with server.plain_socket("imaps") as refused:
             assert refused.recv(10) == b""
         assert "max_workers_per_address" in server.log()
         stack.close()
@@ -174,7 +174,7 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
         _soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, hard))
-        with socket.create_connection(("127.0.0.1", server.port)) as waiting:
+        with server.plain_socket("imaps") as waiting:
             waiting.settimeout(0.5)
             with suppress(TimeoutError):
                 assert waiting.recv(10) == b"never"

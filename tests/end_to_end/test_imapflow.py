@@ -33,8 +33,14 @@ def settings(server: Server, folder: Path, messages: list[bytes], trace: Path) -
     news = folder / "news"
     news.write_bytes(NEWS)
     path = folder / "settings.json"
-    account = {"port": server.port, "certificate": f"{server.root}/cert.pem", "user": USER, "password": PASSWORD}
-    content = {**account, "messages": list(map(str, files)), "news": str(news), "trace": str(trace)}
+    account = {"port": server.port("imaps"), "user": USER, "password": PASSWORD}
+    content = {
+        **account,
+        "certificate": f"{server.root}/cert.pem",
+        "messages": list(map(str, files)),
+        "news": str(news),
+        "trace": str(trace),
+    }
     path.write_text(json.dumps(content))
     return path
 

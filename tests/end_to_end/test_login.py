@@ -42,7 +42,7 @@ def test_case_of_the_name_is_one_account(server: Server) -> None:
 
 
 def from_address(server: Server, source: str) -> Client:
-    sock = socket.create_connection(("127.0.0.1", server.port), source_address=(source, 0), timeout=30)
+    sock = socket.create_connection(("127.0.0.1", server.port("imaps")), source_address=(source, 0), timeout=30)
     return Client.from_socket(trusting().wrap_socket(sock))
 
 

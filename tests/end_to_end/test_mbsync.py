@@ -19,7 +19,7 @@ def configuration(folder: Path, server: Server) -> Path:
     path.write_text(f"""\
 IMAPAccount crymap
 Host 127.0.0.1
-Port {server.port}
+Port {server.port("imaps")}
 User syncing
 Pass "{PASSWORD}"
 SSLType IMAPS

@@ -21,7 +21,7 @@ def settings(server: Server, folder: Path, user: str) -> Path:
     (folder / "headers").mkdir()
     rc = folder / "muttrc"
     rc.write_text(f"""\
-set folder="imaps://{user}@127.0.0.1:{server.port}/"
+set folder="imaps://{user}@127.0.0.1:{server.port("imaps")}/"
 set imap_pass="{PASSWORD}"
 set imap_condstore=yes
 set imap_qresync=yes

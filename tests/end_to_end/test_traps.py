@@ -39,7 +39,7 @@ def test_keepalive(tmp_path: Path) -> None:
 
 def test_server_name_with_a_dot(server: Server) -> None:
     """A server name that ends with a dot is no reason to refuse."""
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "localhost.", "-quiet"]
+    command = ["openssl", "s_client", "-connect", str(server.address("imaps")), "-servername", "localhost.", "-quiet"]
     login = f'a LOGIN alice "{PASSWORD}"\r\nb LOGOUT\r\n'.encode()
     done = subprocess.run(command, input=login, capture_output=True, timeout=20, check=False)
     assert b"a OK" in done.stdout, (done.stdout, done.stderr, ssl.OPENSSL_VERSION)

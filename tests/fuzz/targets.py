@@ -26,10 +26,10 @@ from crymapd.mime import addresses, content, dates, encoded_words, header, parts
 from crymapd.store import account
 from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.answers import Tagged
+from tests.testlib.framing import ImapFraming, frames
 from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
 from tests.testlib.stores import CHEAP, PASSWORD, append, opened
-from tests.testlib.stream import Stream
 
 SMALL = Limits(line=300, literal=20, literals=40, count=4)
 _TAKEN = 100  # octets of a message that is accepted
@@ -196,7 +196,7 @@ def reading(data: bytes) -> None:
             _perform(session, *event.fragments)
     whole = bytes(sent)
     sent.clear()
-    for frame in _frames(whole):
+    for frame in frames(whole, ImapFraming()):
         parse(frame, Options(utf8=session.utf8, nul=True))
 
 
@@ -207,18 +207,6 @@ def _perform(session: Session, *pieces: bytes) -> None:
         done = dispatch.perform(session, dispatch.parse(list(pieces), session.state, utf8=session.unicode))
         assert done.code != "SERVERBUG", done
         session.send(done.line(pieces[0][:1]))
-
-
-def _frames(data: bytes) -> Iterator[bytes]:
-    """Whole responses."""
-    stream = Stream.__new__(Stream)
-    stream._buffer, stream._searched, stream._line = bytearray(data), 0, 0
-    while stream._buffer:
-        end = stream._frame_end()
-        assert end is not None, bytes(stream._buffer[-200:])
-        yield bytes(stream._buffer[:end])
-        del stream._buffer[:end]
-        stream._searched = stream._line = 0
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

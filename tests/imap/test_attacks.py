@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import select
-import socket
 import time
 import zlib
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ def connect(server: Server) -> Attacker:
     """Before login."""
     assert server.process is not None
     others = set(workers(server.process.pid))
-    stream = Stream(server.tls_socket(), 30)
+    stream = Stream(server.connect("imaps"), 30)
     assert stream.read_frame().startswith(b"* OK")
     return Attacker(stream, max(set(workers(server.process.pid)) - others))
 
@@ -263,7 +262,7 @@ def test_an_octet_now_and_then(hasty: Server) -> None:
 def test_a_handshake_that_does_not_go_on(hasty: Server) -> None:
     assert hasty.process is not None
     others = set(workers(hasty.process.pid))
-    with socket.create_connection(("127.0.0.1", hasty.port), 10) as plain:
+    with hasty.plain_socket("imaps", 10) as plain:
         plain.sendall(b"\x16\x03\x01")
         while not (new := set(workers(hasty.process.pid)) - others):
             select.select([], [], [], 0.02)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -42,7 +41,7 @@ def others_are_served(server: Server, bystander: Client) -> Iterator[None]:
 
 def stranger(server: Server) -> Stream:
     """A connection that has not logged in, behind its greeting."""
-    stream = Stream(server.tls_socket(), 10)
+    stream = Stream(server.connect("imaps"), 10)
     assert stream.read_frame().startswith(b"* OK")
     return stream
 
@@ -217,7 +216,7 @@ def test_http_after_a_command_is_counted(server: Server) -> None:
 
 
 def test_http_without_tls(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
+    with server.plain_socket("imaps", 10) as plain:
         plain.sendall(HTTP)
         with contextlib.suppress(ConnectionResetError):
             assert not plain.recv(1000).startswith(b"*")

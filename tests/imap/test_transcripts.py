@@ -66,7 +66,7 @@ def test_transcript_without_index(path: Path, server: Server) -> None:
 
 def _hold(path: Path, server: Server, user: str, before_command: Callable[[], None]) -> None:
     def connect() -> socket.socket:
-        return server.tls_socket()
+        return server.connect("imaps")
 
     def deliver(name: str) -> None:
         server.deliver(sample(name), user)
