@@ -7,28 +7,21 @@ import time
 from crymapd import log
 from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.imap import connection, dispatch
+from crymapd.imap.background import Background
 from crymapd.imap.command import session as command
 from crymapd.imap.connection import Connection
 from crymapd.imap.handler import session as session_handler
 from crymapd.imap.handler.append import Append
+from crymapd.imap.idle import AUTOLOGOUT_SECONDS, idle
 from crymapd.imap.response import Broken, Done, Goodbye, ok
 from crymapd.imap.session import Session
 from crymapd.imap.state import State
 from crymapd.imap.wire.reader import BadSyntax
-from crymapd.store.watch import StoreWatch
 
 BEFORE_LOGIN_SECONDS = 180.0
-AFTER_LOGIN_SECONDS = 31 * 60.0
-IDLE_KEEPALIVE_SECONDS = 14 * 60.0
 BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
 MAX_FAILED_LOGINS = 3
-PAUSE_SECONDS = 0.02
-QUIET_SECONDS = 1.0
-"""After so long without a command or news a session holds less memory, and needs a millisecond more for the next."""
-_SLICE_SECONDS = 0.005
-RETRY_SECONDS = 60.0
-"""After work in the time of waiting has failed."""
 
 
 class Server:
@@ -43,8 +36,7 @@ class Server:
         self._first = True  # no command has come yet
         self._ended = False
         self._append: Append | None = None
-        self._watch: StoreWatch | None = None
-        self._not_before = 0.0  # for what is done in the time of waiting
+        self._background = Background(session)
 
     def run(self) -> None:
         """Serve until one side ends it. Raises nothing that a client can cause."""
@@ -61,8 +53,6 @@ class Server:
             log.broken_off(str(broken))
         finally:
             self._end_append()
-            if self._watch is not None:
-                self._watch.close()
 
     # Events
 
@@ -73,38 +63,15 @@ class Server:
             if event is not None:
                 return event
             self._channel.flush()
-            self._use_the_wait()
-            self._rest_if_quiet()
+            self._background.fill_wait(self._channel)
             data = self._channel.read(self._patience())
             if not data:
                 raise Disconnected("the client closed the connection")
             self._connection.receive_data(data)
 
-    def _use_the_wait(self) -> None:
-        """Index new mail while the client has nothing to ask; one that is in the middle of something is not held up."""
-        if self._is_behind and not self._channel.is_readable_within(PAUSE_SECONDS):
-            while self._is_behind and not self._channel.is_readable:
-                self._index_a_slice()
-
-    def _rest_if_quiet(self) -> None:
-        """Many clients keep connections that they do not use."""
-        store = self._session.store_or_none
-        if store is not None and not self._channel.is_readable_within(QUIET_SECONDS):
-            dispatch.attempt(self._session, lambda: dispatch.rested(self._session))
-
-    @property
-    def _is_behind(self) -> bool:
-        store = self._session.store_or_none
-        return store is not None and store.behind and time.monotonic() >= self._not_before
-
-    def _index_a_slice(self) -> None:
-        done = dispatch.attempt(self._session, lambda: dispatch.caught_up(self._session, _SLICE_SECONDS))
-        if done.status != "OK":  # the disk, most likely: it will not be better in a millisecond
-            self._not_before = time.monotonic() + RETRY_SECONDS
-
     def _patience(self) -> float:
         if self._logged_in:
-            return AFTER_LOGIN_SECONDS
+            return AUTOLOGOUT_SECONDS
         left = BEFORE_LOGIN_SECONDS - (time.monotonic() - self._started)
         if left <= 0:
             raise TimedOut("login took too long")
@@ -219,68 +186,13 @@ class Server:
 
     def _idle(self, tag: bytes) -> None:
         """Ends with DONE; a command in its place ends it too, and is done: its sender waits for the answer."""
-        line = self._idle_until_line()
+        line = idle(self._channel, self._connection, self._session, self._background)
         if line.strip().upper() == b"DONE":
             self._answer(tag, ok())
             return
         self._answer(tag, Done("BAD", "expected DONE", "CLIENTBUG"))
         if connection.tag_of(line) is not None:
             self._command([line])
-
-    def _idle_until_line(self) -> bytes:
-        session = self._session
-        if self._watch is None:
-            self._watch = StoreWatch(session.store)
-        self._send(b"+ idling\r\n")
-        self._tell()
-        self._connection.expect_continuation()
-        deadline = time.monotonic() + AFTER_LOGIN_SECONDS
-        keepalive = time.monotonic() + IDLE_KEEPALIVE_SECONDS
-        quiet, pause = False, PAUSE_SECONDS
-        while True:
-            self._channel.flush()
-            event = self._connection.next_event()
-            if event is not None:
-                return event.line if isinstance(event, connection.Continuation) else b""
-            now = time.monotonic()
-            if now >= deadline:
-                raise TimedOut("idle for too long")
-            if now >= keepalive:
-                # Without any traffic, address translators forget the connection.
-                self._send(b"* OK still here\r\n")
-                keepalive = now + IDLE_KEEPALIVE_SECONDS
-                continue
-            if self._is_behind:
-                if self._wait_idle(pause):
-                    pause = PAUSE_SECONDS
-                else:
-                    self._index_a_slice()
-                    pause = 0
-            elif quiet:
-                quiet = not self._wait_idle(min(deadline, keepalive) - now)
-            elif not self._wait_idle(QUIET_SECONDS):
-                dispatch.attempt(session, lambda: dispatch.rested(session))
-                quiet = True
-
-    def _tell(self) -> None:
-        """Everything that happened; trouble with that is for the log, the next command will answer it."""
-        dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))
-
-    def _wait_idle(self, seconds: float) -> bool:
-        """Whether anything happened."""
-        watch = self._watch
-        if watch is None:
-            raise RuntimeError("idle without a watch")
-        sent, changed = (True, False) if self._channel.has_buffered else watch.wait(self._channel.fileno(), seconds)
-        if changed:
-            self._tell()
-            self._channel.flush()
-        if sent:
-            data = self._channel.read(AFTER_LOGIN_SECONDS)
-            if not data:
-                raise Disconnected("the client closed the connection")
-            self._connection.receive_data(data)
-        return sent or changed
 
     # APPEND
 
@@ -320,7 +232,7 @@ class Server:
     def _finish_append(self, append: Append, fragments: list[bytes]) -> None:
         done = dispatch.attempt(self._session, lambda: append.commit(fragments))
         self._end_append()
-        self._tell()
+        dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))
         self._answer(append.tag, dispatch.with_highest_modseq(self._session, done))
 
     def _end_append(self) -> None:
