@@ -1,6 +1,6 @@
 """What a session does while its client asks for nothing: it files and indexes new mail, then it rests.
 
-Work is done in slices of a few milliseconds, between which the caller looks whether the client has asked for something.
+The work is cut into slices of a few milliseconds, so that a client never waits longer than that.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from crymapd.imap.session import Session
 PAUSE_SECONDS = 0.02
 """How long a client must be silent before work begins, so that one in the middle of something is not held up."""
 QUIET_SECONDS = 1.0
-"""How long nothing must happen before a session rests."""
+"""How long a session must have nothing to do before it rests."""
 RETRY_SECONDS = 60.0
-"""How long no work is done after some has failed."""
+"""How long a session waits after its work has failed before it tries again."""
 _SLICE_SECONDS = 0.005
 
 
 class Background:
-    """The work of one session; it has none before login."""
+    """The work of one session, which has none before login."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -40,7 +40,7 @@ class Background:
             self._not_before = time.monotonic() + RETRY_SECONDS
 
     def rest(self) -> None:
-        """Hold less memory, as many connections are never used; the next command takes a millisecond longer."""
+        """Release memory, because many connections are hardly used; the next command takes a millisecond longer."""
         dispatch.attempt(self._session, lambda: dispatch.rested(self._session))
 
     def fill_wait(self, channel: Channel) -> None:

@@ -19,7 +19,7 @@ KEEPALIVE_SECONDS = 14 * 60.0
 
 
 def idle(channel: Channel, connection: Connection, session: Session, background: Background) -> bytes:
-    """The line that the client ends IDLE with; empty where that was too long.
+    """Lead one IDLE command; returns the line with which the client ends it, empty when it was too long.
 
     Raises:
         TimedOut, Disconnected.
@@ -43,6 +43,7 @@ class _Idle:
         self._is_resting = False
 
     def until_line(self) -> bytes:
+        """Tell what happens until the client has sent a line."""
         self._channel.write(b"+ idling\r\n")
         self._tell()
         self._connection.expect_continuation()
@@ -63,7 +64,7 @@ class _Idle:
                 self._wait(min(deadline, keepalive) - now)
 
     def _wait(self, seconds: float) -> None:
-        """Wait until something happens, for so long at most; meanwhile work, then rest."""
+        """Wait until something happens, but no longer than some seconds; meanwhile work, then rest."""
         if self._background.is_behind:
             if self._happens_within(self._pause):
                 self._pause = PAUSE_SECONDS
@@ -77,7 +78,7 @@ class _Idle:
             self._is_resting = True
 
     def _happens_within(self, seconds: float) -> bool:
-        """Whether the client has sent something or the store has changed; both are attended to."""
+        """Whether the client sends something or the store changes in time; what was sent is taken, changes are told."""
         if self._channel.has_buffered:
             sent, changed = True, False
         else:
@@ -93,5 +94,5 @@ class _Idle:
         return sent or changed
 
     def _tell(self) -> None:
-        """Tell everything that happened; trouble with that goes to the log, and the next command answers it."""
+        """Tell everything that has happened; if that fails, the log has the reason and the next command meets it."""
         dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))

@@ -50,7 +50,8 @@ class LineBuffer:
         """
         newline = self._octets.find(b"\n", self._searched)
         if newline < 0:
-            self._drop_middle(limit)
+            if len(self._octets) > limit:
+                self._drop_middle()
             self._searched = len(self._octets)
             return None
         line = bytes(self._octets[:newline])
@@ -60,12 +61,13 @@ class LineBuffer:
             return self._long_line(line)
         return line[:-1] if line.endswith(b"\r") else line
 
-    def _drop_middle(self, limit: int) -> None:
+    def _drop_middle(self) -> None:
         """Keep only both ends of a line that is too long and has not ended."""
-        if len(self._octets) > max(limit, 2 * KEPT):
-            if self._start is None:
-                self._start = bytes(self._octets[:KEPT])
-            del self._octets[:-KEPT]
+        if self._start is None:
+            if len(self._octets) <= 2 * KEPT:
+                return
+            self._start = bytes(self._octets[:KEPT])
+        del self._octets[:-KEPT]
 
     def _long_line(self, line: bytes) -> LongLine:
         start, self._start = self._start or line[:KEPT], None
