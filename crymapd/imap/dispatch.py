@@ -49,7 +49,7 @@ HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     session.GetQuota: session_handler.handle_get_quota,
     session.GetQuotaRoot: session_handler.handle_get_quota_root,
 }
-"""AUTHENTICATE, COMPRESS, IDLE and APPEND are conversations of their own: `server` leads them."""
+"""AUTHENTICATE, COMPRESS, IDLE and APPEND are conversations: `server`, `idle` and `appending` lead them."""
 
 
 class Parsed:

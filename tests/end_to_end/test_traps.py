@@ -6,7 +6,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
-from crymapd.imap import server as imap_server
+from crymapd.imap import idle
 from tests.testlib.answers import Exists
 from tests.testlib.server import PASSWORD, Server, running
 
@@ -25,8 +25,8 @@ def test_many_connections_of_one_user(server: Server) -> None:
 
 def test_keepalive(tmp_path: Path) -> None:
     """Something now and then, so that address translators do not forget an idle connection, but rarely."""
-    assert 9 * 60 <= imap_server.IDLE_KEEPALIVE_SECONDS < 29 * 60
-    limits = "crymapd.imap.server.IDLE_KEEPALIVE_SECONDS=0.3"
+    assert 9 * 60 <= idle.KEEPALIVE_SECONDS < 29 * 60
+    limits = "crymapd.imap.idle.KEEPALIVE_SECONDS=0.3"
     with running(tmp_path / "root", limits=limits) as quick, quick.client() as client:
         client.ok("SELECT INBOX")
         tag = client.send("IDLE")

@@ -7,7 +7,7 @@ of reading the same octets.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from crymapd.crypto import slots
 from crymapd.imap import connection, dispatch
 from crymapd.imap.command import message as message_command
-from crymapd.imap.connection import Connection, Event, Limits
+from crymapd.imap.connection import Limits
 from crymapd.imap.prepared import prepare
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session
@@ -26,13 +26,13 @@ from crymapd.mime import addresses, content, dates, encoded_words, header, parts
 from crymapd.store import account
 from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.answers import Tagged
+from tests.testlib.cutting import events, one_by_one
 from tests.testlib.framing import ImapFraming, frames
 from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
 from tests.testlib.stores import CHEAP, PASSWORD, append, opened
 
 SMALL = Limits(line=300, literal=20, literals=40, count=4)
-_TAKEN = 100  # octets of a message that is accepted
 
 
 # Cutting
@@ -43,39 +43,10 @@ def fragments(data: bytes) -> None:
     if not data:
         return
     limits = (SMALL, connection.BEFORE_LOGIN, connection.AFTER_LOGIN)[data[0] % 3]
-    whole = _events([data], limits)
-    assert _events([data[at : at + 1] for at in range(len(data))], limits) == whole
+    whole = events([data], limits)
+    assert events(one_by_one(data), limits) == whole
     cut = 1 + data[0]
-    assert _events([data[:cut], data[cut:]], limits) == whole
-
-
-def _events(pieces: list[bytes], limits: Limits) -> list[Event]:
-    """All events; data of one message is put together."""
-    subject = Connection()
-    subject.limits = limits
-    found: list[Event] = []
-    for piece in pieces:
-        subject.receive_data(piece)
-        for event in _drained(subject):
-            last = found[-1] if found else None
-            if isinstance(event, connection.MessageData) and isinstance(last, connection.MessageData) and not last.last:
-                found[-1] = connection.MessageData(last.data + event.data, event.last)
-            else:
-                found.append(event)
-        assert len(subject._buffer) <= limits.line + len(piece)
-    return found
-
-
-def _drained(subject: Connection) -> Iterator[Event]:
-    while (event := subject.next_event()) is not None:
-        yield event
-        if isinstance(event, connection.MessageLiteral):
-            if event.size > _TAKEN:
-                refused = subject.refuse_literal("no")
-                if refused:
-                    yield refused
-            elif subject.accept_literal():
-                yield connection.ContinueNeeded()
+    assert events([data[:cut], data[cut:]], limits) == whole
 
 
 # Reading commands
@@ -83,20 +54,21 @@ def _drained(subject: Connection) -> Iterator[Event]:
 
 def commands(data: bytes) -> None:
     """Every command is understood, or answered with a grammatical BAD or NO."""
-    for event in _events([data], connection.AFTER_LOGIN):
+    for event in events([data], connection.AFTER_LOGIN):
         match event:
             case connection.Command(pieces):
                 for state in State:
                     for utf8 in (False, True):
                         _read_command(pieces, state, utf8=utf8)
-            case connection.MessageLiteral(pieces, _size, first):
+            case connection.LiteralAnnounced(pieces, _size):
                 with suppress(BadSyntax):
                     reader = Reader(pieces)
-                    if first:
+                    if message_command.message_follows(pieces):
                         message_command.append_target(reader)
                     message_command.append_head(reader)
-            case connection.Refused(tag, _reason):
+            case connection.Refused(tag, done):
                 assert tag is None or b" " not in tag
+                parse(done.line(tag or b"*"), Options())
             case _:
                 pass
 
@@ -191,7 +163,7 @@ def reading(data: bytes) -> None:
     session, sent = _session()
     session.rev2 = session.utf8 = data[0] >= 128
     command = b"A " + _READING[data[0] % len(_READING)] + b" " + data[1:]
-    for event in _events([command + b"\r\n"], connection.AFTER_LOGIN):
+    for event in events([command + b"\r\n"], connection.AFTER_LOGIN):
         if isinstance(event, connection.Command):
             _perform(session, *event.fragments)
     whole = bytes(sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -9,6 +10,9 @@ from typing import NoReturn
 from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.model.flags import StoreMode
 from crymapd.model.sequence import SequenceSet
+
+_APPEND_OR_REPLACE = re.compile(rb"[^ ]+ (?:UID )?(?:APPEND|REPLACE) ", re.IGNORECASE)
+_UP_TO_MAILBOX = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """COPY, or with `move` MOVE (RFC 6851)."""
+    """COPY, or MOVE (RFC 6851) when `move` is true."""
 
     numbers: SequenceSet
     target: str
@@ -33,7 +37,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Expunge:
-    """EXPUNGE, with `numbers` UID EXPUNGE (RFC 4315), and XVANQUISH, which asks for no \\Deleted."""
+    """EXPUNGE, UID EXPUNGE (RFC 4315) when it has `numbers`, or XVANQUISH, which does not need \\Deleted."""
 
     numbers: SequenceSet | None = None
     only_deleted: bool = True
@@ -41,7 +45,7 @@ class Expunge:
 
 @dataclass(frozen=True, slots=True)
 class AppendTarget:
-    """Where APPEND puts its messages, and what REPLACE (RFC 8508) removes for it."""
+    """The mailbox that APPEND puts its messages into, and the message that REPLACE (RFC 8508) removes."""
 
     mailbox: str
     replaced: SequenceSet | None = None
@@ -50,7 +54,7 @@ class AppendTarget:
 
 @dataclass(frozen=True, slots=True)
 class AppendHead:
-    """What comes before a message in APPEND; `utf8`: it is in `UTF8 (...)` (RFC 6855 section 4)."""
+    """What APPEND says about the message that follows; `utf8`: the message is in `UTF8 (...)` (RFC 6855 section 4)."""
 
     flags: frozenset[str]
     received: datetime | None
@@ -109,13 +113,27 @@ def vanquish(reader: Reader) -> Expunge:
     return Expunge(reader.sequence_set(), only_deleted=False)
 
 
+def message_follows(fragments: list[bytes]) -> bool:
+    """Whether the literal that comes after the fragments of a command is the message of APPEND or REPLACE.
+
+    The only other literal of these commands is the name of the mailbox, which comes first.
+
+    Args:
+        fragments: line, literal, ..., line; the last without the announcement of the literal.
+    """
+    line = fragments[0]
+    if len(fragments) > 3 or not _APPEND_OR_REPLACE.match(line):
+        return False
+    return len(fragments) == 3 or not _UP_TO_MAILBOX.fullmatch(line)
+
+
 def append_without_message(_reader: Reader) -> NoReturn:
-    """An APPEND or REPLACE that came to its end without any message."""
+    """Refuse an APPEND or REPLACE that has ended without a message."""
     raise BadSyntax("APPEND and REPLACE expect a literal with the message")
 
 
 def append_target(reader: Reader) -> AppendTarget:
-    """The tag, APPEND or REPLACE with the message to replace, and the mailbox."""
+    """Read a command from its tag to the mailbox: APPEND, or REPLACE with the number of the message it replaces."""
     reader.tag()
     reader.space()
     uid = reader.try_text(b"UID ")
@@ -130,7 +148,7 @@ def append_target(reader: Reader) -> AppendTarget:
 
 
 def append_head(reader: Reader) -> AppendHead:
-    """` [flags ][date-time ][UTF8 (]`, up to the literal."""
+    """Read ` [flags ][date-time ][UTF8 (]`, after which the literal is announced."""
     reader.space()
     flags: frozenset[str] = frozenset()
     received = None

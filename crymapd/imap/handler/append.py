@@ -1,6 +1,6 @@
 """APPEND, MULTIAPPEND and REPLACE (RFC 9051 section 6.3.12, RFC 3502, RFC 8508): sealed while it arrives.
 
-The server drives this with the events of `connection`; nothing is visible before `commit`.
+`imap/appending` drives this with the events of `connection`; nothing is visible before `commit`.
 """
 
 from __future__ import annotations
