@@ -23,7 +23,7 @@ _OTHER_PROTOCOLS = (Protocol.HTTP, Protocol.SMTP, Protocol.POP3)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CommandLimits:
     """How much a command may hold.
 
     Attributes:
@@ -39,8 +39,8 @@ class Limits:
     count: int
 
 
-BEFORE_LOGIN = Limits(line=8192, literal=4096, literals=8192, count=4)
-AFTER_LOGIN = Limits(line=64 * 1024, literal=1 << 20, literals=4 << 20, count=1000)
+BEFORE_LOGIN = CommandLimits(line=8192, literal=4096, literals=8192, count=4)
+AFTER_LOGIN = CommandLimits(line=64 * 1024, literal=1 << 20, literals=4 << 20, count=1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from typing import Any
 from crymapd import log
 from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import failure, update
-from crymapd.imap.command import fetch, mailbox, message, search, session
+from crymapd.imap.command import fetch, general, mailbox, message, search
 from crymapd.imap.handler import fetch as fetch_handler
+from crymapd.imap.handler import general as general_handler
 from crymapd.imap.handler import mailbox as mailbox_handler
 from crymapd.imap.handler import message as message_handler
 from crymapd.imap.handler import search as search_handler
-from crymapd.imap.handler import session as session_handler
 from crymapd.imap.handler import sort as sort_handler
 from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
@@ -22,14 +22,14 @@ from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.mime.encoded_words import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
-    session.Capability: session_handler.handle_capability,
-    session.Noop: session_handler.handle_noop,
-    session.Logout: session_handler.handle_logout,
-    session.StartTls: session_handler.handle_starttls,
-    session.Login: session_handler.handle_login,
-    session.Enable: session_handler.handle_enable,
-    session.Id: session_handler.handle_id,
-    session.Namespace: session_handler.handle_namespace,
+    general.Capability: general_handler.handle_capability,
+    general.Noop: general_handler.handle_noop,
+    general.Logout: general_handler.handle_logout,
+    general.StartTls: general_handler.handle_starttls,
+    general.Login: general_handler.handle_login,
+    general.Enable: general_handler.handle_enable,
+    general.Id: general_handler.handle_id,
+    general.Namespace: general_handler.handle_namespace,
     mailbox.Select: mailbox_handler.handle_select,
     mailbox.Create: mailbox_handler.handle_create,
     mailbox.Delete: mailbox_handler.handle_delete,
@@ -39,15 +39,15 @@ HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     mailbox.List: mailbox_handler.handle_list,
     mailbox.Status: mailbox_handler.handle_status,
     mailbox.Close: mailbox_handler.handle_close,
-    message.Store: message_handler.handle_store,
+    message.StoreFlags: message_handler.handle_store,
     message.Copy: message_handler.handle_copy,
     message.Expunge: message_handler.handle_expunge,
     fetch.Fetch: fetch_handler.handle_fetch,
     search.Search: search_handler.handle_search,
     search.Sort: sort_handler.handle_sort,
     search.Thread: sort_handler.handle_thread,
-    session.GetQuota: session_handler.handle_get_quota,
-    session.GetQuotaRoot: session_handler.handle_get_quota_root,
+    general.GetQuota: general_handler.handle_get_quota,
+    general.GetQuotaRoot: general_handler.handle_get_quota_root,
 }
 """AUTHENTICATE, COMPRESS, IDLE and APPEND are conversations: `server`, `idle` and `appending` lead them."""
 

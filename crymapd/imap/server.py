@@ -14,9 +14,9 @@ from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.imap import connection, dispatch
 from crymapd.imap.appending import Appending
 from crymapd.imap.background import Background
-from crymapd.imap.command import session as command
+from crymapd.imap.command import general as command
 from crymapd.imap.connection import Connection
-from crymapd.imap.handler import session as session_handler
+from crymapd.imap.handler import general as general_handler
 from crymapd.imap.idle import AUTOLOGOUT_SECONDS, idle
 from crymapd.imap.response import Broken, Done, Goodbye, ok
 from crymapd.imap.session import Session
@@ -159,7 +159,7 @@ class Server:
 
     def _authenticate(self, asked: command.Authenticate) -> Done:
         """Lead the SASL exchange of AUTHENTICATE (RFC 9051 section 6.2.2)."""
-        return dispatch.attempt(self._session, lambda: session_handler.authenticate(self._session, asked, self._ask))
+        return dispatch.attempt(self._session, lambda: general_handler.authenticate(self._session, asked, self._ask))
 
     def _ask(self, line: bytes) -> bytes:
         """Send a continuation request and wait for the line that answers it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, Flag, auto
 from typing import Any
 
-from crymapd.imap.command import fetch, mailbox, message, search, session
+from crymapd.imap.command import fetch, general, mailbox, message, search
 from crymapd.imap.wire.reader import Reader
 
 
@@ -51,17 +51,17 @@ def _with_uid(parse: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
 
 
 COMMANDS: dict[bytes, Row] = {
-    b"CAPABILITY": Row(_bare(session.Capability), ANY, Tell.ALL),
-    b"NOOP": Row(_bare(session.Noop), ANY, Tell.ALL),
-    b"LOGOUT": Row(_bare(session.Logout), ANY, Tell.NOTHING),
-    b"ID": Row(session.identification, ANY, Tell.ALL),
-    b"STARTTLS": Row(_bare(session.StartTls), ANY, Tell.NOTHING),
-    b"LOGIN": Row(session.login, State.NOT_AUTHENTICATED, Tell.NOTHING),
-    b"AUTHENTICATE": Row(session.authenticate, State.NOT_AUTHENTICATED, Tell.NOTHING),
-    b"COMPRESS": Row(session.compress, LOGGED_IN, Tell.NOTHING),
-    b"XYZZY": Row(_bare(session.Noop), ANY, Tell.ALL),
-    b"ENABLE": Row(session.enable, LOGGED_IN, Tell.ALL),
-    b"NAMESPACE": Row(_bare(session.Namespace), LOGGED_IN, Tell.ALL),
+    b"CAPABILITY": Row(_bare(general.Capability), ANY, Tell.ALL),
+    b"NOOP": Row(_bare(general.Noop), ANY, Tell.ALL),
+    b"LOGOUT": Row(_bare(general.Logout), ANY, Tell.NOTHING),
+    b"ID": Row(general.identification, ANY, Tell.ALL),
+    b"STARTTLS": Row(_bare(general.StartTls), ANY, Tell.NOTHING),
+    b"LOGIN": Row(general.login, State.NOT_AUTHENTICATED, Tell.NOTHING),
+    b"AUTHENTICATE": Row(general.authenticate, State.NOT_AUTHENTICATED, Tell.NOTHING),
+    b"COMPRESS": Row(general.compress, LOGGED_IN, Tell.NOTHING),
+    b"XYZZY": Row(_bare(general.Noop), ANY, Tell.ALL),
+    b"ENABLE": Row(general.enable, LOGGED_IN, Tell.ALL),
+    b"NAMESPACE": Row(_bare(general.Namespace), LOGGED_IN, Tell.ALL),
     b"SELECT": Row(mailbox.select, LOGGED_IN, Tell.NOTHING),
     b"EXAMINE": Row(mailbox.examine, LOGGED_IN, Tell.NOTHING),
     b"CREATE": Row(mailbox.create, LOGGED_IN, Tell.ALL),
@@ -72,12 +72,12 @@ COMMANDS: dict[bytes, Row] = {
     b"LIST": Row(mailbox.list_, LOGGED_IN, Tell.ALL),
     b"LSUB": Row(mailbox.lsub, LOGGED_IN, Tell.ALL),
     b"XLIST": Row(mailbox.xlist, LOGGED_IN, Tell.ALL),
-    b"GETQUOTA": Row(session.get_quota, LOGGED_IN, Tell.ALL),
-    b"GETQUOTAROOT": Row(session.get_quota_root, LOGGED_IN, Tell.ALL),
+    b"GETQUOTA": Row(general.get_quota, LOGGED_IN, Tell.ALL),
+    b"GETQUOTAROOT": Row(general.get_quota_root, LOGGED_IN, Tell.ALL),
     b"STATUS": Row(mailbox.status, LOGGED_IN, Tell.ALL),
     b"APPEND": Row(message.append_without_message, LOGGED_IN, Tell.ALL),
-    b"IDLE": Row(_bare(session.Idle), LOGGED_IN, Tell.ALL),
-    b"CHECK": Row(_bare(session.Noop), State.SELECTED, Tell.ALL),
+    b"IDLE": Row(_bare(general.Idle), LOGGED_IN, Tell.ALL),
+    b"CHECK": Row(_bare(general.Noop), State.SELECTED, Tell.ALL),
     b"CLOSE": Row(_bare(lambda: mailbox.Close(expunge=True)), State.SELECTED, Tell.NOTHING),
     b"UNSELECT": Row(_bare(lambda: mailbox.Close(expunge=False)), State.SELECTED, Tell.NOTHING),
     b"EXPUNGE": Row(message.expunge, State.SELECTED, Tell.ALL),

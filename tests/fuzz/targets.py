@@ -15,7 +15,7 @@ from pathlib import Path
 from crymapd.crypto import slots
 from crymapd.imap import connection, dispatch
 from crymapd.imap.command import message as message_command
-from crymapd.imap.connection import Limits
+from crymapd.imap.connection import CommandLimits
 from crymapd.imap.prepared import prepare
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session
@@ -32,7 +32,7 @@ from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
 from tests.testlib.stores import CHEAP, PASSWORD, append, opened
 
-SMALL = Limits(line=300, literal=20, literals=40, count=4)
+SMALL = CommandLimits(line=300, literal=20, literals=40, count=4)
 
 
 # Cutting

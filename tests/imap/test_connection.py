@@ -13,11 +13,11 @@ from crymapd.imap.connection import (
     AFTER_LOGIN,
     BEFORE_LOGIN,
     Command,
+    CommandLimits,
     Connection,
     Continuation,
     ContinueNeeded,
     Event,
-    Limits,
     LiteralAnnounced,
     LiteralData,
     Refused,
@@ -25,7 +25,7 @@ from crymapd.imap.connection import (
 from crymapd.imap.response import Done
 from tests.testlib.cutting import NOT_TAKEN, events, one_by_one
 
-SMALL = Limits(line=300, literal=20, literals=40, count=4)
+SMALL = CommandLimits(line=300, literal=20, literals=40, count=4)
 TOO_LONG = Done("BAD", "a command line has at most 300 octets", "TOOBIG")
 TOO_BIG = Done("BAD", "literals have at most 20 octets each, 40 together", "TOOBIG")
 
@@ -34,7 +34,7 @@ def announced(size: int, *fragments: bytes) -> LiteralAnnounced:
     return LiteralAnnounced(list(fragments), size)
 
 
-CASES: dict[str, tuple[bytes, Limits, list[Event]]] = {
+CASES: dict[str, tuple[bytes, CommandLimits, list[Event]]] = {
     "a line": (b"A1 NOOP\r\n", SMALL, [Command([b"A1 NOOP"])]),
     "a bare LF": (b"A1 NOOP\n", SMALL, [Command([b"A1 NOOP"])]),
     "empty lines": (b"\r\n\n  \r\nA1 NOOP\r\n\r\n", SMALL, [Command([b"A1 NOOP"])]),

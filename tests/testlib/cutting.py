@@ -8,9 +8,9 @@ from crymapd.imap.command.message import message_follows
 from crymapd.imap.connection import (
     AFTER_LOGIN,
     Command,
+    CommandLimits,
     Connection,
     Event,
-    Limits,
     LiteralAnnounced,
     LiteralData,
     Refused,
@@ -25,7 +25,7 @@ NOT_TAKEN = Done("NO", "not taken")
 class Cutter:
     """A connection, and the decisions about its literals: messages come after login only."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: CommandLimits) -> None:
         self.connection = Connection()
         self.connection.limits = limits
         self._is_logged_in = limits is AFTER_LOGIN
@@ -54,7 +54,7 @@ class Cutter:
             self.connection.stream_literal()
 
 
-def events(pieces: Iterable[bytes], limits: Limits = AFTER_LOGIN) -> list[Event]:
+def events(pieces: Iterable[bytes], limits: CommandLimits = AFTER_LOGIN) -> list[Event]:
     """All events; the data of one message is put together. What is held meanwhile must not grow."""
     cutter = Cutter(limits)
     joined: list[Event] = []

@@ -16,7 +16,7 @@ _UP_TO_MAILBOX = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) ", re.IGN
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class StoreFlags:
     numbers: SequenceSet
     mode: StoreMode
     flags: frozenset[str]
@@ -61,7 +61,7 @@ class AppendHead:
     utf8: bool
 
 
-def store(reader: Reader) -> Store:
+def store(reader: Reader) -> StoreFlags:
     reader.space()
     numbers = reader.sequence_set()
     reader.space()
@@ -74,7 +74,7 @@ def store(reader: Reader) -> Store:
     silent = reader.try_text(b".SILENT")
     reader.space()
     flags = reader.flag_list() if reader.peek() == b"(" else reader.bare_flags()
-    return Store(numbers, mode, flags, silent, unchanged_since)
+    return StoreFlags(numbers, mode, flags, silent, unchanged_since)
 
 
 def _mode(reader: Reader) -> StoreMode:

@@ -16,7 +16,7 @@ from crymapd.store.mailboxes import Mailbox
 from crymapd.store.view import EVERYTHING
 
 
-def handle_store(session: Session, asked: command.Store) -> Done:
+def handle_store(session: Session, asked: command.StoreFlags) -> Done:
     """RFC 9051 section 6.4.6, RFC 7162 section 3.1.3."""
     view = session.writable_view
     if asked.unchanged_since is not None:

@@ -10,7 +10,7 @@ from crymapd.authentication import sasl
 from crymapd.authentication.credentials import Credentials
 from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
 from crymapd.imap import capability
-from crymapd.imap.command import session as command
+from crymapd.imap.command import general as command
 from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
