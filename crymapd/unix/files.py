@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import math
 import os
 import secrets
 import stat
@@ -123,9 +122,15 @@ class Staged:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self.file.close()
-        if self._pending:
-            remove(self.path)
+        try:
+            self.file.close()
+        except OSError:
+            if not self._pending:
+                raise
+            # The disk may be full; what could not be written is not wanted any more.
+        finally:
+            if self._pending:
+                remove(self.path)
 
 
 def publish_together(batch: Sequence[tuple[Staged, Path]], *, replace: bool = False) -> None:
@@ -172,7 +177,7 @@ def _locked(fd: int, wait: float) -> bool:
     deadline = time.monotonic() + wait
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait == math.inf else fcntl.LOCK_NB))
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
@@ -182,7 +187,7 @@ def _locked(fd: int, wait: float) -> bool:
 
 
 @contextmanager
-def locked(path: Path, *, wait: float = math.inf) -> Iterator[bool]:
+def locked(path: Path, *, wait: float) -> Iterator[bool]:
     """Hold an exclusive lock on a file; yields False where another still holds it after so many seconds."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:

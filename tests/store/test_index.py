@@ -428,7 +428,7 @@ def test_a_full_disk_when_all_is_indexed(home: Path, open_store: StoreOpener, mo
 @contextmanager
 def opened_by_another(home: Path) -> Iterator[None]:
     """Which has been stopped in the middle of it."""
-    with files.locked(home / "tmp" / "index-open.lock"):
+    with files.locked(home / "tmp" / "index-open.lock", wait=5.0):
         yield
 
 

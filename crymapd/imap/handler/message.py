@@ -13,7 +13,8 @@ from crymapd.imap.session import Session
 from crymapd.model.numbers import Uid
 from crymapd.model.sequence import Range, SequenceSet, format_set
 from crymapd.store.mailboxes import Mailbox
-from crymapd.store.view import EVERYTHING
+from crymapd.store.rows import StoreResult
+from crymapd.store.view import EVERYTHING, View
 
 
 def handle_store(session: Session, asked: command.StoreFlags) -> Done:
@@ -25,6 +26,16 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
     result = view.store_flags(ranges, asked.mode, asked.flags, asked.unchanged_since)
     if result.modseq:
         session.own_modseqs.add(result.modseq)
+    with update.telling(session):
+        _tell_stored(session, view, asked, result)
+    if not result.modified:
+        return (None if result.entries else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
+    modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
+    return ok("some messages had changed", f"MODIFIED {format_set(sorted(modified))}")
+
+
+def _tell_stored(session: Session, view: View, asked: command.StoreFlags, result: StoreResult) -> None:
+    """The flags that STORE has changed; with .SILENT only what the client cannot know."""
     told = result.entries
     if asked.silent:
         # Another session's change that this client does not know of is no secret because ours was silent.
@@ -34,10 +45,6 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
         told = [entry for entry in told if entry.uid in result.changed] if session.condstore else []
     if told:
         update.flag_fetches(session, view, told, uid=asked.uid, flags=not asked.silent)
-    if not result.modified:
-        return (None if result.entries else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
-    modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
-    return ok("some messages had changed", f"MODIFIED {format_set(sorted(modified))}")
 
 
 def _gone(numbers: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
