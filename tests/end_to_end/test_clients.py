@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,6 +27,7 @@ def curl(server: Server, path: str, *options: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode("utf-8", "replace")
 
 
+@pytest.mark.peer("curl")
 def test_curl(mail: Server, tmp_path: Path) -> None:
     assert "Archive" in curl(mail, "")
     body = subprocess.run(
@@ -86,10 +86,10 @@ def test_imapclient(mail: Server) -> None:
         assert client.search("ALL") == uids[2:]
 
 
-@pytest.mark.parametrize("program", ["mutt", "neomutt"])
+@pytest.mark.peer("tmux")
+@pytest.mark.parametrize("program", [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("mutt", "neomutt")])
 def test_mutt(mail: Server, tmp_path: Path, program: str) -> None:
     """In a real terminal: the index, a message, a flag, a search, save to another mailbox, delete."""
-    assert shutil.which(program), f"{program} is required (apt-get install {program})"
     rc = tmp_path / "muttrc"
     rc.write_text(
         f"""\

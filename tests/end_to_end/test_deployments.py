@@ -138,6 +138,7 @@ def test_a_new_certificate_is_used(tmp_path: Path) -> None:
         assert "cannot be used" in server.log() and kept != before
 
 
+@pytest.mark.peer("openssl")
 def test_tls_is_current(server: Server) -> None:
     context = trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2

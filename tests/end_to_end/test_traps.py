@@ -6,6 +6,8 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from crymapd.imap import idle
 from tests.testlib.answers import Exists
 from tests.testlib.server import PASSWORD, Server, running
@@ -37,6 +39,7 @@ def test_keepalive(tmp_path: Path) -> None:
         client.finish(tag)
 
 
+@pytest.mark.peer("openssl")
 def test_server_name_with_a_dot(server: Server) -> None:
     """A server name that ends with a dot is no reason to refuse."""
     command = ["openssl", "s_client", "-connect", str(server.address("imaps")), "-servername", "localhost.", "-quiet"]

@@ -91,6 +91,7 @@ def injected(process: int, what: str, *options: str) -> AbstractContextManager[N
     return straced(process, *options, "-e", f"trace={call}", "-e", f"inject={what}", "-o", "/dev/null")
 
 
+@pytest.mark.peer("strace")
 @pytest.mark.parametrize(("failures", "is_served"), [("1", True), ("1..2", False)])
 def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_served: bool) -> None:
     """Too many are on their way, or there is no memory: another process is tried, and the listener goes on."""
@@ -105,6 +106,7 @@ def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_ser
             client.ok("NOOP")
 
 
+@pytest.mark.peer("strace")
 def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
     """A worker that has not run yet, on a busy machine, ends with the others."""
     with running(tmp_path / "root") as server:

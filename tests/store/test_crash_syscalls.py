@@ -1,7 +1,4 @@
-"""`crymap-deliver` killed at real system calls, by strace: zero or one message, and never half of one.
-
-strace must be installed and allowed to trace; a machine where it is not cannot prove this.
-"""
+"""`crymap-deliver` killed at real system calls, by strace: zero or one message, and never half of one."""
 
 from __future__ import annotations
 
@@ -79,6 +76,7 @@ def kills(trace: str) -> list[tuple[str, int]]:
     return found
 
 
+@pytest.mark.peer("strace")
 def test_delivery_killed_at_system_calls(
     root: Root, tmp_path: Path, open_store: StoreOpener, event_lines: list[str]
 ) -> None:
