@@ -33,20 +33,25 @@ CRYMAPD: list[str | Path] = [sys.executable, "-m", "crymapd"]
 DELIVER: list[str | Path] = [sys.executable, "-m", "crymapd.cli.deliver"]
 IMPLICIT_TLS = frozenset({"imaps", "submissions"})
 """The services whose connections begin with the TLS handshake."""
-_ADD_USERS = """
-import pathlib, sys
-from crymapd.cli import user_add
-root, uid, *names = sys.argv[1:]
-for name in names:
-    user_add.run(pathlib.Path(root), name, None, uid=int(uid) if uid else None, stdin=True, prompt=False)
-"""
-_WITH_LIMITS = """
+# Settings of `Server.slot`: what a password costs. 64 MiB and three passes are for tests whose subject that is.
+CHEAP_SLOT = "crymapd.crypto.slots.CURRENT=Argon2(8,1,1)"
+REAL_SLOT = ""
+_SET_LIMITS = """
 import importlib, sys
 for setting in sys.argv.pop(1).split():
     name, value = setting.split("=", 1)
     module, constant = name.rsplit(".", 1)
     assert hasattr(importlib.import_module(module), constant), setting
     setattr(importlib.import_module(module), constant, eval(value, vars(importlib.import_module(module))))
+"""
+_ADD_USERS = f"""{_SET_LIMITS}
+import pathlib
+from crymapd.cli import user_add
+root, uid, *names = sys.argv[1:]
+for name in names:
+    user_add.run(pathlib.Path(root), name, None, uid=int(uid) if uid else None, stdin=True, prompt=False)
+"""
+_WITH_LIMITS = f"""{_SET_LIMITS}
 from crymapd.cli.crymapd import main
 main()
 """
@@ -76,10 +81,12 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     limits: str = ""
+    slot: str = CHEAP_SLOT
 
     @property
     def _program(self) -> list[str | Path]:
-        return [sys.executable, "-c", _WITH_LIMITS, self.limits] if self.limits else CRYMAPD
+        limits = f"{self.slot} {self.limits}".strip()
+        return [sys.executable, "-c", _WITH_LIMITS, limits] if limits else CRYMAPD
 
     def prepare(self) -> None:
         """Create the root directory with a certificate and the configuration."""
@@ -111,10 +118,8 @@ class Server:
         """Create many accounts, with one process for each core."""
         uid = str(NOBODY) if os.geteuid() == 0 else ""
         shares = [names[at :: os.cpu_count() or 1] for at in range(os.cpu_count() or 1)]
-        started = [
-            (subprocess.Popen([sys.executable, "-c", _ADD_USERS, self.root, uid, *share], stdin=subprocess.PIPE), share)
-            for share in shares
-        ]
+        command: list[str | Path] = [sys.executable, "-c", _ADD_USERS, self.slot, self.root, uid]
+        started = [(subprocess.Popen([*command, *share], stdin=subprocess.PIPE), share) for share in shares]
         for process, share in started:
             process.communicate(f"{password}\n".encode() * len(share), timeout=300)
             assert process.returncode == 0
@@ -221,9 +226,10 @@ def running(
     *,
     listen: Mapping[str, Sequence[Address]] | None = None,
     limits: str = "",
+    slot: str = CHEAP_SLOT,
 ) -> Iterator[Server]:
     """A server with these accounts, which listens until the end of the `with` block; see `Server` for the rest."""
-    server = Server(root, config, listen or _imaps_only(), limits=limits)
+    server = Server(root, config, listen or _imaps_only(), limits=limits, slot=slot)
     server.prepare()
     for user in users:
         server.add_user(user)
