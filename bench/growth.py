@@ -174,7 +174,10 @@ def main() -> None:
     parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
     options = parser.parse_args()
     end_when_told()
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root", slot=REAL_SLOT) as server:
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+        running(Path(folder) / "root", slot=REAL_SLOT) as server,
+    ):
         Path(folder).chmod(0o755)  # the account's owner fills it
         columns = []
         for size in options.size:

@@ -9,6 +9,7 @@ import imapclient
 import pytest
 
 from tests.testlib.corpus import sample, samples
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server, trusting
 from tests.testlib.terminal import Terminal
 
@@ -24,7 +25,9 @@ def mail(server: Server) -> Server:
 def curl(server: Server, path: str, *options: str) -> str:
     url = f"imaps://{server.address('imaps')}/{path}"
     command = ["curl", "--silent", "--show-error", "--insecure", "--user", f"carl:{PASSWORD}", *options, url]
-    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode("utf-8", "replace")
+    return subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout.decode(
+        "utf-8", "replace"
+    )
 
 
 @pytest.mark.peer("curl")
@@ -34,7 +37,7 @@ def test_curl(mail: Server, tmp_path: Path) -> None:
         ["curl", "-sk", "-u", f"carl:{PASSWORD}", f"imaps://{mail.address('imaps')}/INBOX;UID=1"],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     ).stdout
     assert body == sample("welcome")
     assert "FLAGS (" in curl(mail, "INBOX", "-X", "STORE 2 +FLAGS (\\Flagged)")

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.corpus import sample, samples
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 
 
 def run(folder: Path, *command: str | Path) -> str:
     """A program with a home of its own."""
     environment = {**os.environ, "HOME": str(folder), "LANG": "C.UTF-8"}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=60)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=PATIENCE_SECONDS)
     output = (done.stdout + done.stderr).decode("utf-8", "replace")
     assert done.returncode == 0, output
     return output

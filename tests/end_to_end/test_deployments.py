@@ -15,6 +15,7 @@ import pytest
 
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import CRYMAPD, NOBODY, PASSWORD, Server, running, trusting
 
 MESSAGE = b"Subject: x\r\n\r\ny\r\n"
@@ -57,7 +58,7 @@ def test_inetd(tmp_path: Path, config: str) -> None:
         process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno())
         far.close()
         converse(near)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_inetd_with_a_wrong_configuration_says_nothing_to_the_client(tmp_path: Path) -> None:
@@ -68,12 +69,12 @@ def test_inetd_with_a_wrong_configuration_says_nothing_to_the_client(tmp_path: P
         process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno())
         far.close()
         assert near.recv(1000) == b""
-        assert process.wait(timeout=30) == 78
+        assert process.wait(timeout=PATIENCE_SECONDS) == 78
 
 
 def test_serve_without_a_connection(server: Server) -> None:
     command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 78 and "not a socket" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
@@ -90,13 +91,13 @@ def test_systemd_socket(tmp_path: Path) -> None:
         command = ["sh", "-c", start, "sh", *CRYMAPD, "--root", server.root, "listen"]
         process = subprocess.Popen(command, stdin=listening.fileno())
         try:
-            with socket.create_connection(listening.getsockname(), timeout=20) as near:
+            with socket.create_connection(listening.getsockname(), timeout=PATIENCE_SECONDS) as near:
                 converse(near)
             with socket.socket() as probe:
                 assert probe.connect_ex(("127.0.0.1", server.port("imaps"))) != 0
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_SECONDS)
 
 
 def test_two_step_black_box(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_tls_is_current(server: Server) -> None:
         ["openssl", "s_client", "-connect", str(server.address("imaps")), "-tls1_1"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert b"Cipher is (NONE)" in groups.stdout
 
@@ -180,7 +181,7 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
             with suppress(TimeoutError):
                 assert waiting.recv(10) == b"never"
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-            waiting.settimeout(20)
+            waiting.settimeout(PATIENCE_SECONDS)
             with trusting().wrap_socket(waiting.dup()) as tls:
                 assert tls.recv(100).startswith(b"* OK")
         assert "cannot accept for now" in server.log()

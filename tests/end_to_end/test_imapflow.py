@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.corpus import sample, samples
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 
 USER = "imapflow"
@@ -48,8 +49,8 @@ def settings(server: Server, folder: Path, messages: list[bytes], trace: Path) -
 
 
 def talk(server: Server, config: Path) -> None:
-    """Run the session, deliver when it asks for it; at most a minute."""
-    command: list[str | Path] = ["timeout", "60", "node", FOLDER / "session.mjs", config]
+    """Run the session, deliver when it asks for it; as long as patience lasts."""
+    command: list[str | Path] = ["timeout", str(PATIENCE_SECONDS), "node", FOLDER / "session.mjs", config]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         lines = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testlib.patience import until
+from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import children, has_connection, state_of, straced, workers
 from tests.testlib.server import Server, running, trusting
 
@@ -116,7 +116,7 @@ def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
         with slowly, server.tls_socket("imaps"), server.plain_socket("imaps"):
             until(lambda: len(children(listener(server))) == 3)
             server.process.terminate()
-            assert server.process.wait(15) == 0
+            assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
@@ -128,5 +128,5 @@ def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
     server.start()
     assert server.process is not None
     server.process.terminate()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
     assert "stopping" in server.log() and not list(place.iterdir())

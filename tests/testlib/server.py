@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.testlib.addresses import Address, Tcp, free_port
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
-from tests.testlib.patience import until
+from tests.testlib.patience import PATIENCE_SECONDS, until
 
 NOBODY = 65534
 PASSWORD = "correct horse"
@@ -111,7 +111,7 @@ class Server:
         """Create an account and return its directory."""
         owner: list[str | Path] = ["--uid", str(uid)] if os.geteuid() == 0 else []
         command = [*self._program, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
-        subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=60)
+        subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=PATIENCE_SECONDS)
         return self.root / "users" / name
 
     def add_users(self, names: list[str], password: str = PASSWORD) -> None:
@@ -148,7 +148,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=PATIENCE_SECONDS)
             self.process = None
 
     def log(self) -> str:
@@ -162,7 +162,7 @@ class Server:
 
     def try_deliver(self, message: bytes, user: str = "alice", *options: str) -> subprocess.CompletedProcess[bytes]:
         command = [*DELIVER, "--root", self.root, "--user", user, *options]
-        return subprocess.run(command, input=message, capture_output=True, timeout=60)
+        return subprocess.run(command, input=message, capture_output=True, timeout=PATIENCE_SECONDS)
 
     def deliver_files(self, messages: list[bytes], user: str = "alice") -> None:
         """Deliver many messages with one process, from files that the account's owner can read."""
@@ -184,15 +184,15 @@ class Server:
         """The first TCP port at which the service listens."""
         return next(address.port for address in self.listen[service] if isinstance(address, Tcp))
 
-    def connect(self, service: str, timeout: float = 20) -> socket.socket:
+    def connect(self, service: str, timeout: float = PATIENCE_SECONDS) -> socket.socket:
         """A connection on which the service speaks next: TLS is done where its connections begin with that."""
         return (self.tls_socket if service in IMPLICIT_TLS else self.plain_socket)(service, timeout)
 
-    def plain_socket(self, service: str, timeout: float = 20) -> socket.socket:
+    def plain_socket(self, service: str, timeout: float = PATIENCE_SECONDS) -> socket.socket:
         """A connection on which nothing was sent or read, not even where the service expects TLS."""
         return self.address(service).connect(timeout)
 
-    def tls_socket(self, service: str, timeout: float = 20) -> ssl.SSLSocket:
+    def tls_socket(self, service: str, timeout: float = PATIENCE_SECONDS) -> ssl.SSLSocket:
         """A connection on which the TLS handshake is done and nothing else was sent or read."""
         return trusting().wrap_socket(self.plain_socket(service, timeout))
 
