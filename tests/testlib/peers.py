@@ -30,6 +30,7 @@ PACKAGES = {
     "offlineimap": "offlineimap3",
     "openssl": "openssl",
     "procmail": "procmail",
+    "shellcheck": "shellcheck",
     "strace": "strace",
     "thunderbird": "thunderbird",
     "tmux": "tmux",
