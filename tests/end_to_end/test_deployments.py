@@ -45,13 +45,16 @@ def converse(near: socket.socket) -> None:
 TWO_STEP = '[security]\nsystem_user = "nobody"\nchroot_system = true\n'
 
 
-@pytest.mark.parametrize("config", ["", TWO_STEP], ids=["one step", "two steps"])
+@pytest.mark.parametrize(
+    "config", [pytest.param("", id="one step"), pytest.param(TWO_STEP, id="two steps", marks=pytest.mark.root)]
+)
 def test_inetd(tmp_path: Path, config: str) -> None:
     """inetd: the connection is descriptors 0, 1 and 2; nothing but IMAP may be written to it."""
     server = Server(tmp_path / "root", config)
     server.prepare()
     server.add_user()
-    os.chown(server.root / "users", NOBODY, NOBODY)
+    if config:
+        os.chown(server.root / "users", NOBODY, NOBODY)
     server.deliver(MESSAGE)
     with pair() as (near, far):
         command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
@@ -100,6 +103,7 @@ def test_systemd_socket(tmp_path: Path) -> None:
             process.wait(timeout=PATIENCE_SECONDS)
 
 
+@pytest.mark.root
 def test_two_step_black_box(tmp_path: Path) -> None:
     """Root reads the TLS key, then everything is the system user's, before a client is heard."""
     server = Server(tmp_path / "root", TWO_STEP)
