@@ -48,7 +48,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if left_out := config.stash[_LEFT_OUT]:
         needed = frozenset(need for unmet in left_out for need in unmet)
-        terminalreporter.write_line(f"{len(left_out)} tests were left out, which need {advice(needed)}")
+        terminalreporter.write_line(f"tests left out: {len(left_out)}, for want of {advice(needed)}")
 
 
 def in_ci() -> bool:
