@@ -20,7 +20,7 @@ Arc = tuple[int, int]
 
 
 def main(path: Path) -> None:
-    records = list(_read(path.read_bytes()))
+    records = list(read_records(path.read_bytes()))
     measured: dict[str, set[Arc]] = defaultdict(set)
     for record in records:
         for file, arcs in record.items():
@@ -33,7 +33,8 @@ def main(path: Path) -> None:
     print(f"coverage of {len(records)} processes:")
 
 
-def _read(octets: bytes) -> Iterator[dict[str, list[Arc]]]:
+def read_records(octets: bytes) -> Iterator[dict[str, list[Arc]]]:
+    """Yield the records of a file, in the order in which the processes ended."""
     at = 0
     while at < len(octets):
         (length,) = HEAD.unpack_from(octets, at)
