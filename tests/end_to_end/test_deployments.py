@@ -16,7 +16,7 @@ import pytest
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
 from tests.testlib.patience import PATIENCE_SECONDS
-from tests.testlib.server import CRYMAPD, NOBODY, PASSWORD, Server, running, trusting
+from tests.testlib.server import NOBODY, PASSWORD, Server, running, trusting
 
 MESSAGE = b"Subject: x\r\n\r\ny\r\n"
 
@@ -57,7 +57,7 @@ def test_inetd(tmp_path: Path, config: str) -> None:
         os.chown(server.root / "users", NOBODY, NOBODY)
     server.deliver(MESSAGE)
     with pair() as (near, far):
-        command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
+        command = [*server.program, "--root", server.root, "serve-imaps"]
         process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno())
         far.close()
         converse(near)
@@ -68,7 +68,7 @@ def test_inetd_with_a_wrong_configuration_says_nothing_to_the_client(tmp_path: P
     server = Server(tmp_path / "root", "[nonsense]\n")
     server.prepare()
     with pair() as (near, far):
-        command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
+        command = [*server.program, "--root", server.root, "serve-imaps"]
         process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno())
         far.close()
         assert near.recv(1000) == b""
@@ -76,7 +76,7 @@ def test_inetd_with_a_wrong_configuration_says_nothing_to_the_client(tmp_path: P
 
 
 def test_serve_without_a_connection(server: Server) -> None:
-    command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
+    command = [*server.program, "--root", server.root, "serve-imaps"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 78 and "not a socket" in done.stderr and len(done.stderr.splitlines()) == 1
 
@@ -91,7 +91,7 @@ def test_systemd_socket(tmp_path: Path) -> None:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         start = 'exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=imaps exec "$@"'
-        command = ["sh", "-c", start, "sh", *CRYMAPD, "--root", server.root, "listen"]
+        command = ["sh", "-c", start, "sh", *server.program, "--root", server.root, "listen"]
         process = subprocess.Popen(command, stdin=listening.fileno())
         try:
             with socket.create_connection(listening.getsockname(), timeout=PATIENCE_SECONDS) as near:

@@ -33,11 +33,12 @@ pytestmark = pytest.mark.root
 @contextmanager
 def unix_user(name: str) -> Iterator[pwd.struct_passwd]:
     """A UNIX user without a home, who is gone afterwards. One whom a killed run has left behind is used, and goes too."""
-    subprocess.run(["useradd", "--no-create-home", name], capture_output=True)
+    if name not in {entry.pw_name for entry in pwd.getpwall()}:
+        subprocess.run(["useradd", "--no-create-home", name], check=True)
     try:
         yield pwd.getpwnam(name)
     finally:
-        subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+        subprocess.run(["userdel", "--force", name], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def unix_users() -> Iterator[tuple[pwd.struct_passwd, ...]]:
 
 
 @pytest.fixture
-def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...]) -> Server:
+def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...], cheap_hash: None) -> Server:
     server = Server(tmp_path / "root")
     server.prepare()
     for entry in unix_users:

@@ -73,6 +73,7 @@ class Server:
         process: what listens, while it runs.
         environment: variables that it runs with, besides ours.
         limits: constants of modules that it runs with, as in `crymapd.channel.WRITE_TIMEOUT=1`.
+        slot: what a password costs, `CHEAP_SLOT` or `REAL_SLOT`.
     """
 
     root: Path
@@ -84,7 +85,8 @@ class Server:
     slot: str = CHEAP_SLOT
 
     @property
-    def _program(self) -> list[str | Path]:
+    def program(self) -> list[str | Path]:
+        """The command `crymapd`, with the limits and the slot of this server."""
         limits = f"{self.slot} {self.limits}".strip()
         return [sys.executable, "-c", _WITH_LIMITS, limits] if limits else CRYMAPD
 
@@ -110,7 +112,7 @@ class Server:
     def add_user(self, name: str = "alice", password: str = PASSWORD, uid: int = NOBODY) -> Path:
         """Create an account and return its directory."""
         owner: list[str | Path] = ["--uid", str(uid)] if os.geteuid() == 0 else []
-        command = [*self._program, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
+        command = [*self.program, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
         subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=PATIENCE_SECONDS)
         return self.root / "users" / name
 
@@ -127,7 +129,7 @@ class Server:
     def start(self) -> None:
         """Start the process that listens, and wait until it does so at every address."""
         before = len(self.log())
-        command = [*self._program, "--root", self.root, "listen"]
+        command = [*self.program, "--root", self.root, "listen"]
         self.process = subprocess.Popen(command, env={**os.environ, **self.environment})
         for addresses in self.listen.values():
             for address in addresses:
