@@ -27,7 +27,7 @@ lint: .venv/developing peers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mandoc -T lint -W warning man/*.[1-9]
-	shellcheck .ci/run .ci/trixie .ci/first-hour .ci/venv
+	shellcheck .ci/run .ci/bare .ci/first-hour .ci/venv
 
 bench: .venv/installed
 	$(BIN)/python -m bench
