@@ -27,7 +27,7 @@ from crymapd.store.store import Store
 from crymapd.store.summary import summarize
 from tests.testlib.addresses import Address
 from tests.testlib.process import pss, workers
-from tests.testlib.server import PASSWORD, Server, running
+from tests.testlib.server import PASSWORD, REAL_SLOT, Server, running
 
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 15
@@ -175,7 +175,10 @@ def main() -> None:
     parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
     options = parser.parse_args()
     end_when_told()
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root") as server:
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+        running(Path(folder) / "root", slot=REAL_SLOT) as server,
+    ):
         Path(folder).chmod(0o755)  # the account's owner fills it
         columns = []
         for size in options.size:

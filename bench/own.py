@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.servers import end_when_told
 from tests.testlib.corpus import varied
 from tests.testlib.process import children, peak, reset_peak
-from tests.testlib.server import CRYMAPD, PASSWORD, Server, running, trusting
+from tests.testlib.server import CRYMAPD, PASSWORD, REAL_SLOT, Server, running, trusting
 
 ROUNDS = 20
 IDLE = 100
@@ -168,7 +168,7 @@ def main() -> None:
     end_when_told()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         config = "[limits]\nmax_workers_per_address = 500\n"
-        with running(Path(folder) / "root", config, users=("alice", "bob")) as server:
+        with running(Path(folder) / "root", config, users=("alice", "bob"), slot=REAL_SLOT) as server:
             for measure in (
                 measure_delivery,
                 measure_inetd,
