@@ -49,7 +49,7 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
         session.enable_condstore()
     if b"FLAGS" in items:
         update.keywords(session)
-    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    ranges = session.uid_ranges(asked.sequence_set, uid=asked.uid)
     if asked.vanished and asked.changed_since is not None:
         _vanished(session, view, ranges, asked.changed_since)
     if asked.partial is not None:

@@ -96,7 +96,7 @@ def _list_line(session: Session, shown: list[str], name: str, old: str) -> None:
 
 def _resync(session: Session, view: View, known: command.Resync) -> None:
     """What happened since the client last looked, in time proportional to it (RFC 7162 section 3.2.5)."""
-    within: Sequence[Range[Uid]] = EVERYTHING if known.known is None else known.known.resolve(Uid(0))
+    within: Sequence[Range[Uid]] = EVERYTHING if known.known_uids is None else known.known_uids.resolve(Uid(0))
     agreed = _agreed(view.ranks([uid for _number, uid in known.sample]), known.sample)
     vanished = view.vanished_at_select(known.modseq, intersection(within, [(Uid(agreed + 1), MAX_UID)]))
     changed = [entry for entry in view.changed_since(known.modseq) if contains(within, entry.uid)]

@@ -21,7 +21,7 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
     view = session.writable_view
     if asked.unchanged_since is not None:
         session.enable_condstore()
-    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    ranges = session.uid_ranges(asked.sequence_set, uid=asked.uid)
     result = view.store_flags(ranges, asked.mode, asked.flags, asked.unchanged_since)
     if result.modseq:
         session.own_modseqs.add(result.modseq)
@@ -35,7 +35,7 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
     if told:
         update.flag_fetches(session, view, told, uid=asked.uid, flags=not asked.silent)
     if not result.modified:
-        return (None if result.entries else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
+        return (None if result.entries else _gone(asked.sequence_set, ranges, uid=asked.uid)) or ok()
     modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
     return ok("some messages had changed", f"MODIFIED {format_set(sorted(modified))}")
 
@@ -50,11 +50,11 @@ def _gone(numbers: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> D
 def handle_copy(session: Session, asked: command.Copy) -> Done:
     """COPY and MOVE, with COPYUID (RFC 4315, RFC 6851). Nothing to copy is no failure."""
     view = session.writable_view if asked.move else session.view
-    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    ranges = session.uid_ranges(asked.sequence_set, uid=asked.uid)
     target = _target(session, asked.target)
     copied = view.move(ranges, target.id) if asked.move else view.copy(ranges, target.id)
     if not copied.uids:
-        return _gone(asked.numbers, ranges, uid=asked.uid) or ok("there was nothing to do")
+        return _gone(asked.sequence_set, ranges, uid=asked.uid) or ok("there was nothing to do")
     code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
     if not asked.move:
         return ok(code=code)
@@ -73,6 +73,6 @@ def _target(session: Session, name: str) -> Mailbox:
 def handle_expunge(session: Session, asked: command.Expunge) -> Done:
     """EXPUNGE, UID EXPUNGE and XVANQUISH; the numbers are told by the update that follows."""
     view = session.writable_view
-    ranges = EVERYTHING if asked.numbers is None else session.uid_ranges(asked.numbers, uid=True)
+    ranges = EVERYTHING if asked.sequence_set is None else session.uid_ranges(asked.sequence_set, uid=True)
     view.expunge(ranges, only_deleted=asked.only_deleted)
     return ok()
