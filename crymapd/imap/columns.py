@@ -1,6 +1,6 @@
-"""FETCH answers, a column of values for each item: one formatting makes the lines of many messages.
+"""Writes FETCH responses from columns, one column of values for each item; one `%` writes the lines of many messages.
 
-What rows and the index hold lies ready for the wire; nothing here opens a message.
+All values come from rows and from the index; nothing here opens a message.
 """
 
 from __future__ import annotations
@@ -18,32 +18,38 @@ from crymapd.model.numbers import FlagSetId, MessageId, SeqNum, Uid
 from crymapd.store.rows import EntryColumns, StoredColumns
 from crymapd.store.view import View
 
-Answer = tuple["bytes | None", ...]
+PreparedAnswers = tuple["bytes | None", ...]
+"""Prepared answers of one message, in the order of the names that were asked for; None where the index has none."""
 
 
 class FlagTexts:
-    """Flag sets as they go over the wire, each put together once."""
+    """Flag sets as they go over the wire; the text of each is put together only once."""
 
     def __init__(self, session: Session, view: View) -> None:
         self._flags_of = session.store.flags_of
         self._view = view
-        self._known: dict[FlagSetId, bytes] = {}
+        self._texts: dict[FlagSetId, bytes] = {}
 
     def of(self, uids: Sequence[Uid], flagsets: Sequence[FlagSetId]) -> list[bytes]:
-        """The flags of messages, ascending by UID; with \\Recent where this session has it."""
-        known = self._known
-        for flagset in set(flagsets).difference(known):
-            known[flagset] = self._flags_of(flagset).encode("ascii")
-        texts = list(map(known.__getitem__, flagsets))
+        """Return the flags of each message, with \\Recent if the message is recent in this session.
+
+        Args:
+            uids: the UIDs of the messages, ascending.
+            flagsets: their flag sets, in the same order.
+        """
+        text_of = self._texts
+        for flagset in set(flagsets).difference(text_of):
+            text_of[flagset] = self._flags_of(flagset).encode("ascii")
+        texts = list(map(text_of.__getitem__, flagsets))
         for low, high in self._view.recent_ranges:
-            some = slice(bisect_left(uids, low), bisect_right(uids, high))
-            texts[some] = [b"\\Recent " + text if text else b"\\Recent" for text in texts[some]]
+            recent = slice(bisect_left(uids, low), bisect_right(uids, high))
+            texts[recent] = [b"\\Recent " + text if text else b"\\Recent" for text in texts[recent]]
         return texts
 
 
 @dataclass
 class EntryBatch:
-    """Messages that are answered together by what their entries say."""
+    """Messages that are answered together, from their entries alone."""
 
     rows: EntryColumns | StoredColumns
     flags: FlagTexts
@@ -51,23 +57,23 @@ class EntryBatch:
 
 @dataclass
 class StoredBatch(EntryBatch):
-    """Messages that are answered together.
+    """Messages that are answered together, from their rows and the index.
 
     Attributes:
-        rows: their full rows.
-        answers: what the index has ready, by message id, in the order of the names that were asked for.
-        headers: top-level header blocks, by message id.
+        rows: the full rows of the messages.
+        answers: the prepared answers, by message id.
+        headers: the top-level header blocks, by message id.
         utf8: whether the client takes UTF-8 in quoted strings.
     """
 
     rows: StoredColumns
-    answers: Mapping[MessageId, Answer] = field(default_factory=dict)
+    answers: Mapping[MessageId, PreparedAnswers] = field(default_factory=dict)
     headers: Mapping[MessageId, bytes] = field(default_factory=dict)
     utf8: bool = False
 
     @cached_property
-    def ready(self) -> list[Answer]:
-        """`answers` of each message, in the order of the rows."""
+    def prepared(self) -> list[PreparedAnswers]:
+        """The prepared answers, in the order of the rows."""
         return list(map(self.answers.__getitem__, self.rows.messages))
 
 
@@ -76,13 +82,18 @@ B = TypeVar("B", bound=EntryBatch, contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[B]):
-    """How an item is written, and its value for each row; None where the message itself must be asked."""
+    """How an item is written for many messages.
+
+    Attributes:
+        template: the item with a `%` format in the place of its value.
+        values: returns the value for each row of a batch; None where the message itself must be opened.
+    """
 
     template: bytes
     values: Callable[[B], Sequence[object]]
 
     def texts(self, batch: B) -> list[bytes | None]:
-        """The item of each row, written by itself."""
+        """Write the item for each row separately; None where the message itself must be opened."""
         template = self.template
         return [None if value is None else template % value for value in self.values(batch)]
 
@@ -91,9 +102,10 @@ UID: Column[EntryBatch] = Column(b"UID %d", lambda batch: batch.rows.uids)
 FLAGS: Column[EntryBatch] = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(batch.rows.uids, batch.rows.flagsets))
 MODSEQ: Column[EntryBatch] = Column(b"MODSEQ (%d)", lambda batch: batch.rows.modseqs)
 
-OF_ENTRIES = {b"UID": UID, b"FLAGS": FLAGS, b"MODSEQ": MODSEQ}
-OF_ROWS: dict[bytes, Column[StoredBatch]] = {
-    **OF_ENTRIES,
+ENTRY_ITEMS = {b"UID": UID, b"FLAGS": FLAGS, b"MODSEQ": MODSEQ}
+"""Items that entries alone can answer."""
+ROW_ITEMS: dict[bytes, Column[StoredBatch]] = {
+    **ENTRY_ITEMS,
     b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: batch.rows.sizes),
     b"INTERNALDATE": Column(
         b"INTERNALDATE %b", lambda batch: list(map(writer.date_time, batch.rows.received, batch.rows.zones))
@@ -102,38 +114,53 @@ OF_ROWS: dict[bytes, Column[StoredBatch]] = {
     b"EMAILID": Column(b"EMAILID (%b)", lambda batch: list(map(email_id, batch.rows.email_ids))),
     b"THREADID": Column(b"THREADID %b", lambda batch: list(map(thread_id, batch.rows.threads))),
 }
-OF_INDEX = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
-"""Items by the names that their answers have in the index."""
+"""Items that rows can answer."""
+INDEX_ITEMS = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
+"""Items that the index can answer, with the names of their prepared answers."""
 
 
 def email_id(octets: bytes) -> bytes:
-    """EMAILID (RFC 8474 section 5.1)."""
+    """Write an EMAILID (RFC 8474 section 5.1)."""
     return b"M" + octets.hex().encode("ascii")
 
 
 def thread_id(octets: bytes | None) -> bytes:
-    """THREADID (RFC 8474 section 5.2); NIL where it was not kept when the message was filed."""
+    """Write a THREADID (RFC 8474 section 5.2), or NIL for a message that was filed without one."""
     return b"NIL" if octets is None else b"(T%b)" % octets.hex().encode("ascii")
 
 
-def of_index(item: bytes, at: int) -> Column[StoredBatch]:
-    """The column of an item of OF_INDEX that is the `at`-th of the answers asked for."""
+def index_column(item: bytes, at: int) -> Column[StoredBatch]:
+    """Make the column for an item of INDEX_ITEMS.
+
+    Args:
+        item: the item.
+        at: the position of its answer among the prepared answers of a message.
+    """
     template = item + b" %b"
     if item == b"PREVIEW":
         return Column(
-            template, lambda batch: [writer.string(ready[at] or b"", utf8=batch.utf8) for ready in batch.ready]
+            template, lambda batch: [writer.string(prepared[at] or b"", utf8=batch.utf8) for prepared in batch.prepared]
         )
-    return Column(template, lambda batch: [ready[at] or b"NIL" for ready in batch.ready])
+    return Column(template, lambda batch: [prepared[at] or b"NIL" for prepared in batch.prepared])
 
 
-def written(numbers: Sequence[SeqNum], columns: Sequence[Column[B]], batch: B) -> bytes:
-    """One FETCH line for each message with a sequence number other than 0; for columns without None."""
+def fetch_lines(numbers: Sequence[SeqNum], columns: Sequence[Column[B]], batch: B) -> bytes:
+    """Write one FETCH response for each message of a batch that has a sequence number.
+
+    Args:
+        numbers: the sequence numbers; 0 for a message that this session does not count.
+        columns: the items.
+        batch: the messages.
+
+    Raises:
+        TypeError: a column has no value (None) for some message.
+    """
     template = b"* %d FETCH (" + b" ".join([column.template for column in columns]) + b")\r\n"
-    shown: list[Sequence[object]] = [numbers, *[column.values(batch) for column in columns]]
+    value_columns: list[Sequence[object]] = [numbers, *[column.values(batch) for column in columns]]
     if 0 in numbers:
-        shown = [list(compress(values, numbers)) for values in shown]
-    count, width = len(shown[0]), len(shown)
+        value_columns = [list(compress(values, numbers)) for values in value_columns]
+    count, width = len(value_columns[0]), len(value_columns)
     values: list[object] = [None] * (count * width)
-    for at, column in enumerate(shown):
-        values[at::width] = column  # quicker than rows in a chain, by a quarter of it all
+    for at, column in enumerate(value_columns):
+        values[at::width] = column  # makes the whole function a quarter faster than chaining rows
     return template * count % tuple(values)

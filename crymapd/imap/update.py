@@ -1,4 +1,4 @@
-"""What other sessions did, told when it may be (RFC 9051 sections 5.2 and 7.5.1)."""
+"""Tells a client what other sessions did, when the protocol allows it (RFC 9051 sections 5.2 and 7.5.1)."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def telling(session: Session) -> Iterator[None]:
 
 
 def tell(session: Session, *, expunges: bool) -> None:
-    """Tell every change since the last time.
+    """Tell all changes of the selected mailbox since the last time; expunges only if `expunges`.
 
     Raises:
-        Goodbye: the selected mailbox is gone, or what happened is no longer known.
+        Goodbye: the mailbox was deleted, or so much was expunged that the store no longer remembers it.
     """
     view = session.view_or_none
     if view is None:
         return
     session.store.file_arrivals()
-    known = view.told.next_uid
+    told_next_uid = view.told.next_uid
     changes = view.changes(session.own_modseqs)
     if changes.gone:
         session.deselect()
@@ -55,26 +55,26 @@ def tell(session: Session, *, expunges: bool) -> None:
     if changes.forgotten:
         raise Goodbye("so many messages were expunged meanwhile that they cannot be told one by one")
     if not expunges:
-        view.count_exactly()  # now: later the view would count what came and went untold
+        view.count_exactly()  # a view that is loaded later would count messages that came and went untold
     if expunges and changes.expunged:
         _expunged(session, view.remove(changes.expunged))
     if expunges or not changes.expunged:
         view.told.expunged = changes.modseq
-    _arrivals(session, view, [entry.uid for entry in changes.changed if entry.uid >= known], changes.next_uid)
-    changed = [entry for entry in changes.changed if entry.uid < known]
+    _arrivals(session, view, [entry.uid for entry in changes.changed if entry.uid >= told_next_uid], changes.next_uid)
+    changed = [entry for entry in changes.changed if entry.uid < told_next_uid]
     if changed:
         flag_fetches(session, view, changed)
     view.told.modseq = changes.modseq
     session.own_modseqs.clear()
 
 
-def _expunged(session: Session, gone: list[tuple[SeqNum, Uid]]) -> None:
-    """One EXPUNGE each, or all in one VANISHED (RFC 7162 section 3.2.10)."""
+def _expunged(session: Session, expunged: list[tuple[SeqNum, Uid]]) -> None:
+    """Tell expunges, each with an EXPUNGE or all with one VANISHED (RFC 7162 section 3.2.10)."""
     if session.qresync:
-        if gone:
-            session.line(b"VANISHED ", format_set(sorted(uid for _number, uid in gone)).encode())
+        if expunged:
+            session.line(b"VANISHED ", format_set(sorted(uid for _number, uid in expunged)).encode())
         return
-    for number, _uid in gone:
+    for number, _uid in expunged:
         session.line(b"%d EXPUNGE" % number)
 
 
@@ -85,13 +85,13 @@ def _arrivals(session: Session, view: View, new: list[Uid], next_uid: Uid) -> No
     view.add(new)
     session.line(b"%d EXISTS" % view.exists)
     if session.rev2:
-        return  # RFC 9051 appendix E: there is no \Recent; who still asks for it will be told
+        return  # IMAP4rev2 has no \Recent (RFC 9051 appendix E): leave it to sessions of IMAP4rev1
     view.claim_arrivals(next_uid)
     session.line(b"%d RECENT" % view.recent)
 
 
 def keywords(session: Session) -> None:
-    """FLAGS again when the account has learnt a keyword that this client has not seen."""
+    """Send FLAGS again if the account has new keywords, of which this client has not been told."""
     names = session.store.flag_names()
     if len(names) != session.told_keywords:
         session.told_keywords = len(names)
@@ -101,9 +101,14 @@ def keywords(session: Session) -> None:
 def flag_fetches(
     session: Session, view: View, entries: Sequence[Entry], *, uid: bool = True, flags: bool = True
 ) -> None:
-    """Tell each message that this session counts with its flags as they are now.
+    """Send a FETCH with the flags of each message that this session counts.
 
-    UID and MODSEQ are told where they serve: to a client that uses them, or that asked by UID.
+    Args:
+        session: the session of the client.
+        view: the view of its selected mailbox.
+        entries: the messages, ascending by UID.
+        uid: whether UID is told; after CONDSTORE was enabled it always is, and MODSEQ too.
+        flags: whether FLAGS is told.
     """
     keywords(session)
     flag_lines(session, view, entries, view.numbers([entry.uid for entry in entries]), uid=uid, flags=flags)
@@ -118,13 +123,13 @@ def flag_lines(
     uid: bool = True,
     flags: bool = True,
 ) -> None:
-    """`flag_fetches` where the sequence numbers are known already."""
-    shown = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
+    """Send what `flag_fetches` sends, for messages whose sequence numbers the caller has; without new keywords."""
+    items = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
     texts = columns.FlagTexts(session, view)
     for at in range(0, len(entries), _PAGE):
-        some = slice(at, at + _PAGE)
-        batch = columns.EntryBatch(entry_columns(entries[some]), texts)
-        session.send(columns.written(numbers[some], shown, batch))
+        page = slice(at, at + _PAGE)
+        batch = columns.EntryBatch(entry_columns(entries[page]), texts)
+        session.send(columns.fetch_lines(numbers[page], items, batch))
 
 
 def note_delay(session: Session) -> None:

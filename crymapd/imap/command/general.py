@@ -1,4 +1,4 @@
-"""Commands about the connection itself (RFC 9051 sections 6.1 to 6.3.1, RFC 2971, RFC 5161)."""
+"""Commands that concern no mailbox (RFC 9051 sections 6.1 to 6.3.1, RFC 2971, RFC 4978, RFC 9208)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """NOOP and CHECK."""
+    """NOOP, CHECK and XYZZY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """`initial` is the base64 text of an initial response (RFC 4959), or None."""
+    """AUTHENTICATE; `initial` is the initial response (RFC 4959), still in base64, or None."""
 
     mechanism: bytes
     initial: bytes | None
@@ -43,7 +43,7 @@ class Enable:
 
 @dataclass(frozen=True, slots=True)
 class Id:
-    """What the client says of itself, for the log."""
+    """ID (RFC 2971), with what the client says about itself as pairs of name and value."""
 
     fields: tuple[tuple[bytes, bytes], ...]
 
@@ -60,12 +60,12 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Never possible here: the connection is TLS from its first octet."""
+    """STARTTLS, which we always refuse, because the connection is in TLS from its first octet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compress:
-    """RFC 4978."""
+    """COMPRESS (RFC 4978)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class GetQuota:
 
 @dataclass(frozen=True, slots=True)
 class GetQuotaRoot:
-    """GETQUOTAROOT."""
+    """GETQUOTAROOT (RFC 9208)."""
 
     mailbox: str
 

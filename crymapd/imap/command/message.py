@@ -17,7 +17,17 @@ _UP_TO_MAILBOX = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) ", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class StoreFlags:
-    numbers: SequenceSet
+    """STORE, which changes the flags of messages.
+
+    Attributes:
+        sequence_set: the messages, by UIDs if `uid`, else by numbers.
+        mode: whether `flags` are added, removed, or take the place of all others.
+        flags: flags and keywords, in canonical form.
+        silent: whether the client does not want to be told the new flags.
+        unchanged_since: leave alone messages that have changed after this modseq (RFC 7162 section 3.1.3).
+    """
+
+    sequence_set: SequenceSet
     mode: StoreMode
     flags: frozenset[str]
     silent: bool
@@ -27,9 +37,9 @@ class StoreFlags:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """COPY, or MOVE (RFC 6851) when `move` is true."""
+    """COPY or, if `move`, MOVE (RFC 6851); `sequence_set` has UIDs if `uid`, else numbers."""
 
-    numbers: SequenceSet
+    sequence_set: SequenceSet
     target: str
     move: bool
     uid: bool = False
@@ -37,15 +47,25 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Expunge:
-    """EXPUNGE, UID EXPUNGE (RFC 4315) when it has `numbers`, or XVANQUISH, which does not need \\Deleted."""
+    """EXPUNGE, or UID EXPUNGE (RFC 4315) and XVANQUISH, which name UIDs.
 
-    numbers: SequenceSet | None = None
+    Attributes:
+        sequence_set: the UIDs of UID EXPUNGE and XVANQUISH; None for the whole mailbox.
+        only_deleted: whether messages without \\Deleted stay; XVANQUISH removes them too.
+    """
+
+    sequence_set: SequenceSet | None = None
     only_deleted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class AppendTarget:
-    """The mailbox that APPEND puts its messages into, and the message that REPLACE (RFC 8508) removes."""
+    """Where the messages of APPEND or REPLACE go.
+
+    Attributes:
+        mailbox: the name of the mailbox that takes them.
+        replaced: the one message that REPLACE (RFC 8508) removes, by UID if `uid`, else by number; None for APPEND.
+    """
 
     mailbox: str
     replaced: SequenceSet | None = None
@@ -54,7 +74,13 @@ class AppendTarget:
 
 @dataclass(frozen=True, slots=True)
 class AppendHead:
-    """What APPEND says about the message that follows; `utf8`: the message is in `UTF8 (...)` (RFC 6855 section 4)."""
+    """What APPEND says about one message before it.
+
+    Attributes:
+        flags: flags and keywords, in canonical form.
+        received: the INTERNALDATE; None for the current time.
+        utf8: whether the message comes within `UTF8 (...)` (RFC 6855 section 4).
+    """
 
     flags: frozenset[str]
     received: datetime | None
@@ -63,7 +89,7 @@ class AppendHead:
 
 def store(reader: Reader) -> StoreFlags:
     reader.space()
-    numbers = reader.sequence_set()
+    sequence_set = reader.sequence_set()
     reader.space()
     unchanged_since = None
     if reader.try_text(b"("):
@@ -74,7 +100,7 @@ def store(reader: Reader) -> StoreFlags:
     silent = reader.try_text(b".SILENT")
     reader.space()
     flags = reader.flag_list() if reader.peek() == b"(" else reader.bare_flags()
-    return StoreFlags(numbers, mode, flags, silent, unchanged_since)
+    return StoreFlags(sequence_set, mode, flags, silent, unchanged_since)
 
 
 def _mode(reader: Reader) -> StoreMode:
@@ -94,9 +120,9 @@ def move(reader: Reader) -> Copy:
 
 def _copy(reader: Reader, *, move: bool) -> Copy:
     reader.space()
-    numbers = reader.sequence_set()
+    sequence_set = reader.sequence_set()
     reader.space()
-    return Copy(numbers, reader.mailbox(), move)
+    return Copy(sequence_set, reader.mailbox(), move)
 
 
 def expunge(_reader: Reader) -> Expunge:
@@ -114,12 +140,12 @@ def vanquish(reader: Reader) -> Expunge:
 
 
 def message_follows(fragments: list[bytes]) -> bool:
-    """Whether the literal that comes after the fragments of a command is the message of APPEND or REPLACE.
+    """Return whether the literal that follows these fragments of a command is a message of APPEND or REPLACE.
 
     The only other literal of these commands is the name of the mailbox, which comes first.
 
     Args:
-        fragments: line, literal, ..., line; the last without the announcement of the literal.
+        fragments: line, literal, ..., line; the last line without the announcement of the literal.
     """
     line = fragments[0]
     if len(fragments) > 3 or not _APPEND_OR_REPLACE.match(line):
@@ -128,12 +154,16 @@ def message_follows(fragments: list[bytes]) -> bool:
 
 
 def append_without_message(_reader: Reader) -> NoReturn:
-    """Refuse an APPEND or REPLACE that has ended without a message."""
+    """Refuse an APPEND or REPLACE that has ended without a message.
+
+    Raises:
+        BadSyntax: always.
+    """
     raise BadSyntax("APPEND and REPLACE expect a literal with the message")
 
 
 def append_target(reader: Reader) -> AppendTarget:
-    """Read a command from its tag to the mailbox: APPEND, or REPLACE with the number of the message it replaces."""
+    """Read an APPEND or REPLACE from its tag up to the name of the mailbox."""
     reader.tag()
     reader.space()
     uid = reader.try_text(b"UID ")
@@ -142,13 +172,13 @@ def append_target(reader: Reader) -> AppendTarget:
     reader.text(b"REPLACE ")
     replaced = reader.sequence_set()
     if replaced.saved or len(replaced.ranges) != 1 or len(set(replaced.ranges[0])) != 1:
-        raise BadSyntax("REPLACE expects the number of one message")
+        raise BadSyntax("REPLACE expects the number or UID of one message")
     reader.space()
     return AppendTarget(reader.mailbox(), replaced, uid)
 
 
 def append_head(reader: Reader) -> AppendHead:
-    """Read ` [flags ][date-time ][UTF8 (]`, after which the literal is announced."""
+    """Read ` [flags ][date-time ][UTF8 (]`, which comes before the announcement of the literal."""
     reader.space()
     flags: frozenset[str] = frozenset()
     received = None
@@ -160,5 +190,5 @@ def append_head(reader: Reader) -> AppendHead:
         reader.space()
     utf8 = reader.try_text(b"UTF8 (")
     if not reader.at_end():
-        raise BadSyntax("APPEND expects [flags] [date-time] and a literal")
+        raise BadSyntax("APPEND expects flags and a date-time, both optional, and then a literal")
     return AppendHead(flags, received, utf8)

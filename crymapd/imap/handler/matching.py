@@ -1,4 +1,4 @@
-"""Which messages of the selected mailbox a search key means, by the numbers that this session has for them."""
+"""Finds the messages of the selected mailbox that match a search key, with their numbers in this session."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from crymapd.store.rows import Stored
 from crymapd.store.view import View
 
 PROGRESS_SECONDS = 10.0
+"""How long a search goes on between two reports of its progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Messages that a search means, as columns: they may be many."""
+    """The messages that match a search, as columns because they may be many.
+
+    Attributes:
+        numbers: their sequence numbers.
+        uids: their UIDs, in the same order.
+        modseqs: their modseqs, in the same order.
+    """
 
     numbers: Sequence[SeqNum]
     uids: Sequence[Uid]
@@ -30,25 +37,30 @@ class Hits:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many hits there are."""
         return len(self.uids)
 
     def names(self, *, uid: bool) -> Sequence[int]:
-        """What the client calls them: UIDs or sequence numbers."""
+        """Return the UIDs of the hits if the client uses UIDs, else their sequence numbers."""
         return self.uids if uid else self.numbers
 
     def cut(self, partial: Range[int]) -> Hits:
-        """Those that PARTIAL asks for: the first is 1, the last -1; the ends come in either order (RFC 9394)."""
-        some = span(self.count, partial)
-        return Hits(self.numbers[some], self.uids[some], self.modseqs[some])
+        """Return only the hits that PARTIAL asks for; see `span`."""
+        part = span(self.count, partial)
+        return Hits(self.numbers[part], self.uids[part], self.modseqs[part])
 
     def highest_modseq(self) -> ModSeq:
-        """The highest modseq among them, of which there must be one."""
+        """Return the highest modseq; there must be at least one hit."""
         return max(self.modseqs)
 
 
 def span(count: int, partial: Range[int]) -> slice:
-    """Which of so many results PARTIAL asks for (RFC 9394 section 3.1)."""
+    """Turn the range of PARTIAL into a slice (RFC 9394 section 3.1).
+
+    Args:
+        count: how many results there are.
+        partial: the ends in either order; 1 is the first result, -1 the last.
+    """
     low, high = sorted(partial)
     if low > 0:
         return slice(low - 1, high)
@@ -56,12 +68,14 @@ def span(count: int, partial: Range[int]) -> slice:
 
 
 def matching(session: Session, key: SearchKey) -> Hits:
-    """Every message that a key means, ascending.
+    """Find all messages that match a key; while that takes long, tell how far the search has come (RFC 9585).
 
-    A client that waits long hears how far the search has come (RFC 9585).
+    Returns:
+        The hits, ascending by UID.
 
     Raises:
-        Refusal: a sequence number beyond the mailbox. SearchTooComplex.
+        Refusal: the key holds a sequence number beyond the mailbox.
+        SearchTooComplex: the key is too complex.
     """
     view = session.view
     progress = _Progress(session, view)
@@ -69,17 +83,17 @@ def matching(session: Session, key: SearchKey) -> Hits:
     uids: list[Uid] = []
     modseqs: list[ModSeq] = []
     for entries, reached in view.search_entries(_resolved(session, view, key)):
-        own = view.numbers(entries.uids)
-        counted = 0 not in own
-        numbers += own if counted else compress(own, own)
-        uids += entries.uids if counted else compress(entries.uids, own)
-        modseqs += entries.modseqs if counted else compress(entries.modseqs, own)
+        page = view.numbers(entries.uids)
+        all_counted = 0 not in page  # 0 stands for a message that this session does not count
+        numbers += page if all_counted else compress(page, page)
+        uids += entries.uids if all_counted else compress(entries.uids, page)
+        modseqs += entries.modseqs if all_counted else compress(entries.modseqs, page)
         progress.report(reached)
     return Hits(numbers, uids, modseqs)
 
 
 def matching_rows(session: Session, key: SearchKey) -> Iterator[tuple[SeqNum, Stored]]:
-    """The same one by one with their full rows, for what compares messages."""
+    """Find the same messages as `matching`, but yield each with its number and its full row, for SORT and THREAD."""
     view = session.view
     progress = _Progress(session, view)
     for rows, reached in view.search_rows(_resolved(session, view, key)):
@@ -89,7 +103,7 @@ def matching_rows(session: Session, key: SearchKey) -> Iterator[tuple[SeqNum, St
 
 
 def _resolved(session: Session, view: View, key: SearchKey) -> SearchKey:
-    """The key with UIDs in the place of what only this session knows."""
+    """Replace sequence numbers, `$` and \\Recent in a key, which only this session can resolve, by UIDs."""
     match key:
         case keys.Not(inner):
             return keys.Not(_resolved(session, view, inner))
@@ -106,7 +120,7 @@ def _resolved(session: Session, view: View, key: SearchKey) -> SearchKey:
 
 
 def mentions_modseq(key: SearchKey) -> bool:
-    """Whether the answer tells modseqs (RFC 7162 section 3.1.5)."""
+    """Return whether a key holds MODSEQ, so that the answer must tell a modseq (RFC 7162 section 3.1.5)."""
     return mentions(key, keys.ModSeqSince)
 
 
@@ -119,7 +133,7 @@ class _Progress:
         self._next = time.monotonic() + PROGRESS_SECONDS
 
     def report(self, reached: Uid) -> None:
-        """The search has come to a UID; say so if it is time, but not at the end, when the answer itself comes."""
+        """Note that the search has come to a UID; tell the client if it is time, but not at the end of the mailbox."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + PROGRESS_SECONDS

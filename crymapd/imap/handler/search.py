@@ -1,4 +1,4 @@
-"""SEARCH: what is told of the result (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 9394)."""
+"""SEARCH, and how it answers and saves its hits (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 9394)."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def handle_search(session: Session, asked: Search) -> Done:
     if returns is None:
         plain(session, b"SEARCH", hits, uid=asked.uid, with_modseq=with_modseq)
     else:
-        told = told_of(hits, returns)
-        numbers = format_set(told.names(uid=asked.uid))
-        extended(session, returns, hits, told, numbers, uid=asked.uid, with_modseq=with_modseq)
+        listed = hits_to_list(hits, returns)
+        listing = format_set(listed.names(uid=asked.uid))
+        extended(session, returns, hits, listed, listing, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
 
 def saving(session: Session, returns: Returns | None, search: Callable[[], T]) -> T:
-    """Run a search; if it asked for SAVE and ends in NO, `$` becomes empty, while BAD leaves it as it was.
+    """Run a search; if it asked for SAVE and ends in NO, `$` becomes empty (RFC 5182 section 2.1).
 
-    RFC 5182 section 2.1.
+    After BAD, `$` keeps its value.
     """
     try:
         return search()
     except Refusal:
-        raise  # BAD, for a sequence number beyond the mailbox
+        raise  # it is BAD: the key holds a sequence number beyond the mailbox
     except Exception:
         if returns is not None and b"SAVE" in returns.options:
             session.saved = []
@@ -50,76 +50,76 @@ def saving(session: Session, returns: Returns | None, search: Callable[[], T]) -
 
 
 def plain(session: Session, name: bytes, hits: Hits, *, uid: bool, with_modseq: bool) -> None:
-    """`* SEARCH 2 3 6 (MODSEQ 917162500)`: told also when nothing was found."""
+    """Send an answer such as `* SEARCH 2 3 6 (MODSEQ 917162500)`, even if there are no hits."""
     words = [name]
     if hits.count:
-        # Ten thousand numbers in 0.1 ms rather than 2.
+        # This way ten thousand numbers take 0.1 ms rather than 2 ms.
         words.append(msgspec.json.encode(hits.names(uid=uid))[1:-1].replace(b",", b" "))
         if with_modseq:  # RFC 7162 sections 3.1.5 and 3.1.6
             words.append(b"(MODSEQ %d)" % hits.highest_modseq())
     session.line(b" ".join(words))
 
 
-def told_of(hits: Hits, returns: Returns) -> Hits:
-    """The hits that ALL or PARTIAL lists."""
+def hits_to_list(hits: Hits, returns: Returns) -> Hits:
+    """Return the hits that ALL or PARTIAL lists."""
     return hits if returns.partial is None else hits.cut(returns.partial)
 
 
 def save(session: Session, hits: Hits, returns: Returns) -> None:
-    """Set what `$` means from now on, where that was asked for."""
+    """Set `$` to these hits, if the client asked for SAVE."""
     if b"SAVE" in returns.options:
         session.saved = ranges_of(sorted(set(_saved(hits, returns))))
 
 
 def _saved(hits: Hits, returns: Returns) -> Sequence[Uid]:
-    """The hits that `$` stands for (RFC 5182 section 2.4, RFC 9394 section 3.2)."""
+    """Return the hits that `$` will stand for (RFC 5182 section 2.4, RFC 9394 section 3.2)."""
     options = returns.options
     if options & {b"ALL", b"COUNT"} or (returns.partial is None and not options & {b"MIN", b"MAX"}):
         return hits.uids
-    chosen = list(hits.cut(returns.partial).uids) if returns.partial is not None else []
+    uids = list(hits.cut(returns.partial).uids) if returns.partial is not None else []
     for option, end in _ENDS:
         if option in options:
-            chosen += hits.cut(end).uids
-    return chosen
+            uids += hits.cut(end).uids
+    return uids
 
 
 _ENDS = ((b"MIN", (1, 1)), (b"MAX", (-1, -1)))
-"""The options that tell one hit, and which one, as PARTIAL names it."""
+"""The options that tell a single hit, each with that hit as a range of PARTIAL."""
 
 
 def extended(
-    session: Session, returns: Returns, hits: Hits, told: Hits, numbers: str, *, uid: bool, with_modseq: bool
+    session: Session, returns: Returns, hits: Hits, listed: Hits, listing: str, *, uid: bool, with_modseq: bool
 ) -> None:
-    """Save the hits, then answer `* ESEARCH (TAG "A1") UID MIN 2 MAX 9 ALL 2,4:9 COUNT 7`.
+    """Save the hits if that was asked for, then send `* ESEARCH (TAG "A1") UID MIN 2 MAX 9 ALL 2,4:9 COUNT 7`.
 
     Args:
-        session: whose answer it is.
-        returns: what was asked for.
-        hits: all of them.
-        told: those that ALL or PARTIAL lists.
-        numbers: these as a sequence set.
-        uid: whether numbers are UIDs.
-        with_modseq: whether MODSEQ is told.
+        session: the session of the client.
+        returns: the result options.
+        hits: all hits.
+        listed: the hits that ALL or PARTIAL lists.
+        listing: these as a sequence set, or in the order of SORT.
+        uid: whether the listing has UIDs.
+        with_modseq: whether the answer tells a modseq.
     """
     save(session, hits, returns)
     options = returns.options
     parts: list[str] = []
-    shown: list[Hits] = []
+    told: list[Hits] = []  # the hits among which MODSEQ is the highest
     for option, end in _ENDS:
         if option in options and hits.count:
-            shown.append(hits.cut(end))
-            parts.append(f"{option.decode()} {shown[-1].names(uid=uid)[0]}")
+            told.append(hits.cut(end))
+            parts.append(f"{option.decode()} {told[-1].names(uid=uid)[0]}")
     if b"ALL" in options and hits.count:
-        parts.append(f"ALL {numbers}")
+        parts.append(f"ALL {listing}")
     if returns.partial is not None:
         first, last = returns.partial
-        parts.append(f"PARTIAL ({first}:{last} {numbers or 'NIL'})")
-        shown.append(told)
+        parts.append(f"PARTIAL ({first}:{last} {listing or 'NIL'})")
+        told.append(listed)
     if b"COUNT" in options:
         parts.append(f"COUNT {hits.count}")
     if options & {b"ALL", b"COUNT"}:
-        shown = [hits]
-    modseqs = [some.highest_modseq() for some in shown if some.count]
+        told = [hits]
+    modseqs = [part.highest_modseq() for part in told if part.count]
     if with_modseq and modseqs:
         parts.append(f"MODSEQ {max(modseqs)}")  # RFC 4731 section 3.2
     if not parts and options == {b"SAVE"}:

@@ -1,4 +1,4 @@
-"""SORT and THREAD (RFC 5256, RFC 5957, ESORT of RFC 5267): everything they compare is in the index."""
+"""SORT and THREAD (RFC 5256, RFC 5957, ESORT of RFC 5267), which compare only rows and the headers in the index."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from crymapd.imap.command import search as command
 from crymapd.imap.handler.matching import Hits, matching_rows, mentions_modseq
-from crymapd.imap.handler.search import extended, plain, saving, told_of
+from crymapd.imap.handler.search import extended, hits_to_list, plain, saving
 from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.thread import thread_list
@@ -22,8 +22,8 @@ from crymapd.mime.threads import Threadable
 from crymapd.model.numbers import SeqNum
 from crymapd.store.rows import Stored, portions
 
-Numbered = tuple[SeqNum, Stored]
-"""A message by its sequence number."""
+NumberedRow = tuple[SeqNum, Stored]
+"""A message as its sequence number in this session and its row."""
 
 
 def handle_sort(session: Session, asked: command.Sort) -> Done:
@@ -40,9 +40,9 @@ def handle_sort(session: Session, asked: command.Sort) -> Done:
     if returns is None:
         plain(session, b"SORT", hits, uid=asked.uid, with_modseq=with_modseq)
         return ok()
-    told = told_of(hits, returns)
-    numbers = ",".join(map(str, told.names(uid=asked.uid)))  # RFC 5267: the order is the answer
-    extended(session, returns, hits, told, numbers, uid=asked.uid, with_modseq=with_modseq)
+    listed = hits_to_list(hits, returns)
+    listing = ",".join(map(str, listed.names(uid=asked.uid)))  # RFC 5267: in the order of SORT
+    extended(session, returns, hits, listed, listing, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
 
@@ -60,28 +60,30 @@ def handle_thread(session: Session, asked: command.Thread) -> Done:
     return ok()
 
 
-def _threadable(number: int, row: Stored, header: Header) -> Threadable:
-    subject, answers = base_subject(header.first(b"subject"))
+def _threadable(name: int, row: Stored, header: Header) -> Threadable:
+    """Collect what THREAD compares of a message; `name` is the UID or the number by which the client knows it."""
+    subject, is_answer = base_subject(header.first(b"subject"))
     return Threadable(
-        number, _sent(row, header), collation_key(subject), answers, message_id(header), tuple(parents(header))
+        name, _sent(row, header), collation_key(subject), is_answer, message_id(header), tuple(parents(header))
     )
 
 
-def _with_headers(session: Session, rows: Sequence[Numbered]) -> Iterator[tuple[Numbered, Header]]:
-    """Each message with its header block; one that is gone has an empty one."""
-    for some in portions(rows, lambda numbered: numbered[1].size):
-        headers = session.store.headers([row.message for _number, row in some])
-        for number, row in some:
+def _with_headers(session: Session, rows: Sequence[NumberedRow]) -> Iterator[tuple[NumberedRow, Header]]:
+    """Yield each message with its top-level header, which is empty for a message that is gone."""
+    for portion in portions(rows, lambda numbered: numbered[1].size):
+        headers = session.store.headers([row.message for _number, row in portion])
+        for number, row in portion:
             yield (number, row), Header(headers.get(row.message, b""))
 
 
 # Sort keys (RFC 5256 section 3)
 
 Key = Callable[[Stored, Header], Any]
+"""Returns the value by which a message is ordered."""
 
 
 def _sent(row: Stored, header: Header) -> int:
-    """Section 2.2: the Date field in UTC, else the INTERNALDATE."""
+    """Return the moment of the Date field, else of INTERNALDATE, in seconds since 1970 (RFC 5256 section 2.2)."""
     moment = sent_moment(header.first(b"date"))
     return row.received if moment is None else moment
 
@@ -91,7 +93,7 @@ def _subject(_row: Stored, header: Header) -> str:
 
 
 def _mailbox(field: bytes) -> Key:
-    """The local part of the first address."""
+    """Order by the local part of the first address in a field."""
 
     def key(_row: Stored, header: Header) -> str:
         first = _first_address(header, field)
@@ -101,7 +103,7 @@ def _mailbox(field: bytes) -> Key:
 
 
 def _display(field: bytes) -> Key:
-    """RFC 5957 section 3: the display name, else local@domain, else what there is of the first address."""
+    """Order by the first address: its display name, else as much as there is of local@domain (RFC 5957 section 3)."""
 
     def key(_row: Stored, header: Header) -> str:
         first = _first_address(header, field)
@@ -116,8 +118,8 @@ def _display(field: bytes) -> Key:
 
 def _first_address(header: Header, field: bytes) -> addresses.Address | None:
     value = header.first(field)
-    found = addresses.parse(value) if value else []
-    return found[0] if found else None
+    parsed = addresses.parse(value) if value else []
+    return parsed[0] if parsed else None
 
 
 _KEYS: dict[bytes, tuple[bool, Key]] = {
@@ -131,11 +133,11 @@ _KEYS: dict[bytes, tuple[bool, Key]] = {
     b"DISPLAYFROM": (True, _display(b"from")),
     b"DISPLAYTO": (True, _display(b"to")),
 }
-"""Whether the key needs the header, and the key."""
+"""For each sort key: whether it needs the header, and the function that makes its values."""
 
 
-def _sorted(session: Session, rows: Sequence[Numbered], criteria: Sequence[tuple[bytes, bool]]) -> list[Numbered]:
-    """Order by the criteria, the last first: Python's sort keeps the order of equals, in reverse too."""
+def _sorted(session: Session, rows: Sequence[NumberedRow], criteria: Sequence[tuple[bytes, bool]]) -> list[NumberedRow]:
+    """Sort by each criterion, the least important first: Python's sort is stable, in reverse too."""
     keys = {name: _KEYS[name] for name, _reverse in criteria}
     needs_header = any(needs for needs, _key in keys.values())
     empty = Header(b"")

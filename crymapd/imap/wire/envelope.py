@@ -9,17 +9,18 @@ from crymapd.mime import addresses
 from crymapd.mime.header import Header
 
 MAX_ADDRESSES = 5000
+"""The most addresses that are written for one kind of field; any others are left out."""
 
 
 def envelope(header: Header, out: Strings = ASCII) -> bytes:
-    """The ten fields; From stands in for a missing or empty Sender and Reply-To."""
-    sender_of = address_list(header.all(b"from"), out)
+    """Write the ten fields; From stands in for a missing or empty Sender or Reply-To."""
+    from_list = address_list(header.all(b"from"), out)
     fields = [
         out.nstring(header.first(b"date")),
         out.text(header.first(b"subject")),
-        sender_of,
-        _or(address_list(header.all(b"sender"), out), sender_of),
-        _or(address_list(header.all(b"reply-to"), out), sender_of),
+        from_list,
+        _first_not_nil(address_list(header.all(b"sender"), out), from_list),
+        _first_not_nil(address_list(header.all(b"reply-to"), out), from_list),
         address_list(header.all(b"to"), out),
         address_list(header.all(b"cc"), out),
         address_list(header.all(b"bcc"), out),
@@ -29,14 +30,15 @@ def envelope(header: Header, out: Strings = ASCII) -> bytes:
     return parenthesized(fields)
 
 
-def _or(value: bytes, fallback: bytes) -> bytes:
+def _first_not_nil(value: bytes, fallback: bytes) -> bytes:
     return fallback if value == b"NIL" else value
 
 
 def address_list(fields: list[bytes], out: Strings = ASCII) -> bytes:
-    """Every address of the fields, or NIL."""
-    found = list(islice((address for field in fields for address in addresses.each(field)), MAX_ADDRESSES))
-    return b"(" + b"".join(_address(address, out) for address in found) + b")" if found else b"NIL"
+    """Write the addresses of all these fields as one list, or NIL if they hold none."""
+    every = (address for field in fields for address in addresses.each(field))
+    written = b"".join(_address(address, out) for address in islice(every, MAX_ADDRESSES))
+    return b"(" + written + b")" if written else b"NIL"
 
 
 def _address(address: addresses.Address, out: Strings) -> bytes:

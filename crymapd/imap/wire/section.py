@@ -1,4 +1,4 @@
-"""BODY[section]: which octets of a message a section names (RFC 9051 section 6.4.5.1)."""
+"""The section of BODY[section], and which octets of a message it names (RFC 9051 section 6.4.5.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ FIELDS, FIELDS_NOT = "HEADER.FIELDS", "HEADER.FIELDS.NOT"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`1.2.HEADER.FIELDS (TO)`: part numbers, what of the part, and lower-case field names."""
+    """A section such as `1.2.HEADER.FIELDS (TO)`.
+
+    Attributes:
+        path: the part numbers; empty for the message itself.
+        what: what of the part is meant: WHOLE, HEADER, TEXT, MIME, FIELDS or FIELDS_NOT.
+        names: the field names of FIELDS and FIELDS_NOT, in lower case.
+    """
 
     path: tuple[int, ...] = ()
     what: str = WHOLE
@@ -21,7 +27,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Octets `start` to `end` of the message; for HEADER.FIELDS still to be selected from."""
+    """The octets from `start` to `end` of a message, in `part`.
+
+    For FIELDS and FIELDS_NOT they are the whole header block, from which the fields must still be selected.
+    """
 
     start: int
     end: int
@@ -29,7 +38,7 @@ class Located:
 
 
 def locate(root: Part, section: Section) -> Located | None:
-    """The octets a section names; None where there is no such part."""
+    """Find the octets that a section names; returns None if the message has no such part."""
     if not section.path:
         if section.what in (HEADER, FIELDS, FIELDS_NOT):
             return Located(0, root.body, root)
@@ -41,7 +50,7 @@ def locate(root: Part, section: Section) -> Located | None:
         return Located(part.body, part.end, part)
     if section.what == MIME:
         return Located(part.start, part.body, part)
-    # HEADER and TEXT are of the message inside message/rfc822.
+    # HEADER and TEXT of a message/rfc822 part mean the message inside it.
     if not part.is_message or not part.children:
         return None
     inner = part.children[0]

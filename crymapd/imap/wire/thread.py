@@ -8,7 +8,7 @@ from crymapd.mime.threads import Node
 
 
 def thread_list(roots: Iterable[Node]) -> bytes:
-    """Write threads as `(1)(2 3)(4 (5)(6 7))` (RFC 5256 section 4), without recursion: they may be deep."""
+    """Write threads as `(1)(2 3)(4 (5)(6 7))`, without recursion because they may be deep."""
     out: list[bytes] = []
     stack: list[Node | bytes] = []
     for root in roots:
