@@ -167,6 +167,16 @@ def client_identified(name: str, version: str) -> None:
     _info(f"client name={name!r} version={version!r}")
 
 
+_tolerated: set[str] = set()
+
+
+def tolerated(what: str) -> None:
+    """A client does what the grammar does not allow; each kind is said once by each process."""
+    if what not in _tolerated:
+        _tolerated.add(what)
+        _info(f"tolerated {what}")
+
+
 def command_failed(reason: str) -> None:
     _warning(f"command failed: {reason}")
 

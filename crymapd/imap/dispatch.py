@@ -18,7 +18,7 @@ from crymapd.imap.handler import sort as sort_handler
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
-from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
 from crymapd.mime.encoded_words import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
@@ -93,6 +93,8 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
         reader.end()
     except BadSyntax as error:
         raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
+    except TooComplex as error:
+        raise Malformed(tag, Done("NO", str(error), "LIMIT")) from None
     except search.BadCharset as error:
         known = " ".join(charset_names())
         done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({known})")
@@ -121,10 +123,19 @@ def perform(current: Session, parsed: Parsed) -> Done:
         attempt(current, lambda: told_all(current, expunges=tell is Tell.AROUND))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
     if tell is not Tell.NOTHING:
-        with update.telling(current):
-            update.tell(current, expunges=tell is not Tell.NO_EXPUNGE)
+        told = _tell(current, expunges=tell is not Tell.NO_EXPUNGE, writes=parsed.row.writes)
+        done = done if told.status == "OK" else told
         update.note_delay(current)
     return with_highest_modseq(current, done) if _expunges(parsed.command) else done
+
+
+def _tell(current: Session, *, expunges: bool, writes: bool) -> Done:
+    """Tell what else happened; the answer where that fails is OK after a command whose work is committed."""
+    if not writes:
+        return attempt(current, lambda: told_all(current, expunges=expunges))
+    with update.telling(current):
+        update.tell(current, expunges=expunges)
+    return ok()
 
 
 def _expunges(command: Any) -> bool:

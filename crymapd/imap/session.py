@@ -103,11 +103,17 @@ class Session:
 
     # Numbers of messages
 
-    def uid_ranges(self, numbers: SequenceSet, *, uid: bool) -> list[Range[Uid]]:
+    def uid_ranges(self, numbers: SequenceSet, *, uid: bool, beyond: bool = False) -> list[Range[Uid]]:
         """The UID ranges a command addresses.
 
+        Args:
+            numbers: what the client wrote.
+            uid: whether these are UIDs.
+            beyond: whether sequence numbers beyond the mailbox mean nothing, as in a search (iOS asks an empty INBOX
+                for `1:* NOT DELETED`).
+
         Raises:
-            Refusal: a sequence number beyond the mailbox (RFC 9051 section 9, seq-number).
+            Refusal: a sequence number beyond the mailbox where it must not be (RFC 9051 section 9, seq-number).
         """
         view = self.view
         if numbers.saved:
@@ -115,7 +121,7 @@ class Session:
         if uid:
             return numbers.resolve(view.last_uid if numbers.has_star else Uid(0))
         view.count_exactly()
-        if numbers.highest_named() > view.exists:
+        if not beyond and numbers.highest_named() > view.exists:
             raise Refusal("BAD", f"there are only {view.exists} messages", "CLIENTBUG")
         return view.uid_ranges(numbers.resolve(SeqNum(view.exists)))
 

@@ -35,11 +35,16 @@ class Tell(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How a command is read, where it is allowed, and what may be told with its answer."""
+    """How a command is read, where it is allowed, and what may be told with its answer.
+
+    Attributes:
+        writes: whether its work is committed before that is told; then trouble with telling is no failure of it.
+    """
 
     parse: Callable[[Reader], Any]
     states: State
     tell: Tell
+    writes: bool = False
 
 
 def _bare(kind: Callable[[], Any]) -> Callable[[Reader], Any]:
@@ -64,11 +69,11 @@ COMMANDS: dict[bytes, Row] = {
     b"NAMESPACE": Row(_bare(general.Namespace), LOGGED_IN, Tell.ALL),
     b"SELECT": Row(mailbox.select, LOGGED_IN, Tell.NOTHING),
     b"EXAMINE": Row(mailbox.examine, LOGGED_IN, Tell.NOTHING),
-    b"CREATE": Row(mailbox.create, LOGGED_IN, Tell.ALL),
-    b"DELETE": Row(mailbox.delete, LOGGED_IN, Tell.ALL),
-    b"RENAME": Row(mailbox.rename, LOGGED_IN, Tell.ALL),
-    b"SUBSCRIBE": Row(mailbox.subscribe, LOGGED_IN, Tell.ALL),
-    b"UNSUBSCRIBE": Row(mailbox.unsubscribe, LOGGED_IN, Tell.ALL),
+    b"CREATE": Row(mailbox.create, LOGGED_IN, Tell.ALL, writes=True),
+    b"DELETE": Row(mailbox.delete, LOGGED_IN, Tell.ALL, writes=True),
+    b"RENAME": Row(mailbox.rename, LOGGED_IN, Tell.ALL, writes=True),
+    b"SUBSCRIBE": Row(mailbox.subscribe, LOGGED_IN, Tell.ALL, writes=True),
+    b"UNSUBSCRIBE": Row(mailbox.unsubscribe, LOGGED_IN, Tell.ALL, writes=True),
     b"LIST": Row(mailbox.list_, LOGGED_IN, Tell.ALL),
     b"LSUB": Row(mailbox.lsub, LOGGED_IN, Tell.ALL),
     b"XLIST": Row(mailbox.xlist, LOGGED_IN, Tell.ALL),
@@ -80,24 +85,24 @@ COMMANDS: dict[bytes, Row] = {
     b"CHECK": Row(_bare(general.Noop), State.SELECTED, Tell.ALL),
     b"CLOSE": Row(_bare(lambda: mailbox.Close(expunge=True)), State.SELECTED, Tell.NOTHING),
     b"UNSELECT": Row(_bare(lambda: mailbox.Close(expunge=False)), State.SELECTED, Tell.NOTHING),
-    b"EXPUNGE": Row(message.expunge, State.SELECTED, Tell.ALL),
+    b"EXPUNGE": Row(message.expunge, State.SELECTED, Tell.ALL, writes=True),
     b"FETCH": Row(fetch.fetch, State.SELECTED, Tell.NO_EXPUNGE),
-    b"STORE": Row(message.store, State.SELECTED, Tell.NO_EXPUNGE),
+    b"STORE": Row(message.store, State.SELECTED, Tell.NO_EXPUNGE, writes=True),
     b"SEARCH": Row(search.search, State.SELECTED, Tell.NO_EXPUNGE),
     b"SORT": Row(search.sort, State.SELECTED, Tell.NO_EXPUNGE),
     b"THREAD": Row(search.thread, State.SELECTED, Tell.NO_EXPUNGE),
     b"REPLACE": Row(message.append_without_message, State.SELECTED, Tell.ALL),
-    b"XVANQUISH": Row(message.vanquish, State.SELECTED, Tell.AROUND),
-    b"COPY": Row(message.copy, State.SELECTED, Tell.ALL),
-    b"MOVE": Row(message.move, State.SELECTED, Tell.ALL),
+    b"XVANQUISH": Row(message.vanquish, State.SELECTED, Tell.AROUND, writes=True),
+    b"COPY": Row(message.copy, State.SELECTED, Tell.ALL, writes=True),
+    b"MOVE": Row(message.move, State.SELECTED, Tell.ALL, writes=True),
     b"UID FETCH": Row(fetch.uid_fetch, State.SELECTED, Tell.AROUND),
-    b"UID STORE": Row(_with_uid(message.store), State.SELECTED, Tell.AROUND),
+    b"UID STORE": Row(_with_uid(message.store), State.SELECTED, Tell.AROUND, writes=True),
     b"UID SEARCH": Row(_with_uid(search.search), State.SELECTED, Tell.NEW_BEFORE),
     b"UID SORT": Row(_with_uid(search.sort), State.SELECTED, Tell.NEW_BEFORE),
     b"UID THREAD": Row(_with_uid(search.thread), State.SELECTED, Tell.NEW_BEFORE),
     b"UID REPLACE": Row(message.append_without_message, State.SELECTED, Tell.ALL),
-    b"UID COPY": Row(_with_uid(message.copy), State.SELECTED, Tell.AROUND),
-    b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.AROUND),
-    b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.AROUND),
+    b"UID COPY": Row(_with_uid(message.copy), State.SELECTED, Tell.AROUND, writes=True),
+    b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.AROUND, writes=True),
+    b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.AROUND, writes=True),
 }
 """APPEND and REPLACE with a message do not come this way: it is taken while it arrives (`handler/append.py`)."""

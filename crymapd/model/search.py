@@ -22,8 +22,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    left: SearchKey
-    right: SearchKey
+    keys: tuple[SearchKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +118,7 @@ def mentions(key: SearchKey, kind: type) -> bool:
     match key:
         case Not(inner):
             return mentions(inner, kind)
-        case Or(left, right):
-            return mentions(left, kind) or mentions(right, kind)
-        case And(inner_keys):
+        case Or(inner_keys) | And(inner_keys):
             return any(mentions(inner, kind) for inner in inner_keys)
         case _:
             return isinstance(key, kind)

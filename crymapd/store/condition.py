@@ -36,8 +36,8 @@ def condition(key: SearchKey) -> Condition | None:
         case keys.Not(inner):
             found = condition(inner)
             return found and Condition(f"NOT ({found.text})", found.values)
-        case keys.Or(left, right):
-            return _joined(" OR ", (left, right))
+        case keys.Or(inner_keys):
+            return _joined(" OR ", inner_keys)
         case keys.And(inner_keys):
             return _joined(" AND ", inner_keys) if inner_keys else EVERYTHING
         case _:

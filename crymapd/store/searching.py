@@ -145,9 +145,10 @@ class Search:
             case keys.And(inner_keys):
                 known = [some for some in map(self._holding, inner_keys) if some is not None]
                 return set.intersection(*known) if known else None
-            case keys.Or(left, right):
-                one, other = self._holding(left), self._holding(right)
-                return None if one is None or other is None else one | other
+            case keys.Or(inner_keys):
+                alternatives = [self._holding(inner) for inner in inner_keys]
+                known = [messages for messages in alternatives if messages is not None]
+                return set().union(*known) if len(known) == len(alternatives) else None
             case _:
                 return None
 
@@ -167,9 +168,7 @@ def _cost(key: SearchKey) -> int:
     match key:
         case keys.Not(inner):
             return _cost(inner)
-        case keys.Or(left, right):
-            return max(_cost(left), _cost(right))
-        case keys.And(inner_keys):
+        case keys.Or(inner_keys) | keys.And(inner_keys):
             return max(map(_cost, inner_keys), default=0)
         case keys.Dated(source="SENT"):
             return 1
@@ -287,9 +286,9 @@ class _Judge:
             case keys.Not(inner):
                 negated = self._compiled(inner)
                 return lambda candidate: not negated(candidate)
-            case keys.Or(left, right):
-                first, second = (self._compiled(one) for one in sorted((left, right), key=_cost))
-                return lambda candidate: first(candidate) or second(candidate)
+            case keys.Or(inner_keys):
+                alternatives = [self._compiled(one) for one in sorted(inner_keys, key=_cost)]
+                return lambda candidate: any(test(candidate) for test in alternatives)
             case keys.And(inner_keys):
                 tests = [self._compiled(one) for one in sorted(inner_keys, key=_cost)]
                 return lambda candidate: all(test(candidate) for test in tests)

@@ -85,7 +85,7 @@ def questions(store: Store, count: int) -> Iterator[SearchKey]:
     for text in wanted:
         body = keys.BodyHas(text, header=rng.random() < 0.5)
         header = keys.HeaderHas(rng.choice(FIELDS), text)
-        yield from (body, header, keys.Not(body), keys.Or(body, header), keys.And((header, keys.Not(body))))
+        yield from (body, header, keys.Not(body), keys.Or((body, header)), keys.And((header, keys.Not(body))))
 
 
 def found(session: Session, key: SearchKey) -> list[int]:

@@ -111,7 +111,7 @@ def authenticate(reader: Reader) -> Authenticate:
     mechanism = reader.keyword()
     initial = None
     if reader.try_text(b" "):
-        initial = reader.rest()
+        initial = reader.rest() or None  # some clients leave a blank at the end
     return Authenticate(mechanism, initial)
 
 
@@ -125,8 +125,8 @@ def enable(reader: Reader) -> Enable:
 
 
 def identification(reader: Reader) -> Id:
-    reader.space()
-    if reader.try_text(b"NIL"):
+    """Read `ID (name value ...)` or `ID NIL`; some clients leave out the argument (RFC 2971 section 3.1)."""
+    if not reader.try_text(b" ") or reader.at_end() or reader.try_text(b"NIL"):
         return Id(())
     reader.text(b"(")
     fields: list[tuple[bytes, bytes]] = []

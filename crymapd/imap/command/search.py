@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
+from crymapd.imap.wire.tolerance import search_text
 from crymapd.mime.encoded_words import charset as charset_named
 from crymapd.mime.encoded_words import decode
 from crymapd.model import search as keys
@@ -107,7 +108,8 @@ class _Context:
 
     def text(self) -> str:
         self.reader.space()
-        return decode(self.reader.astring(), self.charset)
+        octets = self.reader.search_string()
+        return search_text(octets) if self.charset == "utf-8" else decode(octets, self.charset)
 
 
 def search(reader: Reader) -> Search:
@@ -202,7 +204,7 @@ def _charset(label: bytes, returns: Returns | None) -> str:
 def _key(context: _Context, depth: int) -> SearchKey:
     context.count += 1
     if depth > MAX_DEPTH or context.count > MAX_KEYS:
-        raise BadSyntax(f"SEARCH expects at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
+        raise TooComplex(f"a search has at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
     reader = context.reader
     if reader.try_text(b"("):
         conjuncts = [_key(context, depth + 1)]
@@ -217,15 +219,25 @@ def _key(context: _Context, depth: int) -> SearchKey:
         reader.space()
         return keys.Not(_key(context, depth + 1))
     if word == b"OR":
-        reader.space()
-        left = _key(context, depth + 1)
-        reader.space()
-        return keys.Or(left, _key(context, depth + 1))
+        return _alternatives(context, depth + 1)
     if word in _PLAIN:
         return _PLAIN[word]
     if word in _WITH_ARGUMENT:
         return _WITH_ARGUMENT[word](context)
     raise BadSyntax(f"SEARCH does not know {word.decode('ascii', 'replace')[:40]}")
+
+
+def _alternatives(context: _Context, depth: int) -> SearchKey:
+    """Read what follows OR: two keys. A chain `OR a OR b OR c d`, which clients make of a list, is no nesting."""
+    context.reader.space()
+    alternatives = [_key(context, depth)]
+    context.reader.space()
+    while context.reader.try_text(b"OR "):
+        context.count += 1
+        alternatives.append(_key(context, depth))
+        context.reader.space()
+    alternatives.append(_key(context, depth))
+    return keys.Or(tuple(alternatives))
 
 
 _PLAIN: dict[bytes, SearchKey] = {

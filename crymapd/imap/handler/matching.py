@@ -107,12 +107,12 @@ def _resolved(session: Session, view: View, key: SearchKey) -> SearchKey:
     match key:
         case keys.Not(inner):
             return keys.Not(_resolved(session, view, inner))
-        case keys.Or(left, right):
-            return keys.Or(_resolved(session, view, left), _resolved(session, view, right))
+        case keys.Or(inner_keys):
+            return keys.Or(tuple(_resolved(session, view, inner) for inner in inner_keys))
         case keys.And(inner_keys):
             return keys.And(tuple(_resolved(session, view, inner) for inner in inner_keys))
         case keys.Numbers(numbers, uid):
-            return keys.Uids(tuple(session.uid_ranges(numbers, uid=uid)))
+            return keys.Uids(tuple(session.uid_ranges(numbers, uid=uid, beyond=True)))
         case keys.HasFlag(flag) if flag.lower() == RECENT.lower():
             return keys.Uids(tuple(view.recent_ranges))
         case _:

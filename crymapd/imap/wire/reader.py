@@ -8,9 +8,9 @@ has then consumed nothing.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 
-from crymapd.imap.wire import mutf7
+from crymapd.imap.wire import mutf7, tolerance
 from crymapd.mime.dates import MONTHS
 from crymapd.model.flags import canonical_flag
 from crymapd.model.numbers import MAX_MODSEQ
@@ -29,7 +29,6 @@ _NUMBER = re.compile(rb"\d{1,20}")
 _FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _SEQUENCE = re.compile(rb"[0-9*:,]+|\$")
 _DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
-_DATE_TIME = re.compile(rb"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
 _MONTHS = {name.lower().encode("ascii"): month for month, name in enumerate(MONTHS, 1)}
 _U32 = 2**32 - 1
 MAX_RANGES = 20_000
@@ -44,6 +43,10 @@ because the handlers have a better answer for it.
 
 class BadSyntax(Exception):
     """A command does not follow the grammar; the text says what was expected."""
+
+
+class TooComplex(Exception):
+    """A command follows the grammar but asks for more than is done at once; the text is for the client."""
 
 
 class Reader:
@@ -89,11 +92,12 @@ class Reader:
             raise self._expected("the end of the command")
 
     def try_text(self, text: bytes) -> bool:
-        """Read exactly this text, which is given in capitals, in any case."""
-        if self._line[self._at : self._at + len(text)].upper() == text:
-            self._at += len(text)
-            return True
-        return False
+        """Read this text, which is given in capitals, in any case; extra blanks are tolerated."""
+        matched = self._match(tolerance.extra_blanks(text))
+        if matched is None:
+            return False
+        tolerance.note_extra_blanks(text, matched)
+        return True
 
     def text(self, text: bytes) -> None:
         if not self.try_text(text):
@@ -143,13 +147,18 @@ class Reader:
             raise self._expected("a special-use attribute")
         return attribute
 
-    def try_string(self) -> bytes | None:
-        """Read a quoted string or a literal."""
+    def search_string(self) -> bytes:
+        """Read what SEARCH looks for, an atom or a string; a quoted string need not be in UTF-8."""
+        string = self.try_string(any_octets=True)
+        return self.astring() if string is None else string
+
+    def try_string(self, *, any_octets: bool = False) -> bytes | None:
+        """Read a quoted string or a literal; a quoted string must be in UTF-8 after ENABLE, unless `any_octets`."""
         if self.peek() == b'"':
             match = _QUOTED.match(self._line, self._at)
             if match is None:
                 raise self._expected("a quoted string with its end")
-            if self._utf8 and not _is_utf8(match[1]):
+            if self._utf8 and not any_octets and not _is_utf8(match[1]):
                 raise self._expected("a quoted string in UTF-8")  # RFC 6855 section 3
             self._at = match.end()
             return re.sub(rb"\\(.)", rb"\1", match[1])
@@ -306,18 +315,9 @@ class Reader:
             self.text(b'"')
         return day
 
-    def date_time(self) -> datetime:
-        text = self.string()
-        match = _DATE_TIME.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError
-            offset = timedelta(hours=int(match[8]), minutes=int(match[9])) * (1 if match[7] == b"+" else -1)
-            hour, minute, second = map(int, match.group(4, 5, 6))
-            month = _MONTHS[match[2].lower()]
-            return datetime(int(match[3]), month, int(match[1]), hour, minute, second, tzinfo=timezone(offset))
-        except (ValueError, KeyError, OverflowError):
-            raise BadSyntax('expected a date and time such as " 1-Feb-2026 12:34:56 +0100"') from None
+    def date_time(self) -> datetime | None:
+        """Read the date and time of APPEND; None where they cannot be read, which must not cost the mail."""
+        return tolerance.date_time(self.string())
 
 
 def _is_utf8(octets: bytes) -> bool:
