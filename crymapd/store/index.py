@@ -117,7 +117,7 @@ class Index:
                     others.append(step)
                     return
                 action(db)
-                if last is not None and last.number > step.number:
+                if last is not None and last.position > step.position:
                     db.execute("UPDATE progress SET step = ?, token = ?", last)
 
         for _turn in range(3):
@@ -125,7 +125,7 @@ class Index:
             if not self._guarded(run, write=write):
                 return False
             if not others:
-                self._ours = last if last is not None and last.number > self._ours.number else self._ours
+                self._ours = last if last is not None and last.position > self._ours.position else self._ours
                 return True
             if not self._adopt(others[0]):
                 return False
