@@ -87,7 +87,7 @@ class Layout:
         return self.message(name), self.new / name, self.tmp / name
 
     def search_order(self, name: str) -> Iterator[str]:
-        """Yield these places in the order to look, the final one twice: the file may be moved there meanwhile."""
+        """Yield where to look for a sealed file, in order; the final place twice, as the file may move meanwhile."""
         final = f"{self.home}/messages/{name[:2]}/{name[2:]}"
         yield final
         yield f"{self.tmp}/{name}"
