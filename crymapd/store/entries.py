@@ -1,4 +1,4 @@
-"""Changes to messages in mailboxes: every method is one transaction on `meta.db`, however many messages it changes."""
+"""Changes to the messages in mailboxes. Every method is one transaction on `meta.db`, however many it changes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,14 @@ class NewMessage:
 
     Attributes:
         file: the 32 octets of its name.
-        damaged: why it could not be opened at filing; None where it could.
-        references: Message-IDs, its own first; they make conversations.
+        email_id: EMAILID, 16 octets.
+        body_key: 32 octets.
+        size: octets of the message.
+        received: INTERNALDATE, seconds since 1970 UTC.
+        zone: the time zone of INTERNALDATE, minutes east of UTC.
+        flags: the flags of its entry.
+        damaged: why the file could not be opened at filing; None if it could.
+        references: Message-IDs, that of the message itself first; they decide to which conversation it belongs.
         sealed: octets of the file.
     """
 
@@ -44,6 +50,8 @@ class NewMessage:
 
 
 class _Reserved(NamedTuple):
+    """The UIDs from `first` on and the modseq that new entries of a mailbox get."""
+
     uidvalidity: int
     first: Uid
     modseq: ModSeq
@@ -53,7 +61,7 @@ _MESSAGE_COLUMNS = ("file", "email_id", "body_key", "size", "received", "zone", 
 
 
 class Entries(Lookup):
-    """What is in the mailboxes, and every change to it; the questions are in `lookup`."""
+    """The messages in the mailboxes and every change to them. What only reads is in `Lookup`."""
 
     def __init__(self, meta: Meta) -> None:
         super().__init__(meta)
@@ -68,42 +76,42 @@ class Entries(Lookup):
         saved: int | None = None,
         replaced: tuple[MailboxId, Sequence[Range[Uid]]] | None = None,
     ) -> Added:
-        """Add messages with consecutive UIDs and one modseq; a file that has a row already is left out.
+        """Add messages with consecutive UIDs and one modseq. A file that has a row already is left out.
 
         Args:
-            mailbox: where to.
-            messages: what.
-            saved: the time to remember as SAVEDATE; now, if None.
-            replaced: (mailbox, UIDs) of messages that go away in the same step (RFC 8508).
+            mailbox: the mailbox to add them to.
+            messages: the messages, in the order of their UIDs.
+            saved: SAVEDATE of all of them, seconds since 1970 UTC; None means now.
+            replaced: (mailbox, UIDs) of messages to expunge in the same transaction (RFC 8508).
 
         Returns:
             UIDVALIDITY and the new UIDs.
 
         Raises:
-            NoSuchMailbox: it vanished meanwhile.
-            MailboxFull: UIDs or keywords are used up.
-            MessageGone: what was to be replaced is not there.
+            NoSuchMailbox: the mailbox was deleted meanwhile.
+            MailboxFull: there are no UIDs or keywords left.
+            MessageGone: none of the messages to be replaced is there.
         """
         stamp = int(time.time()) if saved is None else saved
         with self._meta.change():
-            fresh = [message for message in messages if self.message_id(message.file) is None]
-            reserved = self._reserve(mailbox, len(fresh))
+            new_messages = [message for message in messages if self.message_id(message.file) is None]
+            reserved = self._reserve(mailbox, len(new_messages))
             self._meta.history.note_step()
-            for uid, message in enumerate(fresh, reserved.first):
+            for uid, message in enumerate(new_messages, reserved.first):
                 self._insert(mailbox, Uid(uid), message, reserved.modseq, stamp)
             self._count(
                 mailbox,
-                messages=len(fresh),
-                unseen=sum(SEEN not in m.flags for m in fresh),
-                deleted=sum(DELETED in m.flags for m in fresh),
-                octets=sum(m.size for m in fresh),
-                recent=len(fresh),
+                messages=len(new_messages),
+                unseen=sum(SEEN not in m.flags for m in new_messages),
+                deleted=sum(DELETED in m.flags for m in new_messages),
+                octets=sum(m.size for m in new_messages),
+                recent=len(new_messages),
             )
             if replaced is not None:
                 self._replace(*replaced)
             self._note_placed()
         self._placed.clear()
-        return Added(reserved.uidvalidity, _consecutive(reserved.first, len(fresh)))
+        return Added(reserved.uidvalidity, _consecutive(reserved.first, len(new_messages)))
 
     def _replace(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> None:
         uids = self._present(mailbox, ranges)
@@ -122,15 +130,15 @@ class Entries(Lookup):
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def _thread(self, message: NewMessage) -> bytes:
-        """The conversation that one of its references belongs to already, else a new one (RFC 8474 section 5.2)."""
+        """Join the conversation of the first reference that has one, or begin a new one (RFC 8474 section 5.2)."""
         keys = [hashlib.sha256(reference).digest()[:16] for reference in message.references]
-        known = (self._db.value("SELECT thread FROM threads WHERE reference = ?", key) for key in keys)
-        thread = next((bytes(thread) for thread in known if thread is not None), message.email_id)
+        threads = (self._db.value("SELECT thread FROM threads WHERE reference = ?", key) for key in keys)
+        thread = next((bytes(thread) for thread in threads if thread is not None), message.email_id)
         self._db.executemany("INSERT OR IGNORE INTO threads VALUES (?, ?)", [(key, thread) for key in keys])
         return thread
 
     def _reserve(self, mailbox: MailboxId, count: int) -> _Reserved:
-        """Take UIDs and, where they are any, a modseq for new messages."""
+        """Take UIDs for so many new messages, and a modseq if there are any."""
         row = self._db.execute(
             "SELECT uidvalidity, next_uid, modseq FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
         ).fetchone()
@@ -174,18 +182,21 @@ class Entries(Lookup):
     # Where the files are
 
     def unplaced(self) -> list[tuple[MessageId, bytes]]:
-        """(id, file) of messages whose file may not have reached its final place."""
+        """Return (id, file) of each message whose file may not have been placed."""
         rows: list[tuple[MessageId, bytes]] = self._db.execute(
             "SELECT id, file FROM messages WHERE placed = 0"
         ).fetchall()
         return rows
 
     def placed(self, messages: Iterable[MessageId]) -> None:
-        """Remember with the next write that these files are in place; losing this costs only a look."""
+        """Let the next transaction note that the files of these messages are placed.
+
+        If that note is lost, the next login only has to look for the files once more.
+        """
         self._placed.extend(messages)
 
     def flush_placed(self) -> None:
-        """Write now what `placed` was told."""
+        """Note now that the files given to `placed` are placed."""
         if self._placed:
             with self._meta.change():
                 self._note_placed()
@@ -195,12 +206,18 @@ class Entries(Lookup):
         self._db.executemany("UPDATE messages SET placed = 1 WHERE id = ?", ((message,) for message in self._placed))
 
     def message_id(self, file: bytes) -> MessageId | None:
-        """The message whose sealed file has this name; None where it has no row."""
+        """Return the id of the message whose sealed file has this name; None if the file has no row."""
         message: MessageId | None = self._db.value("SELECT id FROM messages WHERE file = ?", file)
         return message
 
     def set_condition(self, message: MessageId, size: int, damaged: str | None) -> None:
-        """A file was found damaged (and a note of `size` octets stands in for it), or whole again."""
+        """Note that a file is damaged, so that a note of `size` octets stands in its place, or that it is whole again.
+
+        Args:
+            message: the message.
+            size: octets of what is served from now on.
+            damaged: why the file cannot be read; None if it can.
+        """
         with self._meta.change():
             size_before: int | None = self._db.value("SELECT size FROM messages WHERE id = ?", message)
             if size_before is None:
@@ -225,7 +242,7 @@ class Entries(Lookup):
         """Add, remove or replace flags (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3).
 
         A message whose modseq is above `unchanged_since` is left alone and reported as modified.
-        Where nothing changes, no modseq is used and nothing is written.
+        If nothing changes, no modseq is used.
         """
         result = StoreResult()
         with self._meta.change():
@@ -239,17 +256,17 @@ class Entries(Lookup):
             after = {flagset: self._combine(flagset, mode, flags) for flagset in groups}
             result.modseq = self._apply(mailbox, groups, after)
             for flagset, uids in groups.items():
-                now = after[flagset]
-                if now == flagset:
-                    result.entries += [Entry(uid, now, result.before[uid]) for uid in uids]
+                new_flagset = after[flagset]
+                if new_flagset == flagset:
+                    result.entries += [Entry(uid, new_flagset, result.before[uid]) for uid in uids]
                 else:
-                    result.entries += [Entry(uid, now, result.modseq) for uid in uids]
+                    result.entries += [Entry(uid, new_flagset, result.modseq) for uid in uids]
                     result.changed.update(uids)
         result.entries.sort()
         return result
 
     def _combine(self, flagset: FlagSetId, mode: StoreMode, flags: frozenset[str]) -> FlagSetId:
-        """The flag set that STORE makes of another one."""
+        """Apply STORE to one flag set and return the resulting one."""
         before = frozenset(self._meta.flagsets.flags_of(flagset).split())
         lowered = {flag.lower() for flag in flags}
         kept = frozenset(flag for flag in before if flag.lower() not in lowered)
@@ -259,35 +276,42 @@ class Entries(Lookup):
     def _apply(
         self, mailbox: MailboxId, groups: dict[FlagSetId, list[Uid]], after: dict[FlagSetId, FlagSetId]
     ) -> ModSeq:
-        """Write the flag sets that change; the modseq of that, 0 where none does."""
+        """Give entries their new flag sets and return the modseq of that change, 0 if nothing changes.
+
+        `groups` has the UIDs of each flag set, and `after` the flag set that takes its place.
+        """
         moves = {flagset: uids for flagset, uids in groups.items() if after[flagset] != flagset}
         if not moves:
             return ModSeq(0)
         modseq = self._next_modseq(mailbox)
-        # All targets are numbered before any row changes, so that no row is changed twice.
+        # A row that has changed has the new modseq, which keeps a later group from changing it again.
         for flagset, uids in moves.items():
             self._db.executemany(
                 "UPDATE entries SET flagset = ?, modseq = ? WHERE mailbox = ? AND uid BETWEEN ? AND ?"
                 " AND flagset = ? AND modseq < ?",
                 ((after[flagset], modseq, mailbox, low, high, flagset, modseq) for low, high in (ranges_of(uids))),
             )
-            before, now = (self._meta.flagsets.flags_of(one).split() for one in (flagset, after[flagset]))
+            old_flags, new_flags = (self._meta.flagsets.flags_of(each).split() for each in (flagset, after[flagset]))
             self._count(
                 mailbox,
-                unseen=len(uids) * ((SEEN not in now) - (SEEN not in before)),
-                deleted=len(uids) * ((DELETED in now) - (DELETED in before)),
+                unseen=len(uids) * ((SEEN not in new_flags) - (SEEN not in old_flags)),
+                deleted=len(uids) * ((DELETED in new_flags) - (DELETED in old_flags)),
             )
         return modseq
 
     # Copying and removing
 
     def copy(self, source: MailboxId, ranges: Sequence[Range[Uid]], target: MailboxId) -> Copied:
-        """COPY: all messages in one step."""
+        """COPY: add the messages of these ranges to another mailbox.
+
+        Raises:
+            NoSuchMailbox, MailboxFull.
+        """
         with self._meta.change():
             return self._copy(source, self._present(source, ranges), target)
 
     def move(self, source: MailboxId, ranges: Sequence[Range[Uid]], target: MailboxId) -> Copied:
-        """MOVE (RFC 6851): copy and expunge in one step."""
+        """MOVE (RFC 6851): copy and expunge messages in one transaction. Raises as `copy` does."""
         with self._meta.change():
             uids = self._present(source, ranges)
             copied = self._copy(source, uids, target)
@@ -295,9 +319,9 @@ class Entries(Lookup):
             return copied
 
     def expunge(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]], *, only_deleted: bool = True) -> list[Uid]:
-        """Remove messages (those with \\Deleted as it stands now, unless told otherwise); their UIDs."""
+        """Expunge messages and return their UIDs; `only_deleted` spares those that do not have \\Deleted now."""
         if only_deleted and not self._db.value("SELECT deleted FROM mailboxes WHERE id = ?", mailbox):
-            return []  # most often: nothing is written
+            return []  # as usual, there is nothing to do, so no transaction is needed
         condition = "AND flagset IN (SELECT id FROM flagsets WHERE deleted)" if only_deleted else ""
         query = f"SELECT uid FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? {condition} ORDER BY uid"
         with self._meta.change():
@@ -337,7 +361,7 @@ class Entries(Lookup):
             self._db.execute("DELETE FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?", (mailbox, low, high))
 
     def _recount(self, mailbox: MailboxId, low: Uid, high: Uid, sign: int) -> None:
-        """Add (or take off) the messages of a UID range to the mailbox's counters."""
+        """Add the messages of a UID range to the mailbox's counters, or take them off if `sign` is -1."""
         row = self._db.execute(
             "SELECT count(*), total(NOT f.seen), total(f.deleted), total(m.size), total(e.uid >= b.recent_uid)"
             " FROM entries e JOIN flagsets f ON f.id = e.flagset JOIN messages m ON m.id = e.message"
@@ -350,7 +374,7 @@ class Entries(Lookup):
     # For maintenance
 
     def prune_expunges(self) -> None:
-        """Forget the oldest expunges of mailboxes that remember very many (RFC 7162 section 5 allows it)."""
+        """Forget the oldest expunges of mailboxes that remember too many, as RFC 7162 section 5 allows."""
         with self._meta.change():
             rows = self._db.execute("SELECT mailbox, count(*) FROM expunges GROUP BY mailbox").fetchall()
             for mailbox, count in rows:
@@ -365,24 +389,28 @@ class Entries(Lookup):
                 self._db.execute("UPDATE mailboxes SET pruned = ? WHERE id = ?", (floor, mailbox))
 
     def released_before(self, moment: int) -> list[tuple[MessageId, bytes]]:
-        """(id, file) of messages in no mailbox since before `moment`, seconds since 1970 UTC."""
+        """Return (id, file) of each message that left its last mailbox before `moment`, seconds since 1970 UTC."""
         query = "SELECT id, file FROM messages WHERE released < ?"
         rows: list[tuple[MessageId, bytes]] = self._db.execute(query, (moment,)).fetchall()
         return rows
 
     def forget(self, messages: Iterable[MessageId]) -> list[MessageId]:
-        """Remove the rows of messages that are still in no mailbox, and conversations without messages; those ids."""
+        """Remove the rows of those messages that are in no mailbox, and conversations that have become empty.
+
+        Returns:
+            The ids of the messages that were removed.
+        """
         query = "DELETE FROM messages WHERE id = ? AND copies = 0 RETURNING id"
         with self._meta.change():
-            gone = [message for message in messages if self._db.value(query, message) is not None]
-            if gone:
+            removed = [message for message in messages if self._db.value(query, message) is not None]
+            if removed:
                 self._db.execute(
                     "DELETE FROM threads WHERE thread NOT IN (SELECT thread FROM messages WHERE thread IS NOT NULL)"
                 )
-            return gone
+            return removed
 
     def files(self) -> Iterator[bytes]:
-        """Every file that a row refers to."""
+        """Yield the name of every sealed file that has a row, 32 octets each."""
         for (file,) in self._db.execute("SELECT file FROM messages"):
             yield bytes(file)
 

@@ -1,8 +1,8 @@
-"""The file `epoch`: how far the database has come, noted outside it and readable without the password.
+"""The file `epoch`: how far `meta.db` has come, noted outside it and readable without the password.
 
-It is written in place after each commit.  The count of changes shows when an older database was put back, the
-octets are what a delivery must know for the quota, and the write itself wakes the sessions that wait
-(`store/watch.py`).  A checksum shows a file that a crash has torn.
+It is written in place after each commit.  Its count of changes reveals that an older database was put back, its
+octets tell a delivery how much of the quota is used, and writing it wakes the sessions that wait
+(`store/watch.py`).  Its checksum reveals that a crash has torn it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Epoch:
     """What the file says of the database.
 
     Attributes:
-        changes: how often it has changed.
-        octets: what its sealed files take on disk.
-        files: how many sealed files it has.
+        changes: the number of committed transactions.
+        octets: how much disk space the sealed files in use take.
+        files: the number of these files.
     """
 
     changes: int
@@ -34,7 +34,7 @@ class Epoch:
 
 
 def read_epoch(path: Path) -> Epoch | None:
-    """Read the file; None where it is empty or damaged. Raises OSError."""
+    """Read the file; None if it is empty or damaged. Raises OSError."""
     return _parsed(files.read_small(path, 2 * _FORMAT.size))
 
 
@@ -49,12 +49,12 @@ class EpochFile:
     """The file held open by a session, which writes it with every commit."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, or create it where it is missing. Raises OSError."""
+        """Open the file, or create it if it is missing. Raises OSError."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
 
     @property
     def changes(self) -> int:
-        """The count of changes that clients may have seen; 0 where the file is empty or damaged."""
+        """The number of changes that clients may have seen; 0 if the file is empty or damaged."""
         epoch = _parsed(os.pread(self._fd, _FORMAT.size, 0))
         return 0 if epoch is None else epoch.changes
 

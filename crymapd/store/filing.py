@@ -1,4 +1,4 @@
-"""Filing: sealed files in `new/` get their rows, then their place under `messages/`."""
+"""Filing: giving the sealed files in `new/` their rows, then moving them to `messages/`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ _LEFT_TO_SIBLING = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A sealed file that was read through, or why it could not be."""
+    """What reading a sealed file through has shown.
+
+    Attributes:
+        message: its future row, which also says why the file could not be opened.
+        mailbox: the name of the mailbox where it should go.
+        summarizer: what was gathered while reading; None if it was not opened, or if there was no room to keep it.
+    """
 
     message: NewMessage
     mailbox: str
@@ -44,15 +50,15 @@ class Examined:
 
 
 Arrived = Callable[[MessageId, Summarizer | None], None]
-"""Told of each message that gets its row, with what was gathered of it while its octets passed by."""
+"""Called for each message that has got its row, with what was gathered while its octets were read."""
 
 
 def ignore(_message: MessageId, _summarizer: Summarizer | None) -> None:
-    """For a process that does not index: whoever does so next reads the message again."""
+    """Do nothing, in a process that does not index: whichever session indexes next reads the message again."""
 
 
 class Filing:
-    """What files arrivals, recovers orphans and finishes what a crash left."""
+    """Files arrivals, recovers orphans, and finishes what a crash has interrupted."""
 
     def __init__(
         self,
@@ -72,13 +78,13 @@ class Filing:
         self._ignored: set[str] = set()
         self._not_before = 0.0
         self.more_waits = False
-        """Whether the last `file_arrivals` had no time for all."""
-        self._unlisted = False  # new/ could not be listed, and this was said
+        """Whether the last `file_arrivals` left some arrivals for want of time."""
+        self._unlisted = False  # whether the log says already that new/ cannot be listed
 
     def file_arrivals(self, seconds: float, arrived: Arrived) -> int:
-        """Give delivered messages their rows, the oldest first, for about so long; return how many.
+        """File arrivals, the oldest first, for about so many seconds; return how many were filed.
 
-        It is cheap when there is nothing.
+        It costs little if there are none.
         """
         self.more_waits = False
         if not self._waiting():
@@ -101,7 +107,7 @@ class Filing:
         return 0.0 if time.monotonic() < self._not_before else seconds
 
     def _waiting(self) -> list[str]:
-        """Names in `new/`, oldest first; none when it cannot be listed, which must not keep anybody from other mail."""
+        """Names in `new/`, oldest first; none if it cannot be listed, which must not keep anybody from other mail."""
         try:
             return self._listed()
         except OSError as error:
@@ -141,13 +147,13 @@ class Filing:
         examined: list[Examined] = []
         room = Room()
         for file in sealed_files:
-            if self._entries.message_id(file) is None:  # else: a crash came between row and move
+            if self._entries.message_id(file) is None:  # otherwise a crash came after the row and before the move
                 try:
                     examined.append(self._examine(file, room))
                 except MessageGone:
                     continue  # a sibling filed it
                 except OSError as error:
-                    # One file that cannot be read now must not hold up the others: the next session tries again.
+                    # A file that cannot be read now must not hold up the others; the next session tries it again.
                     self._ignored.add(file.hex())
                     log.not_filed(file.hex(), str(error.strerror))
         self._add(examined, arrived)
@@ -155,7 +161,7 @@ class Filing:
             self._finish(file)
 
     def _add(self, examined: list[Examined], arrived: Arrived) -> None:
-        """Rows for examined files, by target mailbox; a mailbox that does not exist means INBOX."""
+        """Give examined files their rows, one transaction for each mailbox; INBOX replaces one that does not exist."""
         targets: dict[MailboxId, list[Examined]] = {}
         for item in examined:
             targets.setdefault(self._target(item.mailbox), []).append(item)
@@ -167,7 +173,7 @@ class Filing:
                 arrived(message, item.summarizer)
 
     def _append(self, mailbox: MailboxId, messages: list[NewMessage]) -> None:
-        """Rows in one mailbox; keywords beyond what an account can have are left off rather than the mail."""
+        """Add messages to a mailbox; if the account has too many keywords, add them without keywords."""
         try:
             self._entries.append(mailbox, messages)
         except MailboxFull:
@@ -190,22 +196,22 @@ class Filing:
             self._entries.placed([message])
 
     def finish_interrupted(self) -> None:
-        """Move the files of rows whose move a crash prevented."""
+        """Place the files whose rows were committed before a crash."""
         for message, file in self._entries.unplaced():
             if place(self._layout, file):
                 self._entries.placed([message])
         self._entries.flush_placed()
 
     def recover_orphans(self, arrived: Arrived) -> bool:
-        """File what lies under `messages/` without a row into INBOX; True when every such file has been filed.
+        """File all orphans into INBOX; return whether every one of them has been filed.
 
-        A row is always committed before its file comes to `messages/`, and removed after it, so an orphan is no
-        leftover of a crash: the database is older than the files.  The UIDs that clients know may be about to be
-        given again, hence a new UIDVALIDITY.
+        A file is placed after its row is committed and removed before its row is, so no crash makes an orphan: the
+        database must be older than the files.  It may then give out UIDs again that clients know already, so every
+        mailbox gets a new UIDVALIDITY.
         """
-        present = self.message_files()  # before the rows: what is filed meanwhile must not look like an orphan
-        known = set(self._entries.files())
-        orphans = [file for file in present if file not in known]
+        present_files = self.message_files()  # listed before the rows, lest a file that is filed now seem an orphan
+        files_with_rows = set(self._entries.files())
+        orphans = [file for file in present_files if file not in files_with_rows]
         if not orphans:
             return True
         self._meta.renumber()
@@ -219,7 +225,7 @@ class Filing:
                 except MessageGone:
                     continue
                 except OSError as error:
-                    complete = False  # that one is tried again at the next login
+                    complete = False  # the next login tries this one again
                     log.message_unavailable(file.hex(), str(error.strerror))
             self._add(examined, arrived)
         self.finish_interrupted()
@@ -240,10 +246,11 @@ class Filing:
         return [file for _moment, file in sorted(names)]
 
     def _examine(self, file: bytes, room: Room) -> Examined:
-        """Read a sealed file through; one that does not open still becomes a message, a note about it.
+        """Read a sealed file through; one that cannot be opened becomes a message too, which is read as a note.
 
         Raises:
-            MessageGone: it is gone. OSError: try again later.
+            MessageGone: the file is gone.
+            OSError: it cannot be read now, but perhaps later.
         """
         try:
             return self._read(file, room)
@@ -257,7 +264,7 @@ class Filing:
 
     def _read(self, file: bytes, room: Room) -> Examined:
         with Opened(self._layout, file) as opened:
-            metadata = opened.head.open(self._keys.opening(opened.head.key_name), self._account_id)
+            metadata = opened.head.open(self._keys.opening_key(opened.head.key_name), self._account_id)
             summarizer = Summarizer()
             for piece in opened.pieces(Secret(metadata.body_key)):
                 summarizer.feed(piece)

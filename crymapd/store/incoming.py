@@ -1,6 +1,6 @@
-"""Messages that a session brings in by one command: sealed while they arrive, durable and visible at `commit`.
+"""Messages that a session brings in with one command. They are sealed while they arrive, and visible after `commit`.
 
-An APPEND of a thousand messages writes them all before it waits for the disk: `files.publish_together`.
+An APPEND of many messages does not wait for the disk after each of them: `files.publish_together`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
 MAX_OPEN = 64
-"""Files that are written and not yet made durable; after so many they are, though nobody sees them yet."""
+"""How many files may be written and not yet synced; so many are synced together, though nobody sees them yet."""
 
 
 @dataclass(slots=True)
 class _Arriving:
-    """The message whose octets are coming in."""
+    """The message whose octets are arriving."""
 
     sealing: Sealing
     summarizer: Summarizer
@@ -41,7 +41,7 @@ class _Arriving:
 
 
 class Incoming:
-    """The messages of one command; a context manager that removes what was not committed."""
+    """The messages of one command: a context manager, which removes them unless they were committed."""
 
     def __init__(
         self,
@@ -66,18 +66,18 @@ class Incoming:
         self._room = Room()
         self._committed = False
         self.octets = 0
-        """What the sealed files of the complete messages take on disk."""
+        """How many octets the sealed files of the complete messages take."""
 
     def __len__(self) -> int:
-        """How many messages are complete."""
+        """Return the number of complete messages."""
         return len(self._messages)
 
     def begin(self, mailbox: str, flags: frozenset[str], received: datetime | None) -> None:
-        """Begin a message; without a date it is received now."""
+        """Begin a message for a mailbox; without a date, it counts as received now."""
         moment = int(time.time()) if received is None else int(received.timestamp())
         offset = received.utcoffset() if received is not None else None
         zone = int(offset.total_seconds()) // 60 if offset is not None else 0
-        metadata = new_metadata(moment, zone, mailbox)  # the row has the flags
+        metadata = new_metadata(moment, zone, mailbox)  # without flags, which its entry gets at `commit`
         sealing = Sealing(self._layout, self._recipient(), metadata, self._limit)
         self._arriving = _Arriving(sealing, Summarizer(), flags)
 
@@ -87,7 +87,7 @@ class Incoming:
         return self._arriving is not None
 
     def write(self, data: bytes) -> None:
-        """Take octets of the message. Raises TooBig."""
+        """Take the next octets of the message. Raises TooBig."""
         if self._arriving is not None:
             self._arriving.sealing.write(data)
             self._arriving.summarizer.feed(data)
@@ -122,13 +122,17 @@ class Incoming:
         self._written.clear()
 
     def commit(self, mailbox: str, replaced: tuple[MailboxId, Sequence[Range[Uid]]] | None = None) -> Added:
-        """Add all messages, and remove those `replaced`, in one transaction.
+        """Add all complete messages and expunge those that are `replaced`, in one transaction.
+
+        Args:
+            mailbox: the name of the mailbox to add them to.
+            replaced: (mailbox, UIDs) of the messages to expunge (RFC 8508).
 
         Raises:
             NoSuchMailbox, MailboxFull, MessageGone, OverQuota.
         """
-        room = 0 if replaced is None else self._entries.sealed_octets(*replaced)  # RFC 8508 section 3.4
-        self._quota.check(self.octets - room)
+        freed = 0 if replaced is None else self._entries.sealed_octets(*replaced)  # RFC 8508 section 3.4
+        self._quota.check(self.octets - freed)
         target = self._mailboxes.get(mailbox).id
         self._publish()
         added = self._entries.append(target, [message for message, _summarizer in self._messages], replaced=replaced)
@@ -140,7 +144,7 @@ class Incoming:
         return added
 
     def _settle(self) -> None:
-        """Hand the committed messages to the index and move their files, which the next login does otherwise."""
+        """Announce the committed messages for indexing and place their files; otherwise the next login does so."""
         for message, summarizer in self._messages:
             message_id = self._entries.message_id(message.file)
             if message_id is not None:
@@ -148,7 +152,7 @@ class Incoming:
                 self._place(message_id, message.file)
 
     def _place(self, message: MessageId, file: bytes) -> None:
-        """Move a file to its final place; one that cannot be moved now stays readable, and the next login moves it."""
+        """Place a file. One that cannot be moved now stays readable where it is, and the next login moves it."""
         try:
             if place(self._layout, file):
                 self._entries.placed([message])

@@ -1,6 +1,6 @@
-"""Filling `index.db` in the time that clients leave: the answers and texts of messages.
+"""Filling the index, `index.db`, while no client asks for anything.
 
-Nobody waits for it: what a client asks for before it is ready is made then.
+A client never has to wait until it is complete: whatever is asked for and missing is made then.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from crymapd.store.summary import Prepare, Room, Summarizer, Summary
 from crymapd.unix import files
 
 _SLICE = 1000
-_AT_ONCE = 64
-MAX_FRESH = 4 << 20
-"""Characters of texts that are remembered until there is time to index them; others are read again."""
+_BATCH = 64
+MAX_REMEMBERED = 4 << 20
+"""Characters of search texts that are remembered until there is time to index them; messages beyond are read again."""
 
 T = TypeVar("T")
 
 
 class _Made(NamedTuple):
-    """What was made of a message: its summary, and its texts (None where they are too long)."""
+    """What was made of a message: its summary, and its search texts (None if they are too long)."""
 
     summary: Summary
     texts: SearchTexts | None
 
 
 class _Batch(NamedTuple):
-    """Which messages of a batch were indexed, and which cannot be."""
+    """Which messages of a batch were indexed, and which could not be read."""
 
     indexed: set[MessageId]
     unreadable: set[MessageId]
 
 
 class Indexing:
-    """What goes from the messages of one account into its index."""
+    """Fills the index of one account."""
 
     def __init__(self, index: Index, entries: Entries, lock: Path, reader: MessageReader, prepare: Prepare) -> None:
         """Begin with nothing remembered.
 
         Args:
-            index: what is filled.
-            entries: which messages there are.
-            lock: a file; one session at a time reads old messages for all.
+            index: the index to fill.
+            entries: knows which messages there are.
+            lock: a lock file; the session that holds it reads old messages, on behalf of all.
             reader: opens messages.
-            prepare: makes a protocol's answers.
+            prepare: makes a protocol's prepared answers.
         """
         self._index = index
         self._entries = entries
@@ -65,31 +65,31 @@ class Indexing:
         self._prepare = prepare
         self._new: dict[MessageId, Summarizer] = {}
         self._room = Room()
-        self._fresh: list[tuple[MessageId, SearchTexts]] = []
-        self._fresh_size = 0
+        self._texts: list[tuple[MessageId, SearchTexts]] = []
+        self._texts_size = 0
         self.behind = True
         """Whether there may be messages that are not indexed."""
 
-    # What need not be read again
+    # Remembering what need not be read again
 
     def arrived(self, message: MessageId, summarizer: Summarizer | None) -> None:
-        """Remember a new message whose octets have just passed by."""
+        """Remember what was gathered of a new message while its octets were read."""
         summarizer = self._room.keep(summarizer)
         if summarizer is not None:
             self._new[message] = summarizer
         self.behind = True
 
     def remember_texts(self, message: MessageId, texts: SearchTexts) -> None:
-        """Remember the texts of a message that had to be read for them."""
+        """Remember the search texts of a message that had to be read for them."""
         if texts.size > MAX_KEPT_TEXT and self._index.indexed([message]):
-            return  # its words are there, and it will be read again each time
-        if self._fresh_size + texts.size <= MAX_FRESH:
-            self._fresh.append((message, texts))
-            self._fresh_size += texts.size
+            return  # its trigrams are there already, and its texts are too long to be kept
+        if self._texts_size + texts.size <= MAX_REMEMBERED:
+            self._texts.append((message, texts))
+            self._texts_size += texts.size
         self.behind = True
 
     def make_summary(self, message: MessageId) -> tuple[Summary, bool]:
-        """Make the summary of a message that the index does not have; and whether it is that of a note in its place.
+        """Make the summary of a message, and say whether it is that of a note in the message's place.
 
         Raises:
             MessageGone, MessageUnavailable.
@@ -107,13 +107,13 @@ class Indexing:
         self._room.free(summarizer)
         return summarizer.finish(self._prepare)
 
-    # In the time clients leave
+    # Working while clients are quiet
 
     def catch_up(self, seconds: float) -> None:
-        """Index for about so long; `behind` says afterwards whether there is more."""
+        """Index for about so many seconds; `behind` says afterwards whether there is more to do."""
         deadline = time.monotonic() + seconds
         self._finish_new(deadline)
-        self._index.put_texts(self._sound(self._take_fresh()))
+        self._index.put_texts(self._without_damaged(self._take_texts()))
         with ExitStack() as stack:
             mine = False
             try:
@@ -126,56 +126,59 @@ class Indexing:
                 self.behind = bool(self._new)
 
     def _finish_new(self, deadline: float) -> None:
-        done: list[tuple[MessageId, Summary]] = []
+        """Index new messages whose octets were gathered when they came in."""
+        summaries: list[tuple[MessageId, Summary]] = []
         for message in list(self._new):
-            summary = _unless_mistaken(message, self._finished)
+            summary = _make_or_log(message, self._finished)
             if summary is not None:
-                done.append((message, summary))
-            if time.monotonic() > deadline or len(done) == _AT_ONCE:
+                summaries.append((message, summary))
+            if time.monotonic() > deadline or len(summaries) == _BATCH:
                 break
-        done = self._sound(done)
-        self._index.put(done)
-        self._index.put_texts((message, summary.texts) for message, summary in done if summary.texts is not None)
+        summaries = self._without_damaged(summaries)
+        self._index.put(summaries)
+        self._index.put_texts((message, summary.texts) for message, summary in summaries if summary.texts is not None)
 
-    def _sound(self, made: list[tuple[MessageId, T]]) -> list[tuple[MessageId, T]]:
-        """Leave out what was made of messages that somebody has found damaged since."""
-        where = self._entries.sealed_files(message for message, _made in made)
-        damaged = self._reader.unsound | {message for message, file in where.items() if file.damaged is not None}
-        return [(message, thing) for message, thing in made if message in where and message not in damaged]
+    def _without_damaged(self, products: list[tuple[MessageId, T]]) -> list[tuple[MessageId, T]]:
+        """Leave out what was made of messages that have been found damaged since, or are gone."""
+        sealed_files = self._entries.sealed_files(message for message, _product in products)
+        damaged = self._reader.unsound | {message for message, file in sealed_files.items() if file.damaged is not None}
+        return [
+            (message, product) for message, product in products if message in sealed_files and message not in damaged
+        ]
 
-    def _take_fresh(self) -> list[tuple[MessageId, SearchTexts]]:
-        fresh, self._fresh, self._fresh_size = self._fresh, [], 0
-        return fresh
+    def _take_texts(self) -> list[tuple[MessageId, SearchTexts]]:
+        texts, self._texts, self._texts_size = self._texts, [], 0
+        return texts
 
     def _catch_up(self, deadline: float) -> None:
-        """Go on where the index ends; where it cannot be written (a full disk), try again with the next mail."""
+        """Continue where the index ends. If it cannot be written (a full disk), stop until the next mail comes."""
         while time.monotonic() < deadline and not self._new:
             incarnation = self._index.incarnation()
             messages = self._entries.messages_after(self._index.complete(), _SLICE)
             missing = sorted(set(messages) - self._index.indexed(messages))
-            batch = self._index_some(missing, deadline)
+            batch = self._index_batch(missing, deadline)
             if batch is None:
                 self.behind = False
                 return
-            left = next((m for m in missing if m not in batch.indexed and m not in batch.unreadable), None)
-            done = [message for message in messages if left is None or message < left]
-            if done and not self._index.set_complete(done[-1], batch.unreadable, incarnation):
+            first_left = next((m for m in missing if m not in batch.indexed and m not in batch.unreadable), None)
+            completed = [message for message in messages if first_left is None or message < first_left]
+            if completed and not self._index.set_complete(completed[-1], batch.unreadable, incarnation):
                 self.behind = False
                 return
             if self._index.incarnation() != incarnation:
-                continue  # emptied meanwhile: from the beginning
-            if left is None and len(messages) < _SLICE:
+                continue  # the index was emptied meanwhile, so begin again
+            if first_left is None and len(messages) < _SLICE:
                 self.behind = False
                 return
 
-    def _index_some(self, messages: Sequence[MessageId], deadline: float) -> _Batch | None:
-        """Index as many messages as there is time and room for; None where the index could not be written."""
+    def _index_batch(self, messages: Sequence[MessageId], deadline: float) -> _Batch | None:
+        """Index as many messages as there is time and room for; None if the index could not be written."""
         summaries: list[tuple[MessageId, Summary]] = []
         texts: dict[MessageId, SearchTexts] = {}
         unreadable: set[MessageId] = set()
         size = 0
-        for message in messages[:_AT_ONCE]:
-            made = _unless_mistaken(message, self._made)
+        for message in messages[:_BATCH]:
+            made = _make_or_log(message, self._make)
             if made is not None:
                 summaries.append((message, made.summary))
             if made is None or made.texts is None:
@@ -183,13 +186,13 @@ class Indexing:
             else:
                 texts[message] = made.texts
                 size += made.texts.size
-            if time.monotonic() > deadline or size > MAX_FRESH:
+            if time.monotonic() > deadline or size > MAX_REMEMBERED:
                 break
         written = self._index.put(summaries) and self._index.put_texts(texts.items())
         return _Batch(set(texts), unreadable) if written else None
 
-    def _made(self, message: MessageId) -> _Made | None:
-        """Read a message; None where it cannot be read."""
+    def _make(self, message: MessageId) -> _Made | None:
+        """Read a message and make its summary and texts; None if it cannot be read."""
         with suppress(MessageGone, MessageUnavailable), self._reader.read(message) as opened:
             if not opened.is_note:
                 summary = opened.summary(self._prepare)
@@ -197,14 +200,14 @@ class Indexing:
         return None
 
     def unindexed(self) -> set[MessageId]:
-        """The messages of which the index does not know what they hold."""
+        """Return the messages that are not indexed, so that a search must read them."""
         unindexed = self._index.unindexed()
-        waiting = self._entries.messages_after(MessageId(0) if unindexed is None else self._index.complete())
-        return (unindexed or set()) | (set(waiting) - self._index.indexed(waiting))
+        later = self._entries.messages_after(MessageId(0) if unindexed is None else self._index.complete())
+        return (unindexed or set()) | (set(later) - self._index.indexed(later))
 
 
-def _unless_mistaken(message: MessageId, make: Callable[[MessageId], T | None]) -> T | None:
-    """Make something of a message; where that shows a bug of ours, log it: nobody has asked for this message now."""
+def _make_or_log(message: MessageId, make: Callable[[MessageId], T | None]) -> T | None:
+    """Make something of a message; log a bug instead of raising it, since no client has asked for this message."""
     try:
         return make(message)
     except (CrymapError, OSError):

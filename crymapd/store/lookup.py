@@ -1,7 +1,7 @@
-"""Questions about messages in mailboxes, by mailbox id and ascending disjoint UID ranges; nothing here writes.
+"""Questions about the messages in mailboxes. Nothing here writes; UID ranges are ascending and disjoint.
 
-What concerns many messages is answered in columns (`rows.EntryColumns`), made by SQLite and the JSON decoder: as
-rows they take three times as long.
+Questions about many messages are answered in columns (`rows.EntryColumns`).  SQLite writes a column as a JSON array,
+and the JSON decoder makes the list, which takes a third of the time that rows take.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from crymapd.store.rows import EntryColumns, SealedFile, Stored
 _PAGE = 1000
 _NEAR = 1000
 _BLOCK = 10  # bits of a UID within its block, as in schema/meta-002.sql
-_NO_BLOCK = 1 << 32
+_NO_BLOCK = 1 << 32  # beyond the block of any UID
 
 T = TypeVar("T")
 _decoded = msgspec.json.Decoder(list[int]).decode
@@ -37,34 +37,34 @@ _STORED_COUNT = len(Stored._fields)
 
 
 class Judged(NamedTuple):
-    """A row, and for each further condition whether it holds (1 or 0)."""
+    """A row, and the truth (1 or 0) of each further condition."""
 
     row: Stored
     truths: tuple[int, ...]
 
 
 def _matching_query(columns: str, source: str, where: Condition) -> str:
-    """A query in which the table, the kind of join and what expunged messages must meet are still open."""
+    """Write a query with three gaps for %: the table, the kind of join, and a condition on expunged messages."""
     return (
         f"SELECT {columns} FROM {source} %s JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
         f" AND e.uid BETWEEN ? AND ? AND ({where.text})%s ORDER BY e.uid LIMIT ?"
     )
 
 
-def _merged(one: EntryColumns, other: EntryColumns) -> EntryColumns:
-    """Two pages as one, ascending by UID."""
-    return EntryColumns(*zip(*sorted((*zip(*one, strict=True), *zip(*other, strict=True))), strict=True))
+def _merged(page: EntryColumns, other: EntryColumns) -> EntryColumns:
+    """Merge two pages into one, ascending by UID."""
+    return EntryColumns(*zip(*sorted((*zip(*page, strict=True), *zip(*other, strict=True))), strict=True))
 
 
 class Lookup:
-    """What `meta.db` knows of messages."""
+    """Answers questions about messages from `meta.db`."""
 
     def __init__(self, meta: Meta) -> None:
         self._meta = meta
         self._db = meta.db
 
     def uids(self, mailbox: MailboxId, below: Uid, since: ModSeq) -> array[int]:
-        """UIDs under `below` that a session must still count: present now, or expunged after modseq `since`."""
+        """Return the UIDs below `below` that a session counts: those present, and those expunged after `since`."""
         present = "SELECT uid FROM entries WHERE mailbox = ? AND uid < ?"
         gone = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
         query = "SELECT json_group_array(uid) FROM (%s)"
@@ -75,16 +75,17 @@ class Lookup:
         return array("I", uids)
 
     def entries(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Entry]:
-        """The present messages one by one."""
+        """Yield the entries in these ranges, ascending by UID."""
         pages = self.entry_pages(mailbox, ranges)
         return map(Entry._make, chain.from_iterable(zip(*page, strict=True) for page in pages))
 
     def entry_pages(
         self, mailbox: MailboxId, ranges: Sequence[Range[Uid]], since: int = 0, *, modseqs: bool = True
     ) -> Iterator[EntryColumns]:
-        """The present messages changed after a modseq, as columns, without modseqs where nobody asks for them.
+        """Yield the entries that have changed after modseq `since`, as columns.
 
-        They come a page at a time, so that no slow client holds a read transaction.
+        They come a page at a time, and no page is read before it is asked for, so that a slow client does not hold a
+        read transaction.  Without `modseqs` that column is empty.
         """
         changed = " AND +modseq > :since" if since else ""
         query = f"SELECT {_ENTRY} FROM entries e WHERE mailbox = :mailbox AND uid BETWEEN :low AND :high{changed}"
@@ -100,13 +101,16 @@ class Lookup:
                 low = Uid(page.uids[-1] + 1)
 
     def _columns(self, query: str, values: Bindings, count: int = 3) -> EntryColumns:
-        """The first columns of what a query for entries finds that has a LIMIT, and so its order."""
-        shown = ", ".join(f"json_group_array({name})" for name in _ENTRY_NAMES[:count])
-        columns = map(_decoded, self._db.execute(f"SELECT {shown} FROM ({query}) e", values).fetchone())
+        """Run a query for entries and return its first `count` columns.
+
+        The query must have a LIMIT, without which SQLite would not keep its order in a subquery.
+        """
+        arrays = ", ".join(f"json_group_array({name})" for name in _ENTRY_NAMES[:count])
+        columns = map(_decoded, self._db.execute(f"SELECT {arrays} FROM ({query}) e", values).fetchone())
         return EntryColumns(*columns, *((),) * (3 - count))  # type: ignore[arg-type]  # SQLite gives plain numbers
 
     def stored(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Stored]:
-        """Full rows of present messages; each range is read before any of it is given out."""
+        """Yield the full rows of present messages; each range is read completely before its first row is yielded."""
         query = (
             f"SELECT {_STORED} FROM entries e JOIN messages m ON m.id = e.message"
             " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? ORDER BY e.uid"
@@ -115,16 +119,16 @@ class Lookup:
             yield from map(Stored._make, self._db.execute(query, (mailbox, low, high)).fetchall())
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
-        """Where to read messages, by their ids; those gone for good are left out."""
+        """Return where messages are read from, by message id; purged messages are left out."""
         query = "SELECT id, file, body_key, size, damaged FROM messages WHERE id BETWEEN ? AND ?"
         return {
-            message: SealedFile(*where)
+            message: SealedFile(*values)
             for low, high in ranges_of(sorted(set(messages)))
-            for message, *where in self._db.execute(query, (low, high)).fetchall()
+            for message, *values in self._db.execute(query, (low, high)).fetchall()
         }
 
     def expunged(self, mailbox: MailboxId, uid: Uid) -> Stored | None:
-        """A message that was expunged but whose file is still there, for a session not yet told."""
+        """Return the row of an expunged message, for a session that has not been told; None once it is purged."""
         row = self._db.execute(
             f"SELECT {_STORED} FROM expunges e JOIN messages m ON m.id = e.message WHERE e.mailbox = ? AND e.uid = ?"
             " ORDER BY e.modseq DESC LIMIT 1",
@@ -133,21 +137,21 @@ class Lookup:
         return None if row is None else Stored._make(row)
 
     def messages_after(self, message: MessageId, limit: int = -1) -> list[MessageId]:
-        """Ids of messages beyond an id, ascending; all of them where no limit is given."""
+        """Return the ids of at most `limit` messages after this one, ascending; of all if `limit` is -1."""
         rows = self._db.execute("SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", (message, limit))
         return [later for (later,) in rows]
 
     def matching_entries(
         self, mailbox: MailboxId, where: Condition, *, page: int, below: Uid, since: ModSeq
     ) -> Iterator[EntryColumns]:
-        """Entries that meet a condition, ascending by UID, as columns in pages.
+        """Yield the entries that meet a condition, ascending by UID, as columns, a page at a time.
 
         Args:
-            mailbox: where.
+            mailbox: the mailbox to look in.
             where: the condition.
-            page: how many there may be in a page.
-            below: only UIDs under this.
-            since: messages expunged after this modseq are among them.
+            page: how many present messages a page has at most.
+            below: only messages with smaller UIDs are looked at.
+            since: messages expunged after this modseq are looked at too.
         """
 
         query = _matching_query(_ENTRY, "%s e", where)
@@ -169,15 +173,16 @@ class Lookup:
         since: ModSeq,
         among: Iterable[MessageId] | None = None,
     ) -> Iterator[list[Judged]]:
-        """Whole rows of messages that meet a condition, each with the truth of further ones.
+        """Yield the full rows of messages that meet a condition, with the truth of further ones, a page at a time.
 
-        Args are those of `matching_entries`, and:
+        Args:
+            mailbox, where, page, below, since: as for `matching_entries`.
             also: the further conditions.
-            among: only these messages come into question.
+            among: the only messages to look at; None for all.
         """
-        columns = ", ".join([_STORED, *(f"({one.text})" for one in also)])
+        columns = ", ".join([_STORED, *(f"({each.text})" for each in also)])
         source = "%s e" if among is None else "json_each(?) j CROSS JOIN %s e ON e.message = j.value"
-        before: list[object] = [value for one in also for value in one.values]
+        before: list[object] = [value for each in also for value in each.values]
         if among is not None:
             before.append(json.dumps(list(among)))
         query = _matching_query(columns, source, where)
@@ -204,12 +209,15 @@ class Lookup:
         fetch: Callable[[str, Bindings], tuple[Sequence[Uid], T]],
         before: Sequence[object] = (),
     ) -> Iterator[tuple[T, T]]:
-        """What a query finds among present messages, and among those expunged, a page at a time."""
+        """Run a `_matching_query` page by page: yield what it fetches of present and of expunged messages.
+
+        `before` are values for parameters that stand before those of the query's WHERE.
+        """
         low = 1
         while low < below:
             with self._db.read():
                 values = (*before, mailbox, low, below - 1, *where.values)
-                # A message that is present has its row: LEFT, as that is then read only where it is needed.
+                # LEFT lets SQLite skip `messages` if no column of it is needed; every entry has its row there.
                 uids, present = fetch(query % ("entries", "LEFT", ""), (*values, limit))
                 high = uids[-1] if len(uids) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
@@ -218,9 +226,17 @@ class Lookup:
             low = high + 1
 
     def first_unseen(self, mailbox: MailboxId, messages: int, unseen: int) -> SeqNum | None:
-        """The number of the first message without \\Seen, where it is near the beginning or the end.
+        """Return the sequence number of the first message without \\Seen.
 
-        At most a thousand messages are looked at from either side, whatever the size of the mailbox.
+        At most a thousand messages are looked at from either end of the mailbox, whatever its size.
+
+        Args:
+            mailbox: the mailbox.
+            messages: how many messages it has.
+            unseen: how many of them are without \\Seen.
+
+        Returns:
+            None if there is none, or if it was not found near either end.
         """
         if not unseen:
             return None
@@ -238,12 +254,12 @@ class Lookup:
         return None
 
     def count(self, mailbox: MailboxId, low: Uid, high: Uid) -> int:
-        """How many messages have a UID in a range."""
+        """Count the messages whose UIDs are in a range."""
         query = "SELECT count(*) FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
         return int(self._db.value(query, mailbox, low, high))
 
     def sealed_octets(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
-        """What the files of messages take on disk that are in no other mailbox."""
+        """Return how many octets on disk expunging messages would free, as they are in no other mailbox."""
         query = (
             "SELECT total(m.sealed) FROM entries e JOIN messages m ON m.id = e.message"
             " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? AND m.copies = 1"
@@ -251,7 +267,10 @@ class Lookup:
         return sum(int(self._db.value(query, mailbox, low, high)) for low, high in ranges)
 
     def ranks(self, mailbox: MailboxId, uids: Sequence[Uid]) -> dict[Uid, SeqNum]:
-        """Sequence numbers of ascending, present UIDs, in time proportional to their number and not to the mailbox."""
+        """Return the sequence numbers of ascending UIDs, in time proportional to their count, not to the mailbox.
+
+        UIDs that are not present are left out.
+        """
         ranks: dict[Uid, SeqNum] = {}
         before, blocks = 0, self._db.execute("SELECT block, messages FROM blocks WHERE mailbox = ?", (mailbox,))
         counts = iter(blocks.fetchall())
@@ -274,9 +293,9 @@ class Lookup:
         return ranks
 
     def vanished(self, mailbox: Mailbox, since: int, within: Sequence[Range[Uid]]) -> list[Range[Uid]]:
-        """UIDs of `within` that went away after a modseq (RFC 7162 section 3.2.5.2).
+        """Return the UIDs of `within` that were expunged after a modseq (RFC 7162 section 3.2.5.2).
 
-        Where expunges that old are no longer remembered, all of `within` that is not there.
+        If expunges that old are no longer remembered, return all UIDs of `within` that are not present.
         """
         if since >= mailbox.pruned:
             rows = self._db.execute(
@@ -292,11 +311,16 @@ class Lookup:
         modseq: ModSeq,
         expunged_since: ModSeq,
         own: Collection[ModSeq] = (),
-        known: Uid = MAX_UID,
+        told_below: Uid = MAX_UID,
     ) -> Changes:
-        """What happened after two modseqs (for flags and arrivals, and for expunges).
+        """Return what has happened in a mailbox.
 
-        Changes of UIDs under `known` at the modseqs `own` are left out: who asks made them.
+        Args:
+            mailbox: the mailbox.
+            modseq: changed flags and new messages after this modseq are returned.
+            expunged_since: expunges after this modseq are returned.
+            own: modseqs at which the asking session itself changed flags; these changes are left out.
+            told_below: messages with larger UIDs are never left out, since the session has yet to be told of them.
         """
         with self._db.read():
             mailbox_now = self._db.execute(
@@ -312,7 +336,7 @@ class Lookup:
             changed = self._db.execute(
                 "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND modseq > ?"
                 " AND NOT (uid < ? AND modseq IN (SELECT value FROM json_each(?)))",
-                (mailbox, modseq, known, json.dumps(list(own))),
+                (mailbox, modseq, told_below, json.dumps(list(own))),
             ).fetchall()
             expunged = self._db.execute(
                 "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ?", (mailbox, expunged_since)

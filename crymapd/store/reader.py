@@ -83,7 +83,7 @@ class MessageReader:
     def _body_key(self, known: bytes, opened: Opened) -> Secret:
         """The key of the row; one that could not be had at filing is in the sealed head."""
         if known == UNKNOWN_KEY:
-            known = opened.head.open(self._keys.opening(opened.head.key_name), self._account_id).body_key
+            known = opened.head.open(self._keys.opening_key(opened.head.key_name), self._account_id).body_key
         return Secret(known)
 
     def _note(self, message: MessageId, file: bytes, reason: str, known_reason: str | None) -> Message:

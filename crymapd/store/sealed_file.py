@@ -131,7 +131,7 @@ class Opened:
 
 
 def _opened(layout: Layout, file: bytes) -> int:
-    for path in layout.looked_for(file.hex()):
+    for path in layout.search_order(file.hex()):
         try:
             return files.open_regular(path)
         except FileNotFoundError:
