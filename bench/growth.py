@@ -1,7 +1,8 @@
 """What operations cost as a mailbox grows: `python -m bench.growth [--plot FILE] [SIZE...]`.
 
-One mailbox of each size and a real client on loopback.  The messages are rows and indexed texts without
-files: what is measured here opens none, and a million files would say more of the file system than of us.
+There is one mailbox of each size, and a real client on loopback.  The messages consist of rows and indexed texts but
+have no files, because nothing that is measured here opens one, and a million files would tell more about the file
+system than about us.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from crymapd.store.store import Store
 from crymapd.store.summary import summarize
 from tests.testlib.addresses import Address
 from tests.testlib.process import pss, workers
-from tests.testlib.server import PASSWORD, Server, running
+from tests.testlib.server import PASSWORD, REAL_SLOT, Server, running
 
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 15
 BATCH = 10_000
 LINEAR = ("FLAGS of all",)
-"""What answers for each message may cost in proportion to them; everything else may not."""
+"""Commands that answer for every message, and so may cost in proportion to them; no other command may."""
 
 
 def fill(home: Path, mailbox: str, size: int) -> None:
-    """In a process of the account's owner; each message has a word of its own."""
+    """Put so many messages into a new mailbox, each with a word of its own, in a process of the account's owner."""
     child = os.fork()
     if not child:
         status = 1
@@ -81,7 +82,7 @@ def _row(mailbox: str, at: int, text: bytes) -> NewMessage:
 
 
 def median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Milliseconds."""
+    """The median of the milliseconds that the action takes."""
     times = []
     for _round in range(rounds):
         start = time.perf_counter()
@@ -91,7 +92,7 @@ def median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 
 def resync(address: Address, mailbox: bytes) -> float:
-    """SELECT (QRESYNC ...) after 100 changes."""
+    """Milliseconds of SELECT (QRESYNC ...) after 100 changes."""
     client = Imap(address).login("alice", PASSWORD)
     answer = client.command(b"SELECT " + mailbox)
     known = b"%d %d" % (number(answer, b"UIDVALIDITY"), number(answer, b"HIGHESTMODSEQ"))
@@ -105,7 +106,7 @@ def resync(address: Address, mailbox: bytes) -> float:
 
 
 def delivery(server: Server, client: Imap) -> float:
-    """The NOOP that files a delivered message and tells of it; the mailbox is INBOX."""
+    """Milliseconds of the NOOP that files a delivered message and tells of it, while INBOX is selected."""
     times = []
     for turn in range(5):
         server.deliver(b"Subject: new %d\r\n\r\nnew\r\n" % turn)
@@ -114,7 +115,7 @@ def delivery(server: Server, client: Imap) -> float:
 
 
 def measure(server: Server, size: int) -> dict[str, float]:
-    """Milliseconds by operation, and the memory of the session in MiB."""
+    """The milliseconds of each operation, and the memory of the session in MiB."""
     name = f"box{size}"
     box = name.encode()
     fill(server.root / "users" / "alice", name, size)
@@ -152,7 +153,7 @@ def measure(server: Server, size: int) -> dict[str, float]:
 
 
 def plot(target: Path, sizes: list[int], rows: dict[str, list[float]]) -> None:
-    """A picture, where matplotlib is installed."""
+    """Draw the figures, if matplotlib is installed."""
     try:
         from matplotlib import pyplot
     except ImportError:
@@ -174,7 +175,10 @@ def main() -> None:
     parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
     options = parser.parse_args()
     end_when_told()
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root") as server:
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+        running(Path(folder) / "root", slot=REAL_SLOT) as server,
+    ):
         Path(folder).chmod(0o755)  # the account's owner fills it
         columns = []
         for size in options.size:

@@ -171,6 +171,18 @@ def command_failed(reason: str) -> None:
     _warning(f"command failed: {reason}")
 
 
+def not_told(reason: str) -> None:
+    _warning(f"a command was done, but what else happened could not be told: {reason}")
+
+
+def epoch_not_written(reason: str) -> None:
+    _warning(f"epoch could not be written: {reason}; other sessions hear of the change later")
+
+
+def not_settled(reason: str) -> None:
+    _warning(f"messages were taken, but moving their files was put off: {reason}")
+
+
 def broken_off(reason: str) -> None:
     _warning(f"connection broken off: {reason}")
 

@@ -15,6 +15,8 @@ from crymapd.store.parts import open_parts
 from crymapd.store.store import Store
 from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, OpenedStore, StoreOpener
 
+pytest_plugins = ["tests.testlib.needs"]
+
 
 @pytest.fixture
 def cheap_hash(monkeypatch: pytest.MonkeyPatch) -> None:

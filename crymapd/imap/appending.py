@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crymapd.imap import dispatch
+from crymapd.imap import dispatch, update
 from crymapd.imap.command.message import message_follows
 from crymapd.imap.connection import Connection
 from crymapd.imap.handler.append import Append
@@ -60,7 +60,9 @@ class Appending:
         session, append = self._session, self._append
         done = dispatch.attempt(session, lambda: append.commit(fragments))
         self.end()
-        dispatch.attempt(session, lambda: dispatch.told_all(session, expunges=True))
+        with update.telling(session):
+            update.tell(session, expunges=True)
+        update.note_delay(session)
         return append.tag, dispatch.with_highest_modseq(session, done)
 
     def end(self) -> None:

@@ -15,8 +15,8 @@ from crymapd.imap.handler import mailbox as mailbox_handler
 from crymapd.imap.handler import message as message_handler
 from crymapd.imap.handler import search as search_handler
 from crymapd.imap.handler import sort as sort_handler
-from crymapd.imap.response import Done, Goodbye, Refusal, ok
-from crymapd.imap.session import Session
+from crymapd.imap.response import Done, Refusal, ok
+from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.mime.encoded_words import charset_names
@@ -121,8 +121,9 @@ def perform(current: Session, parsed: Parsed) -> Done:
         attempt(current, lambda: told_all(current, expunges=tell is Tell.AROUND))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
     if tell is not Tell.NOTHING:
-        told = attempt(current, lambda: told_all(current, expunges=tell is not Tell.NO_EXPUNGE))
-        done = done if told.status == "OK" else told
+        with update.telling(current):
+            update.tell(current, expunges=tell is not Tell.NO_EXPUNGE)
+        update.note_delay(current)
     return with_highest_modseq(current, done) if _expunges(parsed.command) else done
 
 
@@ -133,7 +134,7 @@ def _expunges(command: Any) -> bool:
 def with_highest_modseq(current: Session, done: Done) -> Done:
     """After an expunge of ours the client learns how far it has been told (RFC 7162 section 3.2.7)."""
     if current.qresync and done.status == "OK" and not done.code and current.view_or_none is not None:
-        return ok(done.text, f"HIGHESTMODSEQ {current.view.told.modseq}")
+        return ok(done.text, f"HIGHESTMODSEQ {current.view.told.expunged}")
     return done
 
 
@@ -167,10 +168,7 @@ def attempt(current: Session, action: Callable[[], Done]) -> Done:
     except BadSyntax as error:
         return Done("BAD", str(error), "PARSE")
     except Damaged as error:
-        log.command_failed(str(error))
-        if current.store_or_none is not None:
-            current.store_or_none.mark_damaged()
-        raise Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION") from error
+        raise goodbye_damaged(current, error) from error
     except CrymapError as error:
         done = failure.answer(error)
         if done.text != str(error):
@@ -178,4 +176,4 @@ def attempt(current: Session, action: Callable[[], Done]) -> Done:
         return done
     except OSError as error:
         log.command_failed(str(error))
-        return Done("NO", "the server has a problem of its own; nothing was changed, try again later", "UNAVAILABLE")
+        return Done("NO", "the server has a problem of its own; try again later", "UNAVAILABLE")

@@ -115,6 +115,8 @@ class Server:
 
     def _answer(self, tag: bytes, done: Done) -> None:
         self._channel.write(done.line(tag))
+        if self._session.ending is not None:
+            raise self._session.ending
         if done.status == "BAD":
             self._count_bad_command()
         elif self._is_logged_in:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from crymapd import log
 from crymapd.authentication.credentials import Credentials
+from crymapd.errors import Damaged
 from crymapd.imap.response import Goodbye, Refusal
 from crymapd.imap.state import State
 from crymapd.imap.wire import writer
@@ -44,6 +46,10 @@ class Session:
     own_modseqs: set[ModSeq] = field(default_factory=set)
     """Modseqs of flag changes of ours that the client knows of."""
     told_keywords: int = 0
+    ending: Goodbye | None = None
+    """Ends the connection once the command in progress is answered."""
+    telling_failed: bool = False
+    """Whether the command in progress could not tell all that happened."""
     failures: int = 0
 
     @property
@@ -93,7 +99,7 @@ class Session:
         if not self.condstore:
             self.condstore = True
             if self.view_or_none is not None:
-                self.line(b"OK [HIGHESTMODSEQ %d] conditional store enabled" % self.view.told.modseq)
+                self.line(b"OK [HIGHESTMODSEQ %d] conditional store enabled" % self.view.told.expunged)
 
     # Numbers of messages
 
@@ -112,6 +118,14 @@ class Session:
         if numbers.highest_named() > view.exists:
             raise Refusal("BAD", f"there are only {view.exists} messages", "CLIENTBUG")
         return view.uid_ranges(numbers.resolve(SeqNum(view.exists)))
+
+
+def goodbye_damaged(session: Session, reason: Damaged) -> Goodbye:
+    """The database is damaged: the next login puts it right."""
+    log.command_failed(str(reason))
+    if session.store_or_none is not None:
+        session.store_or_none.mark_damaged()
+    return Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION")
 
 
 def goodbye_deleted() -> Goodbye:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from crymapd import log
+from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import columns
 from crymapd.imap.response import Goodbye
-from crymapd.imap.session import Session, goodbye_deleted
+from crymapd.imap.session import Session, goodbye_damaged, goodbye_deleted
 from crymapd.model.changes import Entry
 from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import format_set
@@ -14,6 +17,24 @@ from crymapd.store.rows import entry_columns
 from crymapd.store.view import View
 
 _PAGE = 5_000
+
+
+@contextmanager
+def telling(session: Session) -> Iterator[None]:
+    """Around what is told after a command has done its work, which is committed.
+
+    Trouble with it does not make the command fail: a client that hears NO gives the command again, and doubles mail.
+    It is logged, and what must end the connection does so after the answer.
+    """
+    try:
+        yield
+    except Goodbye as goodbye:
+        session.ending = goodbye
+    except Damaged as error:
+        session.ending = goodbye_damaged(session, error)
+    except (CrymapError, OSError) as error:
+        log.not_told(str(error))
+        session.telling_failed = True
 
 
 def tell(session: Session, *, expunges: bool) -> None:
@@ -35,9 +56,9 @@ def tell(session: Session, *, expunges: bool) -> None:
         raise Goodbye("so many messages were expunged meanwhile that they cannot be told one by one")
     if not expunges:
         view.count_exactly()  # a view that is loaded later would count messages that came and went untold
-    if expunges:
-        if changes.expunged:
-            _expunged(session, view.remove(changes.expunged))
+    if expunges and changes.expunged:
+        _expunged(session, view.remove(changes.expunged))
+    if expunges or not changes.expunged:
         view.told.expunged = changes.modseq
     _arrivals(session, view, [entry.uid for entry in changes.changed if entry.uid >= told_next_uid], changes.next_uid)
     changed = [entry for entry in changes.changed if entry.uid < told_next_uid]
@@ -109,3 +130,15 @@ def flag_lines(
         page = slice(at, at + _PAGE)
         batch = columns.EntryBatch(entry_columns(entries[page]), texts)
         session.send(columns.fetch_lines(numbers[page], items, batch))
+
+
+def note_delay(session: Session) -> None:
+    """Tell a QRESYNC client how far it knows everything, if the command told it later modseqs (RFC 7162 section 3.2).
+
+    Where expunges are held back, it would otherwise take the highest modseq it has seen for what it need not ask
+    about when it comes back, and keep the expunged messages for ever.
+    """
+    view = session.view_or_none
+    failed, session.telling_failed = session.telling_failed, False
+    if view is not None and session.qresync and (failed or view.told.expunged < view.told.modseq):
+        session.line(b"OK [HIGHESTMODSEQ %d] later changes are not all told yet" % view.told.expunged)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from crymapd.errors import MailboxFull, MessageGone, NoSuchMailbox
@@ -15,6 +15,7 @@ from crymapd.model.numbers import MAX_UID, FlagSetId, MailboxId, MessageId, ModS
 from crymapd.model.sequence import Range, ranges_of
 from crymapd.store.lookup import Lookup
 from crymapd.store.meta import Meta
+from crymapd.store.rows import Added, Copied, StoreResult
 
 _REMEMBERED_EXPUNGES = 20_000
 
@@ -40,39 +41,6 @@ class NewMessage:
     damaged: str | None = None
     references: tuple[bytes, ...] = ()
     sealed: int = 0
-
-
-@dataclass(slots=True)
-class StoreResult:
-    """What STORE did.
-
-    Attributes:
-        entries: every addressed message that was not refused, changed or not, as it is now.
-        changed: the UIDs of those that changed, under `modseq` (0 when none did).
-        modified: those refused because of UNCHANGEDSINCE.
-        before: the modseq that each message had, for those not refused.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    changed: set[Uid] = field(default_factory=set)
-    modified: list[Uid] = field(default_factory=list)
-    modseq: ModSeq = ModSeq(0)
-    before: dict[Uid, ModSeq] = field(default_factory=dict)
-
-
-class Added(NamedTuple):
-    """New messages in a mailbox, as UIDPLUS tells them (RFC 4315)."""
-
-    uidvalidity: int
-    uids: list[Uid]
-
-
-class Copied(NamedTuple):
-    """What COPY and MOVE did: UIDVALIDITY of the target, UIDs in the source and, in the same order, in the target."""
-
-    uidvalidity: int
-    sources: list[Uid]
-    uids: list[Uid]
 
 
 class _Reserved(NamedTuple):

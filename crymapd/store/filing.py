@@ -30,6 +30,8 @@ from crymapd.unix import files
 _DIRECTORY = re.compile(r"[0-9a-f]{2}")
 _FILE = re.compile(r"[0-9a-f]{64}")
 _BATCH = 64
+_LEFT_TO_SIBLING = 60.0
+"""Seconds in which nobody waits again for a sibling that did not finish filing in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Filing:
         self._mailboxes = mailboxes
         self._entries = entries
         self._ignored: set[str] = set()
+        self._not_before = 0.0
         self.more_waits = False
         """Whether the last `file_arrivals` had no time for all."""
         self._unlisted = False  # new/ could not be listed, and this was said
@@ -81,7 +84,10 @@ class Filing:
         if not self._waiting():
             return 0
         deadline = time.monotonic() + seconds
-        with files.locked(self._layout.tmp / "filing.lock"):
+        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as mine:
+            if not mine:
+                self._not_before = time.monotonic() + _LEFT_TO_SIBLING
+                return 0
             waiting = self._waiting()
             filed = 0
             while filed < len(waiting) and not (filed and time.monotonic() > deadline):
@@ -89,6 +95,10 @@ class Filing:
                 filed += _BATCH
         self.more_waits = filed < len(waiting)
         return min(filed, len(waiting))
+
+    def _patience(self, seconds: float) -> float:
+        """How long to wait for a sibling that is filing; one that has been waited for in vain may hang."""
+        return 0.0 if time.monotonic() < self._not_before else seconds
 
     def _waiting(self) -> list[str]:
         """Names in `new/`, oldest first; none when it cannot be listed, which must not keep anybody from other mail."""

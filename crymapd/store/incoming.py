@@ -13,14 +13,16 @@ from datetime import datetime
 
 from crymapd import log
 from crymapd.crypto.stream import Recipient, new_metadata
+from crymapd.errors import CrymapError
 from crymapd.mime.references import references
 from crymapd.model.numbers import MailboxId, MessageId, Uid
 from crymapd.model.sequence import Range
-from crymapd.store.entries import Added, Entries, NewMessage
+from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.filing import Arrived
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.quota import Quota
+from crymapd.store.rows import Added
 from crymapd.store.sealed_file import Sealing, place, publish
 from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
@@ -131,12 +133,19 @@ class Incoming:
         self._publish()
         added = self._entries.append(target, [message for message, _summarizer in self._messages], replaced=replaced)
         self._committed = True
+        try:
+            self._settle()
+        except (CrymapError, OSError) as error:
+            log.not_settled(str(error))
+        return added
+
+    def _settle(self) -> None:
+        """Hand the committed messages to the index and move their files, which the next login does otherwise."""
         for message, summarizer in self._messages:
             message_id = self._entries.message_id(message.file)
             if message_id is not None:
                 self._arrived(message_id, summarizer)
                 self._place(message_id, message.file)
-        return added
 
     def _place(self, message: MessageId, file: bytes) -> None:
         """Move a file to its final place; one that cannot be moved now stays readable, and the next login moves it."""

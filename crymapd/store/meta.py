@@ -85,10 +85,18 @@ class Meta:
                 changes = int(
                     self.db.value("UPDATE settings SET value = value + 1 WHERE name = 'changes' RETURNING value")
                 )
+                epoch = Epoch(changes, self.setting("sealed"), self.setting("files"))
         except BaseException:
             self.flagsets.forget()
             raise
-        self._epoch.write(Epoch(changes, self.setting("sealed"), self.setting("files")))
+        self._note(epoch)
+
+    def _note(self, epoch: Epoch) -> None:
+        """Write the file `epoch`. The change is committed: who made it must not hear that it failed."""
+        try:
+            self._epoch.write(epoch)
+        except OSError as error:
+            log.epoch_not_written(str(error))
 
     def setting(self, name: str) -> int:
         """A number from the table `settings`."""

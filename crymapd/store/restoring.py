@@ -30,7 +30,9 @@ class MetaFile:
         Raises:
             NewerStore, StoreBusy, OSError.
         """
-        with files.locked(self._layout.lock):
+        with files.locked(self._layout.lock, wait=BUSY_SECONDS) as mine:
+            if not mine:
+                raise StoreBusy(f"{self._layout.lock.name}: another process holds it")
             meta = self._layout.meta
             if not meta.exists() or not meta.stat().st_size:
                 self._start_over("is missing or empty")

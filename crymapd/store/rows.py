@@ -1,4 +1,4 @@
-"""What the database tells of messages, by name: rows for a few, columns for many.
+"""What the database tells of messages, by name: rows for a few, columns for many; and what changes answer.
 
 A mailbox of 100,000 messages must not become 100,000 objects, so the questions that concern many messages are
 answered in columns, each a list of one kind of value, all ascending by UID.
@@ -7,6 +7,7 @@ answered in columns, each a list of one kind of value, all ascending by UID.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from crymapd.model.changes import Entry
@@ -107,3 +108,36 @@ def portions(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
         run.append(row)
     if run:
         yield run
+
+
+@dataclass(slots=True)
+class StoreResult:
+    """What STORE did.
+
+    Attributes:
+        entries: every addressed message that was not refused, changed or not, as it is now.
+        changed: the UIDs of those that changed, under `modseq` (0 when none did).
+        modified: those refused because of UNCHANGEDSINCE.
+        before: the modseq that each message had, for those not refused.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    changed: set[Uid] = field(default_factory=set)
+    modified: list[Uid] = field(default_factory=list)
+    modseq: ModSeq = ModSeq(0)
+    before: dict[Uid, ModSeq] = field(default_factory=dict)
+
+
+class Added(NamedTuple):
+    """New messages in a mailbox, as UIDPLUS tells them (RFC 4315)."""
+
+    uidvalidity: int
+    uids: list[Uid]
+
+
+class Copied(NamedTuple):
+    """What COPY and MOVE did: UIDVALIDITY of the target, UIDs in the source and, in the same order, in the target."""
+
+    uidvalidity: int
+    sources: list[Uid]
+    uids: list[Uid]

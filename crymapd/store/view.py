@@ -16,10 +16,10 @@ from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.numbers import MAX_UID, NO_SEQNUM, MailboxId, ModSeq, SeqNum, Uid
 from crymapd.model.search import SearchKey
 from crymapd.model.sequence import Range, merge, ranges_of
-from crymapd.store.entries import Copied, Entries, StoreResult
+from crymapd.store.entries import Entries
 from crymapd.store.flagsets import FlagSets
 from crymapd.store.mailboxes import Mailbox, Mailboxes, Recent
-from crymapd.store.rows import EntryColumns, Stored, entry_columns, portions
+from crymapd.store.rows import Copied, EntryColumns, Stored, StoreResult, entry_columns, portions
 from crymapd.store.searching import EntryHits, RowHits, Scope, Search
 
 _SPARSE = 8

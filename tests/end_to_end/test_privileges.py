@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,28 @@ from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
 USERS = ("crytest1", "crytest2")
 
 
+pytestmark = pytest.mark.root
+
+
+@contextmanager
+def unix_user(name: str) -> Iterator[pwd.struct_passwd]:
+    """A UNIX user without a home, who is gone afterwards. One whom a killed run has left behind is used, and goes too."""
+    if name not in {entry.pw_name for entry in pwd.getpwall()}:
+        subprocess.run(["useradd", "--no-create-home", name], check=True)
+    try:
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", "--force", name], check=True)
+
+
 @pytest.fixture(scope="module")
-def unix_users() -> tuple[pwd.struct_passwd, ...]:
-    assert os.geteuid() == 0, "this test runs as root, as CI does"
-    for name in USERS:
-        subprocess.run(["useradd", "--create-home", name], capture_output=True)
-    return tuple(pwd.getpwnam(name) for name in USERS)
+def unix_users() -> Iterator[tuple[pwd.struct_passwd, ...]]:
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(unix_user(name)) for name in USERS)
 
 
 @pytest.fixture
-def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...]) -> Server:
+def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...], cheap_hash: None) -> Server:
     server = Server(tmp_path / "root")
     server.prepare()
     for entry in unix_users:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testlib.patience import until
+from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import children, has_connection, state_of, straced, workers
 from tests.testlib.server import Server, running, trusting
 
@@ -91,6 +91,7 @@ def injected(process: int, what: str, *options: str) -> AbstractContextManager[N
     return straced(process, *options, "-e", f"trace={call}", "-e", f"inject={what}", "-o", "/dev/null")
 
 
+@pytest.mark.peer("strace")
 @pytest.mark.parametrize(("failures", "is_served"), [("1", True), ("1..2", False)])
 def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_served: bool) -> None:
     """Too many are on their way, or there is no memory: another process is tried, and the listener goes on."""
@@ -105,6 +106,7 @@ def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_ser
             client.ok("NOOP")
 
 
+@pytest.mark.peer("strace")
 def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
     """A worker that has not run yet, on a busy machine, ends with the others."""
     with running(tmp_path / "root") as server:
@@ -114,7 +116,7 @@ def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
         with slowly, server.tls_socket("imaps"), server.plain_socket("imaps"):
             until(lambda: len(children(listener(server))) == 3)
             server.process.terminate()
-            assert server.process.wait(15) == 0
+            assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
@@ -126,5 +128,5 @@ def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
     server.start()
     assert server.process is not None
     server.process.terminate()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
     assert "stopping" in server.log() and not list(place.iterdir())

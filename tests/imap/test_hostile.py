@@ -13,6 +13,7 @@ import pytest
 from tests.testlib.answers import Fetch, Mailbox, Search
 from tests.testlib.client import Client
 from tests.testlib.corpus import sample
+from tests.testlib.process import bounded, workers
 from tests.testlib.server import PASSWORD, Server, running
 from tests.testlib.stream import Closed, Stream
 
@@ -41,7 +42,7 @@ def others_are_served(server: Server, bystander: Client) -> Iterator[None]:
 
 def stranger(server: Server) -> Stream:
     """A connection that has not logged in, behind its greeting."""
-    stream = Stream(server.connect("imaps"), 10)
+    stream = Stream(server.connect("imaps"))
     assert stream.read_frame().startswith(b"* OK")
     return stream
 
@@ -216,7 +217,7 @@ def test_http_after_a_command_is_counted(server: Server) -> None:
 
 
 def test_http_without_tls(server: Server) -> None:
-    with server.plain_socket("imaps", 10) as plain:
+    with server.plain_socket("imaps") as plain:
         plain.sendall(HTTP)
         with contextlib.suppress(ConnectionResetError):
             assert not plain.recv(1000).startswith(b"*")
@@ -257,13 +258,15 @@ def test_patterns_that_would_never_end(server: Server) -> None:
 
 
 def test_searches_that_would_never_end(server: Server) -> None:
+    assert server.process is not None
     message = b"Subject: " + b"=?utf-8?q?" * 2000 + b"\r\n\r\n" + b"a" * 50_000
     with server.client() as client:
         client.ok("CREATE deep")
         client.ok("APPEND deep {+}", message)
         client.ok("SELECT deep")
-        client.ok("SEARCH " + "OR TEXT aab " * 90 + "BODY aac")
-        client.ok("SEARCH " + "1:* " * 4000 + "ALL")
+        with bounded(max(workers(server.process.pid)), seconds=10, mib=96):
+            client.ok("SEARCH " + "OR TEXT aab " * 90 + "BODY aac")
+            client.ok("SEARCH " + "1:* " * 4000 + "ALL")
         client.ok("CLOSE")
         client.ok("DELETE deep")
 

@@ -194,7 +194,7 @@ def test_a_session_that_slept_through_it_is_let_go(server: Server) -> None:
             other.ok("XVANQUISH 5:6")
             other.ok("XVANQUISH 7:30000")
         prune(server, "asleep")
-        sleeper.send("NOOP")
+        sleeper.ok("NOOP")
         answer = sleeper.read_response()
         assert isinstance(answer, Status) and answer.status == "BYE", answer
     with server.client("asleep") as again:

@@ -16,6 +16,7 @@ from crymapd.mime.parts import Part
 from crymapd.mime.parts import parse as parts_of
 from crymapd.mime.text import search_texts
 from crymapd.store.summary import summarize
+from tests.testlib.patience import PATIENCE_SECONDS
 
 Shown = list[tuple[bytes | None, bytes | None, bytes | None, bytes | None]]
 
@@ -229,6 +230,7 @@ _CONFINED = """
 import builtins, codecs, sys
 from crymapd.imap.prepared import prepare
 from crymapd.store.summary import summarize
+from tests.testlib.patience import PATIENCE_SECONDS
 from crymapd.mime.encoded_words import preload
 preload()
 sys.path[:], sys.meta_path[:] = [], []
@@ -238,7 +240,7 @@ print(summarize(b"From: a@j\\xc3\\xb6.de\\r\\n\\r\\n", prepare).prepared.envelop
 
 def test_domains_where_nothing_can_be_imported() -> None:
     """A confined worker has only what was loaded before."""
-    done = subprocess.run([sys.executable, "-c", _CONFINED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", _CONFINED], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert '"xn--j-1ga.de"' in done.stdout, done.stderr
 
 

@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.testlib.patience import PATIENCE_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
@@ -17,7 +19,7 @@ class Tcp:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def connect(self, timeout: float = 20.0) -> socket.socket:
+    def connect(self, timeout: float = PATIENCE_SECONDS) -> socket.socket:
         """A connected socket whose operations may take so many seconds each."""
         return socket.create_connection((self.host, self.port), timeout)
 
@@ -31,7 +33,7 @@ class Unix:
     def __str__(self) -> str:
         return str(self.path)
 
-    def connect(self, timeout: float = 20.0) -> socket.socket:
+    def connect(self, timeout: float = PATIENCE_SECONDS) -> socket.socket:
         """A connected socket whose operations may take so many seconds each."""
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from tests.testlib.answers import Answer, Code, Continuation, Enabled, Response, Status, Tagged
 from tests.testlib.grammar import Options, Ungrammatical, parse
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.stream import Closed, Stream, lenient_tls
 
 __all__ = ["Client", "Closed", "Idle", "Result", "Ungrammatical", "quote"]
@@ -83,7 +84,7 @@ class Client:
         self.greeting: Status = greeting
 
     @classmethod
-    def from_socket(cls, sock: socket.socket, *, timeout: float = 10.0, nul: bool = False) -> Client:
+    def from_socket(cls, sock: socket.socket, *, timeout: float = PATIENCE_SECONDS, nul: bool = False) -> Client:
         """Take over a connected socket, TLS already done, and read the greeting."""
         stream = Stream(sock, timeout)
         try:

@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.testlib.addresses import Address, Tcp, free_port
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
-from tests.testlib.patience import until
+from tests.testlib.patience import PATIENCE_SECONDS, until
 
 NOBODY = 65534
 PASSWORD = "correct horse"
@@ -33,20 +33,25 @@ CRYMAPD: list[str | Path] = [sys.executable, "-m", "crymapd"]
 DELIVER: list[str | Path] = [sys.executable, "-m", "crymapd.cli.deliver"]
 IMPLICIT_TLS = frozenset({"imaps", "submissions"})
 """The services whose connections begin with the TLS handshake."""
-_ADD_USERS = """
-import pathlib, sys
-from crymapd.cli import user_add
-root, uid, *names = sys.argv[1:]
-for name in names:
-    user_add.run(pathlib.Path(root), name, None, uid=int(uid) if uid else None, stdin=True, prompt=False)
-"""
-_WITH_LIMITS = """
+# Settings of `Server.slot`: what a password costs. 64 MiB and three passes are for tests whose subject that is.
+CHEAP_SLOT = "crymapd.crypto.slots.CURRENT=Argon2(8,1,1)"
+REAL_SLOT = ""
+_SET_LIMITS = """
 import importlib, sys
 for setting in sys.argv.pop(1).split():
     name, value = setting.split("=", 1)
     module, constant = name.rsplit(".", 1)
     assert hasattr(importlib.import_module(module), constant), setting
     setattr(importlib.import_module(module), constant, eval(value, vars(importlib.import_module(module))))
+"""
+_ADD_USERS = f"""{_SET_LIMITS}
+import pathlib
+from crymapd.cli import user_add
+root, uid, *names = sys.argv[1:]
+for name in names:
+    user_add.run(pathlib.Path(root), name, None, uid=int(uid) if uid else None, stdin=True, prompt=False)
+"""
+_WITH_LIMITS = f"""{_SET_LIMITS}
 from crymapd.cli.crymapd import main
 main()
 """
@@ -68,6 +73,7 @@ class Server:
         process: what listens, while it runs.
         environment: variables that it runs with, besides ours.
         limits: constants of modules that it runs with, as in `crymapd.channel.WRITE_TIMEOUT=1`.
+        slot: what a password costs, `CHEAP_SLOT` or `REAL_SLOT`.
     """
 
     root: Path
@@ -76,10 +82,13 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     limits: str = ""
+    slot: str = CHEAP_SLOT
 
     @property
-    def _program(self) -> list[str | Path]:
-        return [sys.executable, "-c", _WITH_LIMITS, self.limits] if self.limits else CRYMAPD
+    def program(self) -> list[str | Path]:
+        """The command `crymapd`, with the limits and the slot of this server."""
+        limits = f"{self.slot} {self.limits}".strip()
+        return [sys.executable, "-c", _WITH_LIMITS, limits] if limits else CRYMAPD
 
     def prepare(self) -> None:
         """Create the root directory with a certificate and the configuration."""
@@ -103,18 +112,16 @@ class Server:
     def add_user(self, name: str = "alice", password: str = PASSWORD, uid: int = NOBODY) -> Path:
         """Create an account and return its directory."""
         owner: list[str | Path] = ["--uid", str(uid)] if os.geteuid() == 0 else []
-        command = [*self._program, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
-        subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=60)
+        command = [*self.program, "--root", self.root, "user", "add", *owner, "--password-stdin", name]
+        subprocess.run(command, input=password.encode() + b"\n", check=True, timeout=PATIENCE_SECONDS)
         return self.root / "users" / name
 
     def add_users(self, names: list[str], password: str = PASSWORD) -> None:
         """Create many accounts, with one process for each core."""
         uid = str(NOBODY) if os.geteuid() == 0 else ""
         shares = [names[at :: os.cpu_count() or 1] for at in range(os.cpu_count() or 1)]
-        started = [
-            (subprocess.Popen([sys.executable, "-c", _ADD_USERS, self.root, uid, *share], stdin=subprocess.PIPE), share)
-            for share in shares
-        ]
+        command: list[str | Path] = [sys.executable, "-c", _ADD_USERS, self.slot, self.root, uid]
+        started = [(subprocess.Popen([*command, *share], stdin=subprocess.PIPE), share) for share in shares]
         for process, share in started:
             process.communicate(f"{password}\n".encode() * len(share), timeout=300)
             assert process.returncode == 0
@@ -122,7 +129,7 @@ class Server:
     def start(self) -> None:
         """Start the process that listens, and wait until it does so at every address."""
         before = len(self.log())
-        command = [*self._program, "--root", self.root, "listen"]
+        command = [*self.program, "--root", self.root, "listen"]
         self.process = subprocess.Popen(command, env={**os.environ, **self.environment})
         for addresses in self.listen.values():
             for address in addresses:
@@ -143,7 +150,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=PATIENCE_SECONDS)
             self.process = None
 
     def log(self) -> str:
@@ -157,7 +164,7 @@ class Server:
 
     def try_deliver(self, message: bytes, user: str = "alice", *options: str) -> subprocess.CompletedProcess[bytes]:
         command = [*DELIVER, "--root", self.root, "--user", user, *options]
-        return subprocess.run(command, input=message, capture_output=True, timeout=60)
+        return subprocess.run(command, input=message, capture_output=True, timeout=PATIENCE_SECONDS)
 
     def deliver_files(self, messages: list[bytes], user: str = "alice") -> None:
         """Deliver many messages with one process, from files that the account's owner can read."""
@@ -179,15 +186,15 @@ class Server:
         """The first TCP port at which the service listens."""
         return next(address.port for address in self.listen[service] if isinstance(address, Tcp))
 
-    def connect(self, service: str, timeout: float = 20) -> socket.socket:
+    def connect(self, service: str, timeout: float = PATIENCE_SECONDS) -> socket.socket:
         """A connection on which the service speaks next: TLS is done where its connections begin with that."""
         return (self.tls_socket if service in IMPLICIT_TLS else self.plain_socket)(service, timeout)
 
-    def plain_socket(self, service: str, timeout: float = 20) -> socket.socket:
+    def plain_socket(self, service: str, timeout: float = PATIENCE_SECONDS) -> socket.socket:
         """A connection on which nothing was sent or read, not even where the service expects TLS."""
         return self.address(service).connect(timeout)
 
-    def tls_socket(self, service: str, timeout: float = 20) -> ssl.SSLSocket:
+    def tls_socket(self, service: str, timeout: float = PATIENCE_SECONDS) -> ssl.SSLSocket:
         """A connection on which the TLS handshake is done and nothing else was sent or read."""
         return trusting().wrap_socket(self.plain_socket(service, timeout))
 
@@ -221,9 +228,10 @@ def running(
     *,
     listen: Mapping[str, Sequence[Address]] | None = None,
     limits: str = "",
+    slot: str = CHEAP_SLOT,
 ) -> Iterator[Server]:
     """A server with these accounts, which listens until the end of the `with` block; see `Server` for the rest."""
-    server = Server(root, config, listen or _imaps_only(), limits=limits)
+    server = Server(root, config, listen or _imaps_only(), limits=limits, slot=slot)
     server.prepare()
     for user in users:
         server.add_user(user)

@@ -8,6 +8,7 @@ import time
 import zlib
 
 from tests.testlib.framing import Framing, ImapFraming
+from tests.testlib.patience import PATIENCE_SECONDS
 
 
 class Closed(ConnectionError):
@@ -35,7 +36,7 @@ class Stream:
         framing: tells where a response ends; without one the server is taken to speak IMAP.
     """
 
-    def __init__(self, sock: socket.socket, timeout: float = 10.0, framing: Framing | None = None) -> None:
+    def __init__(self, sock: socket.socket, timeout: float = PATIENCE_SECONDS, framing: Framing | None = None) -> None:
         self.sock = sock
         self.timeout = timeout
         self._framing = framing or ImapFraming()

@@ -62,6 +62,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tests.testlib.dialects import Account, Dialect, Opening, begin_with_nothing, dialect_of
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.scanner import Ungrammatical
 from tests.testlib.script import MARK, SIZE, Expected, Line, Script, read, unescape
 from tests.testlib.stream import Closed, Stream
@@ -339,7 +340,7 @@ def run(
     dialect: Dialect | None = None,
     user: str = "alice",
     password: str = "correct horse",
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_SECONDS,
     before_command: Callable[[], None] = lambda: None,
 ) -> None:
     """Hold the dialogue of one transcript with a server.

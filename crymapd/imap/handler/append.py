@@ -115,7 +115,8 @@ class Append:
             added = self._incoming.commit(self._mailbox, self._replaced)
         except NoSuchMailbox as error:
             raise Refusal("NO", str(error), "TRYCREATE") from None
-        tell_name(self._session, self._mailbox, self._asked_mailbox)
+        with update.telling(self._session):
+            tell_name(self._session, self._mailbox, self._asked_mailbox)
         code = f"APPENDUID {added.uidvalidity} {format_set(added.uids)}"
         if self._replaced is None:
             return ok(code=code)

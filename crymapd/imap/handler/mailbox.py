@@ -128,16 +128,17 @@ def _agreed(numbers: dict[Uid, SeqNum], sample: Sequence[tuple[SeqNum, Uid]]) ->
 def handle_close(session: Session, asked: command.Close) -> Done:
     """CLOSE, which expunges without telling (RFC 9051 section 6.4.2), and UNSELECT, which does not expunge."""
     view = session.view
-    session.deselect()
     if asked.expunge and not view.read_only:
-        view.expunge()
+        view.expunge()  # before leaving: a client that hears NO is still where it was
+    session.deselect()
     return ok()  # without HIGHESTMODSEQ, which would hide the expunges from the client (RFC 7162 section 3.2.8)
 
 
 def handle_create(session: Session, asked: command.Create) -> Done:
     name = canonical_mailbox(asked.name)
     mailbox = session.store.mailboxes.create(name, _special_use(asked.uses))
-    tell_name(session, name, asked.name)
+    with update.telling(session):
+        tell_name(session, name, asked.name)
     return ok(code=f"MAILBOXID ({mailbox.object_id})")  # RFC 8474 section 4.1
 
 
@@ -155,17 +156,19 @@ def handle_delete(session: Session, asked: command.Delete) -> Done:
     """DELETE; if it deletes the selected mailbox, none is selected afterwards."""
     mailboxes, name = session.store.mailboxes, existing(asked.name)
     mailboxes.delete(name)
-    if session.view_or_none is not None and mailboxes.by_id(session.view.mailbox.id) is None:
-        session.deselect()
-    tell_name(session, name, asked.name)
+    with update.telling(session):
+        if session.view_or_none is not None and session.view.current() is None:
+            session.deselect()
+        tell_name(session, name, asked.name)
     return ok()
 
 
 def handle_rename(session: Session, asked: command.Rename) -> Done:
     new = canonical_mailbox(asked.new)
     session.store.mailboxes.rename(existing(asked.old), new)
-    if session.rev2 and (asked.new.rstrip(DELIMITER) != new or asked.old != existing(asked.old)):
-        _renamed(session, session.store.mailboxes.get(new), asked.old)
+    with update.telling(session):
+        if session.rev2 and (asked.new.rstrip(DELIMITER) != new or asked.old != existing(asked.old)):
+            _renamed(session, session.store.mailboxes.get(new), asked.old)
     return ok()
 
 

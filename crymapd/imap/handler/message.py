@@ -13,7 +13,8 @@ from crymapd.imap.session import Session
 from crymapd.model.numbers import Uid
 from crymapd.model.sequence import Range, SequenceSet, format_set
 from crymapd.store.mailboxes import Mailbox
-from crymapd.store.view import EVERYTHING
+from crymapd.store.rows import StoreResult
+from crymapd.store.view import EVERYTHING, View
 
 
 def handle_store(session: Session, asked: command.StoreFlags) -> Done:
@@ -25,19 +26,25 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
     result = view.store_flags(ranges, asked.mode, asked.flags, asked.unchanged_since)
     if result.modseq:
         session.own_modseqs.add(result.modseq)
-    entries = result.entries
-    if asked.silent:
-        # .SILENT hides only our own change: the client must still hear of what other sessions changed before it.
-        unheard = [entry for entry in entries if result.before[entry.uid] > view.told.modseq]
-        update.flag_fetches(session, view, unheard, uid=asked.uid)
-        # RFC 7162 section 3.1.3: the client is told the new modseqs in spite of .SILENT.
-        entries = [entry for entry in entries if entry.uid in result.changed] if session.condstore else []
-    if entries:
-        update.flag_fetches(session, view, entries, uid=asked.uid, flags=not asked.silent)
+    with update.telling(session):
+        _tell_stored(session, view, asked, result)
     if not result.modified:
         return (None if result.entries else _gone(asked.sequence_set, ranges, uid=asked.uid)) or ok()
     modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
     return ok("some messages have changed since then", f"MODIFIED {format_set(sorted(modified))}")
+
+
+def _tell_stored(session: Session, view: View, asked: command.StoreFlags, result: StoreResult) -> None:
+    """Tell the flags as STORE has left them; after .SILENT, only what the client cannot know."""
+    entries = result.entries
+    if asked.silent:
+        # .SILENT hides only our own change: the client must still hear of what other sessions changed before it.
+        missed_entries = [entry for entry in entries if result.before[entry.uid] > view.told.modseq]
+        update.flag_fetches(session, view, missed_entries, uid=asked.uid)
+        # RFC 7162 section 3.1.3: the client is told the new modseqs in spite of .SILENT.
+        entries = [entry for entry in entries if entry.uid in result.changed] if session.condstore else []
+    if entries:
+        update.flag_fetches(session, view, entries, uid=asked.uid, flags=not asked.silent)
 
 
 def _gone(numbers: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
