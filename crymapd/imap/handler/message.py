@@ -47,9 +47,9 @@ def _tell_stored(session: Session, view: View, asked: command.StoreFlags, result
         update.flag_fetches(session, view, entries, uid=asked.uid, flags=not asked.silent)
 
 
-def _gone(numbers: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
+def _gone(sequence_set: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
     """Return the NO for a command by numbers if other sessions have expunged all its messages (RFC 2180 section 4)."""
-    if uid or numbers.saved or not ranges:
+    if uid or sequence_set.saved or not ranges:
         return None
     return Done("NO", "another session has expunged these messages", "EXPUNGEISSUED")
 
