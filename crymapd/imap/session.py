@@ -1,6 +1,6 @@
 """What is remembered of one client between commands: its account, its selected mailbox, what it has enabled.
 
-A session knows no socket and no password file: its creator gives it functions that send and authenticate.
+A session opens nothing itself: whoever creates it gives it the functions that send and authenticate.
 """
 
 from __future__ import annotations
