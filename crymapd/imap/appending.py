@@ -1,7 +1,7 @@
-"""The conversation of APPEND and REPLACE, from the announcement of a message to the end of the command.
+"""Leads APPEND and REPLACE from the announcement of a message to the end of the command.
 
-This module decides about every literal that `connection` announces: the messages of APPEND and REPLACE are streamed,
-and all other literals are kept. `handler/append.py` stores the messages.
+This module decides about each literal that `connection` announces: a message of APPEND or REPLACE is streamed, and any
+other literal is kept. `handler/append.py` stores the messages.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ class Appending:
         self._connection = connection
         self._append = Append(session)
         self.in_progress = False
-        """Whether a message has been announced and its command has not ended."""
+        """Whether an APPEND or REPLACE has announced a message and has not ended."""
 
     def decide_literal(self, fragments: list[bytes], size: int) -> None:
-        """Keep, stream or refuse the literal that was announced after some fragments."""
+        """Keep, stream or refuse the literal that was announced after these fragments."""
         if not self.in_progress and not self._begins_append(fragments):
             self._connection.keep_literal()
             return
         first, self.in_progress = not self.in_progress, True
-        begun = self._attempt(lambda: self._append.begin(fragments, size, first=first))
-        if begun.status == "OK":
+        answer = self._attempt(lambda: self._append.begin(fragments, size, first=first))
+        if answer.status == "OK":
             self._connection.stream_literal()
         else:
-            self._connection.refuse_literal(begun)
+            self._connection.refuse_literal(answer)
 
     def _begins_append(self, fragments: list[bytes]) -> bool:
         return self._session.state is not State.NOT_AUTHENTICATED and message_follows(fragments)
 
     def take_data(self, data: bytes, *, last: bool) -> None:
-        """Take some octets of the message; when that fails, the rest of the command is passed over."""
-        taken = self._attempt(lambda: self._append.data(data, last=last))
-        if taken.status != "OK":
-            self._connection.refuse_rest(taken)
+        """Store some octets of the message; if that fails, pass over the rest of the command."""
+        answer = self._attempt(lambda: self._append.data(data, last=last))
+        if answer.status != "OK":
+            self._connection.refuse_rest(answer)
 
     def _attempt(self, action: Callable[[], None]) -> Done:
-        def acted() -> Done:
+        def act() -> Done:
             action()
             return ok()
 
-        return dispatch.attempt(self._session, acted)
+        return dispatch.attempt(self._session, act)
 
     def finish(self, fragments: list[bytes]) -> tuple[bytes, Done]:
-        """Commit the messages and tell the client what else is new; returns the command's tag and its answer."""
+        """Commit the messages and tell what other sessions did; return the tag and the answer of the command."""
         session, append = self._session, self._append
         done = dispatch.attempt(session, lambda: append.commit(fragments))
         self.end()
@@ -66,7 +66,7 @@ class Appending:
         return append.tag, dispatch.with_highest_modseq(session, done)
 
     def end(self) -> None:
-        """Forget what has not been committed and wait for another command."""
+        """Forget messages that have not been committed, and be ready for another command."""
         self._append.close()
         self._append = Append(self._session)
         self.in_progress = False

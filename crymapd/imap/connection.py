@@ -1,11 +1,12 @@
 """The server's side of the stream: octets in, events out. It opens nothing and knows no command.
 
-Commands are cut into fragments (line, literal, line, ..., line) before anything is understood of them, and the limits
-of lines and literals are kept here, so a bad command never loses step with the client.
+A command is cut into fragments (line, literal, line, ..., line) before it is parsed, and the limits of lines and
+literals are checked here, so that client and server agree where the next command begins, even after a bad one.
 
 A literal is either an argument, which is kept with its command, or a message, which is handed out while it arrives.
-Only somebody who knows the commands can say which: `LiteralAnnounced` waits for `keep_literal`, `stream_literal` or
-`refuse_literal`. The answer with which a command is refused comes back in `Refused`, once the command is passed over.
+Only a caller that knows the commands can say which it is. So after `LiteralAnnounced` the caller must call
+`keep_literal`, `stream_literal` or `refuse_literal`. A caller that refuses a command gives the answer to it; once the
+rest of the command has been passed over, the answer comes back in the event `Refused`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _OTHER_PROTOCOLS = (Protocol.HTTP, Protocol.SMTP, Protocol.POP3)
 
 @dataclass(frozen=True, slots=True)
 class CommandLimits:
-    """How much a command may hold.
+    """The limits of one command.
 
     Attributes:
         line: octets of its lines together.
@@ -45,9 +46,11 @@ AFTER_LOGIN = CommandLimits(line=64 * 1024, literal=1 << 20, literals=4 << 20, c
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command is complete: line, literal, line, ..., line. The lines are without their ends.
+    """A command is complete.
 
-    If literals of the command were streamed, only the fragments after the last of them are given.
+    Attributes:
+        fragments: line, literal, line, ..., line; the lines are without their line ends. If literals of the command
+            were streamed, only the fragments after the last of these.
     """
 
     fragments: list[bytes]
@@ -55,7 +58,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """The client has sent the line that it was asked for: a SASL response, the DONE of IDLE."""
+    """The client has sent the line that it was asked for, such as a SASL response or the DONE of IDLE."""
 
     line: bytes
 
@@ -67,12 +70,12 @@ class ContinueNeeded:
 
 @dataclass(frozen=True, slots=True)
 class LiteralAnnounced:
-    """A literal comes; `keep_literal`, `stream_literal` or `refuse_literal` must be called before the next event.
+    """A literal was announced; call `keep_literal`, `stream_literal` or `refuse_literal` before the next event.
 
     Attributes:
-        fragments: everything since the command began or since its last streamed literal, without the announcement
-            at the end of the last line.
-        size: the octets of the literal.
+        fragments: the command since its beginning, or since its last streamed literal; the last line is without the
+            announcement.
+        size: the length of the literal in octets.
     """
 
     fragments: list[bytes]
@@ -81,7 +84,7 @@ class LiteralAnnounced:
 
 @dataclass(frozen=True, slots=True)
 class LiteralData:
-    """Some octets of a streamed literal have come; `last` says whether it is complete."""
+    """Some octets of a streamed literal have arrived; `last` says whether they complete it."""
 
     data: bytes
     last: bool
@@ -89,7 +92,12 @@ class LiteralData:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refused command has been passed over and is to be answered now; `tag` is None where it had none."""
+    """A refused command has been passed over and must be answered now.
+
+    Attributes:
+        tag: the tag of the command; None if it had none.
+        done: the answer.
+    """
 
     tag: bytes | None
     done: Done
@@ -105,29 +113,29 @@ class Connection:
         self.limits = BEFORE_LOGIN
         self._lines = LineBuffer()
         self._continuation_expected = False
-        self._ready: Event | None = None  # caused by a decision about a literal
+        self._ready: Event | None = None  # the event that a decision about a literal has caused
         self._forget_command()
 
     def _forget_command(self) -> None:
-        """Expect a new command."""
+        """Forget the command in progress and expect a new one."""
         self._has_begun = False
         self._tag: bytes | None = None
         self._fragments: list[bytes] = []
-        self._line_octets = 0  # in the lines among _fragments
-        self._literal_octets = 0  # in the literals among _fragments
+        self._line_octets = 0  # how many octets the lines among _fragments have
+        self._literal_octets = 0  # how many octets the literals among _fragments have
         self._announced: int | None = None  # the size of the literal that waits for a decision
-        self._client_waits = False  # for `+`, before it sends the literal
-        self._literal_left: int | None = None  # octets that are still to come; None outside of literals
+        self._client_waits = False  # whether the client waits for `+` before it sends the literal
+        self._literal_left: int | None = None  # how many octets of it are still to come; None outside a literal
         self._is_streaming = False
-        self._kept = bytearray()  # what has come of the literal that is kept
-        self._refusal: Done | None = None  # the answer when the rest of the command has been passed over
+        self._kept = bytearray()  # the octets so far of a literal that is kept
+        self._refusal: Done | None = None  # the answer to a command that is being passed over
 
     def receive_data(self, data: bytes) -> None:
         self._lines.feed(data)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the client has sent nothing beyond what was handed out."""
+        """Whether all octets that the client has sent have been handed out."""
         return not self._lines
 
     def expect_continuation(self) -> None:
@@ -135,7 +143,7 @@ class Connection:
         self._continuation_expected = True
 
     def next_event(self) -> Event | None:
-        """The next event, or None until more is received."""
+        """Return the next event, or None if more octets must be received first."""
         if self._announced is not None:
             raise RuntimeError("a literal waits for a decision")
         event, self._ready = self._ready, None
@@ -155,7 +163,7 @@ class Connection:
     # Decisions
 
     def keep_literal(self) -> None:
-        """Take the announced literal as an argument; if it exceeds the limits, its command is refused."""
+        """Keep the announced literal as an argument; if it exceeds the limits, refuse its command."""
         size = self._announced_size()
         self._literal_octets += size
         limits = self.limits
@@ -179,10 +187,10 @@ class Connection:
             self._ready = ContinueNeeded()
 
     def refuse_literal(self, done: Done) -> None:
-        """Do not take the announced literal; the event `Refused` will have this answer.
+        """Refuse the announced literal and its command; the event `Refused` will have this answer.
 
-        It is the next event when the client waits for `+`. Otherwise the client has sent more already, and the event
-        comes when the command has been passed over.
+        If the client waits for `+`, `Refused` is the next event. Otherwise the client sends the rest of the command in
+        any case, and `Refused` comes when that has been passed over.
         """
         size = self._announced_size()
         self._announced = None
@@ -193,7 +201,7 @@ class Connection:
             self._literal_left = size
 
     def refuse_rest(self, done: Done) -> None:
-        """Pass over the rest of the command in progress; the event `Refused` at its end will have this answer."""
+        """Pass over the rest of the command; the event `Refused` at its end will have this answer."""
         self._refusal = done
 
     def _announced_size(self) -> int:
@@ -240,7 +248,10 @@ class Connection:
             self._refusal = Done("BAD", f"a command line has at most {self.limits.line} octets", "TOOBIG")
 
     def _pass_over(self, line: bytes, refusal: Done) -> Event | None:
-        """A refused command ends with a line, unless the line announces a literal without waiting for `+`."""
+        """Pass over a line of a refused command.
+
+        The command ends here unless the line announces a literal that the client sends without waiting for `+`.
+        """
         literal = _announcement_in(line)
         if literal is not None and literal[2]:
             self._literal_left = int(literal[1])
@@ -264,16 +275,16 @@ class Connection:
 
 
 def _announcement_in(line: bytes) -> re.Match[bytes] | None:
-    """The announcement of a literal, which ends the line."""
+    """Find the announcement of a literal at the end of a line."""
     return _LITERAL.search(line) if line.endswith(b"}") else None
 
 
 def tag_of(line: bytes) -> bytes | None:
-    """The tag of a command whose name follows, or None."""
+    """Return the tag with which a line begins; None if it does not, or if nothing follows the tag."""
     tag = _TAG.match(line)
     return tag[0] if tag is not None and tag.end() < len(line) else None
 
 
 def is_foreign(line: bytes) -> bool:
-    """Whether a line that was not understood comes from a client of another protocol: IMAP begins with a tag."""
+    """Return whether a malformed line comes from a client of another protocol: a command of IMAP begins with a tag."""
     return not _TAG.match(line) or recognize(line, _OTHER_PROTOCOLS) is not None

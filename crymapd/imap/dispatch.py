@@ -1,4 +1,4 @@
-"""From fragments to the tagged answer: read by the row of COMMANDS, done by the handler of its type."""
+"""From fragments to the tagged answer: a row of COMMANDS says how to parse a command, its handler carries it out."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     general.GetQuota: general_handler.handle_get_quota,
     general.GetQuotaRoot: general_handler.handle_get_quota_root,
 }
-"""AUTHENTICATE, COMPRESS, IDLE and APPEND are conversations: `server`, `idle` and `appending` lead them."""
+"""AUTHENTICATE, COMPRESS, IDLE and APPEND are missing: `server`, `idle` and `appending` lead them with the client."""
 
 
 class Parsed:
-    """A command that was understood: its tag, its row and its value."""
+    """A command that follows the grammar: its tag, its row of COMMANDS and its value."""
 
     __slots__ = ("command", "row", "tag")
 
@@ -64,7 +64,13 @@ class Parsed:
 
 
 class Malformed(Exception):
-    """A command that was not understood, with the answer to it; `unsaved`: and `$` means nothing from now on."""
+    """A command cannot be parsed, or is not allowed now.
+
+    Attributes:
+        tag: the tag of the command, or `*` if it has none.
+        done: the answer.
+        unsaved: whether `$` becomes empty (RFC 5182 section 2.1).
+    """
 
     def __init__(self, tag: bytes, done: Done, *, unsaved: bool = False) -> None:
         super().__init__(done.text)
@@ -74,7 +80,11 @@ class Malformed(Exception):
 
 
 def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only: bool = False) -> Parsed:
-    """Read a command (as `Reader` does) and check that it is allowed now. Raises Malformed."""
+    """Parse a command and check that it is allowed in this state; `Reader` explains the other arguments.
+
+    Raises:
+        Malformed: the command cannot be parsed, or is not allowed now.
+    """
     reader = Reader(fragments, utf8=utf8, utf8_only=utf8_only)
     tag = b"*"
     try:
@@ -96,8 +106,8 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
     except TooComplex as error:
         raise Malformed(tag, Done("NO", str(error), "LIMIT")) from None
     except search.BadCharset as error:
-        known = " ".join(charset_names())
-        done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({known})")
+        charsets = " ".join(charset_names())
+        done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({charsets})")
         raise Malformed(tag, done, unsaved=error.saving) from None
     return Parsed(tag, row, command)
 
@@ -112,15 +122,16 @@ def _wrong_state(name: bytes, row: Row, state: State) -> str:
 
 
 def perform(current: Session, parsed: Parsed) -> Done:
-    """Do it, then tell what else happened, as far as the command allows it.
+    """Carry out a command, and tell what other sessions did as far as its row allows that; return its answer.
 
     Raises:
-        Goodbye, Broken: the connection ends.
+        Goodbye: the connection must end with a BYE.
+        Broken: the connection must end in the middle of a response.
     """
     tell = parsed.row.tell
     current.tag = parsed.tag
     if tell in (Tell.AROUND, Tell.NEW_BEFORE):
-        attempt(current, lambda: told_all(current, expunges=tell is Tell.AROUND))
+        attempt(current, lambda: tell_changes(current, expunges=tell is Tell.AROUND))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
     if tell is not Tell.NOTHING:
         told = _tell(current, expunges=tell is not Tell.NO_EXPUNGE, writes=parsed.row.writes)
@@ -130,9 +141,9 @@ def perform(current: Session, parsed: Parsed) -> Done:
 
 
 def _tell(current: Session, *, expunges: bool, writes: bool) -> Done:
-    """Tell what else happened; the answer where that fails is OK after a command whose work is committed."""
+    """Tell what other sessions did. Where that fails, a command that has committed its work is answered OK all the same."""
     if not writes:
-        return attempt(current, lambda: told_all(current, expunges=expunges))
+        return attempt(current, lambda: tell_changes(current, expunges=expunges))
     with update.telling(current):
         update.tell(current, expunges=expunges)
     return ok()
@@ -143,34 +154,33 @@ def _expunges(command: Any) -> bool:
 
 
 def with_highest_modseq(current: Session, done: Done) -> Done:
-    """After an expunge of ours the client learns how far it has been told (RFC 7162 section 3.2.7)."""
+    """Add to an OK how far the client has been told, as a command that expunges must (RFC 7162 section 3.2.7)."""
     if current.qresync and done.status == "OK" and not done.code and current.view_or_none is not None:
         return ok(done.text, f"HIGHESTMODSEQ {current.view.told.expunged}")
     return done
 
 
-def told_all(current: Session, *, expunges: bool) -> Done:
+def tell_changes(current: Session, *, expunges: bool) -> Done:
     update.tell(current, expunges=expunges)
     return ok()
 
 
-def caught_up(current: Session, seconds: float) -> Done:
+def catch_up(current: Session, seconds: float) -> Done:
     current.store.catch_up(seconds)
     return ok()
 
 
-def rested(current: Session) -> Done:
+def rest(current: Session) -> Done:
     current.store.rest()
     return ok()
 
 
 def attempt(current: Session, action: Callable[[], Done]) -> Done:
-    """The answer of an action, or the answer to the reason why it failed; the log hears of ours.
-
-    A damaged database ends the connection: the next login puts it right.
+    """Return the answer of an action or, if it fails, the answer for the reason; trouble of the server is logged.
 
     Raises:
-        Goodbye, Broken.
+        Goodbye: the connection must end, for example because the database is damaged, which the next login repairs.
+        Broken: the connection must end in the middle of a response.
     """
     try:
         return action()

@@ -1,4 +1,4 @@
-"""IDLE (RFC 2177, RFC 9051 section 6.3.13): tell what happens until the client sends a line."""
+"""IDLE (RFC 2177, RFC 9051 section 6.3.13), which tells what other sessions do until the client sends a line."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from crymapd.imap.session import Session
 from crymapd.store.watch import StoreWatch
 
 AUTOLOGOUT_SECONDS = 31 * 60.0
-"""How long a client may be silent after login, in IDLE too: at least 30 minutes (RFC 9051 section 5.4)."""
+"""How long a client may be silent after login, in IDLE too; at least 30 minutes (RFC 9051 section 5.4)."""
 KEEPALIVE_SECONDS = 14 * 60.0
-"""Address translators forget a connection without any traffic."""
+"""How long IDLE goes without a line from us, because address translators forget a connection without traffic."""
 
 
 def idle(channel: Channel, connection: Connection, session: Session, background: Background) -> bytes:
-    """Lead one IDLE command; returns the line with which the client ends it, empty when it was too long.
+    """Lead one IDLE command.
+
+    Returns:
+        The line with which the client has ended it, or nothing if that line was too long.
 
     Raises:
-        TimedOut, Disconnected.
+        TimedOut: the client was silent for too long.
+        Disconnected: the client has closed the connection.
     """
     with closing(StoreWatch(session.store)) as watch:
         return _Idle(channel, connection, session, background, watch).until_line()
@@ -39,11 +43,11 @@ class _Idle:
         self._session = session
         self._background = background
         self._watch = watch
-        self._pause = PAUSE_SECONDS  # how long nothing must happen before the next slice of work
+        self._pause = PAUSE_SECONDS  # how long the client must be silent before the next slice of work
         self._is_resting = False
 
     def until_line(self) -> bytes:
-        """Tell what happens until the client has sent a line."""
+        """Tell what other sessions do until the client has sent a line, and return that line."""
         self._channel.write(b"+ idling\r\n")
         self._tell()
         self._connection.expect_continuation()
@@ -64,7 +68,7 @@ class _Idle:
                 self._wait(min(deadline, keepalive) - now)
 
     def _wait(self, seconds: float) -> None:
-        """Wait until something happens, but no longer than some seconds; meanwhile work, then rest."""
+        """Do a slice of work, or rest, or wait until something happens, but no longer than some seconds."""
         if self._background.is_behind:
             if self._happens_within(self._pause):
                 self._pause = PAUSE_SECONDS
@@ -78,7 +82,7 @@ class _Idle:
             self._is_resting = True
 
     def _happens_within(self, seconds: float) -> bool:
-        """Whether the client sends something or the store changes in time; what was sent is taken, changes are told."""
+        """Receive what the client sends and tell what changes in the store; return whether either happened in time."""
         if self._channel.has_buffered:
             sent, changed = True, False
         else:
@@ -94,5 +98,5 @@ class _Idle:
         return sent or changed
 
     def _tell(self) -> None:
-        """Tell everything that has happened; if that fails, the log has the reason and the next command meets it."""
-        dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))
+        """Tell all changes; if that fails, the reason is logged, and the next command will meet it too."""
+        dispatch.attempt(self._session, lambda: dispatch.tell_changes(self._session, expunges=True))

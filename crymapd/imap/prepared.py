@@ -1,6 +1,6 @@
-"""The answers that lie ready in the index: ENVELOPE, BODY, BODYSTRUCTURE and the usual header fields.
+"""Writes the prepared answers of the index: ENVELOPE, BODY, BODYSTRUCTURE and the usual header fields.
 
-`store/summary.py` calls `prepare` when it summarizes a message, and keeps the octets without looking into them.
+`store/summary.py` calls `prepare` for each message that is summarized, and keeps the octets without looking into them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ COMMON_FIELDS = frozenset(
         b"reply-to",
     )
 )
-"""The header fields that Thunderbird asks of every message."""
+"""The header fields that Thunderbird fetches for every message."""
 _select_common = field_selector(tuple(sorted(COMMON_FIELDS)))
 
 
 def prepare(root: Part) -> Prepared:
-    """Write the answers for one message, for clients without and with UTF-8."""
+    """Write the prepared answers of one message, for clients without and with UTF-8."""
     header = root.header.raw
     envelope8, body8, structure8 = (None, None, None) if _is_ascii(root) else _rendered(root, UTF8)
     fields = _select_common(header) if len(header) < MAX_HEADER else None
@@ -43,7 +43,7 @@ def prepare(root: Part) -> Prepared:
 
 
 def _rendered(root: Part, strings: Strings) -> tuple[bytes, bytes, bytes]:
-    """ENVELOPE, BODY and BODYSTRUCTURE."""
+    """Write ENVELOPE, BODY and BODYSTRUCTURE."""
     return (
         envelope(root.header, strings),
         structure(root, extended=False, out=strings),

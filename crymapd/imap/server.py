@@ -1,7 +1,6 @@
-"""The loop around the protocol: octets from the channel become events, commands are done, answers go back.
+"""The loop around the protocol: octets from the channel become events, commands are carried out, answers go back.
 
-The loop also guards the connection: it limits how long a client may be silent and how many bad commands and failed
-logins it may send.
+The loop also limits how long a client may be silent, how many bad commands it may send, and how often a login may fail.
 """
 
 from __future__ import annotations
@@ -25,12 +24,14 @@ from crymapd.imap.state import State
 BEFORE_LOGIN_SECONDS = 180.0
 """How long a client may take to log in."""
 BAD_BEFORE_LOGIN = 3
+"""How many bad commands end a connection before login."""
 BAD_AFTER_LOGIN = 20
+"""How many bad commands in a row end a connection after login."""
 MAX_FAILED_LOGINS = 3
 
 
 class Server:
-    """One connection, from greeting to the end."""
+    """Serves one connection, from the greeting on."""
 
     def __init__(self, channel: Channel, session: Session) -> None:
         self._channel = channel
@@ -44,7 +45,7 @@ class Server:
         self._has_ended = False
 
     def run(self) -> None:
-        """Serve until one side ends the connection. Raises nothing that a client can cause."""
+        """Serve until one side ends the connection; nothing that a client does makes this raise."""
         try:
             while not self._has_ended:
                 self._handle(self._next_event())
@@ -62,7 +63,7 @@ class Server:
     # Events
 
     def _next_event(self) -> connection.Event:
-        """The next event. All answers are sent before the server waits for the client."""
+        """Return the next event; all answers are sent before the server waits for the client."""
         while True:
             event = self._connection.next_event()
             if event is not None:
@@ -75,13 +76,13 @@ class Server:
             self._connection.receive_data(data)
 
     def _patience(self) -> float:
-        """How many seconds the client may be silent now."""
+        """Return for how many seconds the client may be silent now."""
         if self._is_logged_in:
             return AUTOLOGOUT_SECONDS
-        left = BEFORE_LOGIN_SECONDS - (time.monotonic() - self._started)
-        if left <= 0:
+        seconds = BEFORE_LOGIN_SECONDS - (time.monotonic() - self._started)
+        if seconds <= 0:
             raise TimedOut("login took too long")
-        return left
+        return seconds
 
     @property
     def _is_logged_in(self) -> bool:
@@ -103,7 +104,7 @@ class Server:
             case connection.Refused(tag, done):
                 self._refused(tag, done)
             case connection.Continuation():
-                raise Goodbye("an unexpected line")
+                raise Goodbye("the server did not ask for a line")
             case _:
                 assert_never(event)
 
@@ -120,7 +121,7 @@ class Server:
         if done.status == "BAD":
             self._count_bad_command()
         elif self._is_logged_in:
-            self._bad_commands = 0  # a client that sends a good command now and then does not send garbage
+            self._bad_commands = 0  # a client that also sends good commands does not send garbage
 
     def _count_bad_command(self) -> None:
         self._bad_commands += 1
@@ -173,22 +174,22 @@ class Server:
         return event.line
 
     def _compress(self, tag: bytes) -> None:
-        """COMPRESS (RFC 4978): the client must wait for the answer, which is the last one that is not deflated."""
+        """COMPRESS (RFC 4978), after whose answer both sides deflate; until then the client must send nothing more."""
         if self._session.compressed:
-            self._answer(tag, Done("NO", "DEFLATE is active already", "COMPRESSIONACTIVE"))
+            self._answer(tag, Done("NO", "DEFLATE is already active", "COMPRESSIONACTIVE"))
         elif not self._connection.is_empty:
             self._answer(tag, Done("BAD", "wait for the answer to COMPRESS before sending more", "CLIENTBUG"))
         else:
-            self._answer(tag, ok("from here on DEFLATE"))
+            self._answer(tag, ok("DEFLATE begins after this line"))
             self._channel.start_deflate()
             self._session.compressed = True
 
     def _idle(self, tag: bytes) -> None:
-        """IDLE ends with DONE. If a command comes in its place, it is done as well: its sender waits for the answer."""
+        """IDLE, which ends with DONE. A command that comes instead is carried out too, as its client waits for it."""
         line = idle(self._channel, self._connection, self._session, self._background)
         if line.strip().upper() == b"DONE":
             self._answer(tag, ok())
             return
-        self._answer(tag, Done("BAD", "expected DONE", "CLIENTBUG"))
+        self._answer(tag, Done("BAD", "IDLE expects DONE", "CLIENTBUG"))
         if connection.tag_of(line) is not None:
             self._command([line])

@@ -1,4 +1,4 @@
-"""Commands and states as tables one can see whole. An absent key is the refusal."""
+"""The table of commands: how each is parsed, in which states it is allowed, what it lets us tell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crymapd.imap.wire.reader import Reader
 
 
 class State(Flag):
-    """RFC 9051 section 3."""
+    """The state of a session (RFC 9051 section 3)."""
 
     NOT_AUTHENTICATED = auto()
     AUTHENTICATED = auto()
@@ -24,21 +24,24 @@ LOGGED_IN = State.AUTHENTICATED | State.SELECTED
 
 
 class Tell(Enum):
-    """What may be told before the tagged answer (RFC 9051 section 7.5.1)."""
+    """Which changes by other sessions may be told with a command, before its tagged answer (RFC 9051 section 7.5.1)."""
 
     NOTHING = auto()
-    NO_EXPUNGE = auto()  # the command uses sequence numbers: they must not change under it
+    NO_EXPUNGE = auto()  # all but expunges, as the numbers that the command uses must not change
     ALL = auto()
-    AROUND = auto()  # before as well, so that `UID FETCH n:*` finds what just arrived
-    NEW_BEFORE = auto()  # before only what arrived: its keys may hold sequence numbers, which must not change
+    AROUND = auto()  # all, before the command too, so that `UID FETCH n:*` finds new messages
+    NEW_BEFORE = auto()  # all, but before the command no expunges, as its search keys may hold numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How a command is read, where it is allowed, and what may be told with its answer.
+    """What is fixed about a command.
 
     Attributes:
-        writes: whether its work is committed before that is told; then trouble with telling is no failure of it.
+        parse: reads its arguments and returns its value; raises BadSyntax.
+        states: the states in which it is allowed.
+        tell: which changes by other sessions may be told with it.
+        writes: whether its work is committed before these are told, so that trouble with telling is no failure of it.
     """
 
     parse: Callable[[Reader], Any]
@@ -48,10 +51,12 @@ class Row:
 
 
 def _bare(kind: Callable[[], Any]) -> Callable[[Reader], Any]:
+    """Make the parser of a command without arguments."""
     return lambda _reader: kind()
 
 
 def _with_uid(parse: Callable[[Reader], Any]) -> Callable[[Reader], Any]:
+    """Make the parser of the UID form of a command."""
     return lambda reader: replace(parse(reader), uid=True)
 
 
@@ -105,4 +110,4 @@ COMMANDS: dict[bytes, Row] = {
     b"UID MOVE": Row(_with_uid(message.move), State.SELECTED, Tell.AROUND, writes=True),
     b"UID EXPUNGE": Row(message.uid_expunge, State.SELECTED, Tell.AROUND, writes=True),
 }
-"""APPEND and REPLACE with a message do not come this way: it is taken while it arrives (`handler/append.py`)."""
+"""An APPEND or REPLACE is parsed by its row only if it has no message; `appending` leads all others."""

@@ -21,10 +21,10 @@ _PAGE = 5_000
 
 @contextmanager
 def telling(session: Session) -> Iterator[None]:
-    """Around what is told after a command has done its work, which is committed.
+    """Surround whatever is told after the work of a command has been committed.
 
-    Trouble with it does not make the command fail: a client that hears NO gives the command again, and doubles mail.
-    It is logged, and what must end the connection does so after the answer.
+    If telling fails, the command must not fail with it: a client that gets NO repeats the command, and doubles mail.
+    The failure is logged, and a reason to end the connection waits until the command has been answered.
     """
     try:
         yield
@@ -135,8 +135,8 @@ def flag_lines(
 def note_delay(session: Session) -> None:
     """Tell a QRESYNC client how far it knows everything, if the command told it later modseqs (RFC 7162 section 3.2).
 
-    Where expunges are held back, it would otherwise take the highest modseq it has seen for what it need not ask
-    about when it comes back, and keep the expunged messages for ever.
+    A client takes the highest modseq that it has seen as the point from which it asks for changes when it comes back.
+    If expunges were held back, they may lie before that modseq, and the client would never hear of them.
     """
     view = session.view_or_none
     failed, session.telling_failed = session.telling_failed, False

@@ -35,21 +35,21 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
 
 
 def _tell_stored(session: Session, view: View, asked: command.StoreFlags, result: StoreResult) -> None:
-    """Tell the flags that STORE has changed; with .SILENT only what the client cannot know."""
+    """Tell the flags as STORE has left them; after .SILENT, only what the client cannot know."""
     entries = result.entries
     if asked.silent:
         # .SILENT hides only our own change: the client must still hear of what other sessions changed before it.
-        unheard = [entry for entry in entries if result.before[entry.uid] > view.told.modseq]
-        update.flag_fetches(session, view, unheard, uid=asked.uid)
+        missed_entries = [entry for entry in entries if result.before[entry.uid] > view.told.modseq]
+        update.flag_fetches(session, view, missed_entries, uid=asked.uid)
         # RFC 7162 section 3.1.3: the client is told the new modseqs in spite of .SILENT.
         entries = [entry for entry in entries if entry.uid in result.changed] if session.condstore else []
     if entries:
         update.flag_fetches(session, view, entries, uid=asked.uid, flags=not asked.silent)
 
 
-def _gone(numbers: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
+def _gone(sequence_set: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
     """Return the NO for a command by numbers if other sessions have expunged all its messages (RFC 2180 section 4)."""
-    if uid or numbers.saved or not ranges:
+    if uid or sequence_set.saved or not ranges:
         return None
     return Done("NO", "another session has expunged these messages", "EXPUNGEISSUED")
 

@@ -104,22 +104,22 @@ def extended(
     save(session, hits, returns)
     options = returns.options
     parts: list[str] = []
-    told: list[Hits] = []  # the hits among which MODSEQ is the highest
+    named_hits: list[Hits] = []  # the hits among which MODSEQ is the highest
     for option, end in _ENDS:
         if option in options and hits.count:
-            told.append(hits.cut(end))
-            parts.append(f"{option.decode()} {told[-1].names(uid=uid)[0]}")
+            named_hits.append(hits.cut(end))
+            parts.append(f"{option.decode()} {named_hits[-1].names(uid=uid)[0]}")
     if b"ALL" in options and hits.count:
         parts.append(f"ALL {listing}")
     if returns.partial is not None:
         first, last = returns.partial
         parts.append(f"PARTIAL ({first}:{last} {listing or 'NIL'})")
-        told.append(listed)
+        named_hits.append(listed)
     if b"COUNT" in options:
         parts.append(f"COUNT {hits.count}")
     if options & {b"ALL", b"COUNT"}:
-        told = [hits]
-    modseqs = [part.highest_modseq() for part in told if part.count]
+        named_hits = [hits]
+    modseqs = [part.highest_modseq() for part in named_hits if part.count]
     if with_modseq and modseqs:
         parts.append(f"MODSEQ {max(modseqs)}")  # RFC 4731 section 3.2
     if not parts and options == {b"SAVE"}:
