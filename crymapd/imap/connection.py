@@ -40,7 +40,7 @@ class CommandLimits:
     count: int
 
 
-BEFORE_LOGIN = CommandLimits(line=8192, literal=4096, literals=8192, count=4)
+BEFORE_LOGIN = CommandLimits(line=32 * 1024, literal=4096, literals=32 * 1024, count=64)
 AFTER_LOGIN = CommandLimits(line=64 * 1024, literal=1 << 20, literals=4 << 20, count=1000)
 
 

@@ -60,6 +60,11 @@ class FlagSets:
         """Return every keyword of the account, the oldest first."""
         return [name for (name,) in self._db.execute("SELECT name FROM keywords ORDER BY id")]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many keywords as there may be."""
+        return self._keyword_count() >= MAX_KEYWORDS
+
     def _keyword_count(self) -> int:
         return int(self._db.value("SELECT count(*) FROM keywords"))
 

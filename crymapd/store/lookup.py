@@ -225,32 +225,28 @@ class Lookup:
             yield present, gone
             low = high + 1
 
-    def first_unseen(self, mailbox: MailboxId, messages: int, unseen: int) -> SeqNum | None:
-        """Return the sequence number of the first message without \\Seen.
+    def first_unseen(self, mailbox: Mailbox) -> SeqNum | None:
+        """Return the sequence number of the first message without \\Seen, at the moment that the row shows.
 
         At most a thousand messages are looked at from either end of the mailbox, whatever its size.
-
-        Args:
-            mailbox: the mailbox.
-            messages: how many messages it has.
-            unseen: how many of them are without \\Seen.
 
         Returns:
             None if there is none, or if it was not found near either end.
         """
+        unseen = mailbox.unseen
         if not unseen:
             return None
         order = (
             "SELECT f.seen FROM entries e JOIN flagsets f ON f.id = e.flagset WHERE e.mailbox = ? ORDER BY e.uid"
             " %s LIMIT %d"
         )
-        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox,)), 1):
+        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox.id,)).fetchall(), 1):
             if not seen:
                 return SeqNum(at)
-        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox,))):
+        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox.id,)).fetchall()):
             unseen -= not seen
             if not unseen:
-                return SeqNum(messages - at)
+                return SeqNum(mailbox.messages - at)
         return None
 
     def count(self, mailbox: MailboxId, low: Uid, high: Uid) -> int:

@@ -195,19 +195,30 @@ class Mailboxes:
             (inbox.modseq + 1, inbox.id),
         )
 
-    def claim_recent(self, mailbox: Mailbox) -> Recent:
-        """Return what is \\Recent for the calling session, and see to it that no other session gets the same.
+    def claim_recent(self, mailbox: MailboxId, below: Uid) -> Recent:
+        """Claim the messages under a UID that no session has been told of, and return which these are.
 
+        The caller claims what it counts: a message that arrives meanwhile is left to whoever counts it first.
         RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
         """
-        if mailbox.recent_uid == mailbox.next_uid:
-            return Recent(mailbox.recent_uid, 0)
+        if self._first_recent(mailbox, below) >= below:
+            return Recent(below, 0)  # most often: nothing is written
         with self._meta.change():
-            current = self.by_id(mailbox.id)
-            if current is None:
-                return Recent(mailbox.next_uid, 0)
-            self._db.execute("UPDATE mailboxes SET recent_uid = next_uid, recent = 0 WHERE id = ?", (mailbox.id,))
-            return Recent(current.recent_uid, current.recent)
+            first = self._first_recent(mailbox, below)
+            claimed = int(
+                self._db.value(
+                    "SELECT count(*) FROM entries WHERE mailbox = ? AND uid >= ? AND uid < ?", mailbox, first, below
+                )
+            )
+            self._db.execute(
+                "UPDATE mailboxes SET recent_uid = max(recent_uid, ?), recent = recent - ? WHERE id = ?",
+                (below, claimed, mailbox),
+            )
+            return Recent(first, claimed)
+
+    def _first_recent(self, mailbox: MailboxId, otherwise: Uid) -> Uid:
+        first: Uid | None = self._db.value("SELECT recent_uid FROM mailboxes WHERE id = ? AND selectable", mailbox)
+        return otherwise if first is None else first
 
     def deleted_octets(self, mailbox: Mailbox) -> int:
         """Return how many octets the messages with \\Deleted have; it costs nothing if there are none."""

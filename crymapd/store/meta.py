@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from crymapd import log
@@ -75,6 +75,10 @@ class Meta:
         self._renumbered = True
 
     # Transactions
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """One moment of the database for several questions."""
+        return self.db.read()
 
     @contextmanager
     def change(self) -> Iterator[None]:

@@ -83,14 +83,16 @@ class Store:
             NoSuchMailbox.
         """
         self.file_arrivals()
-        mailbox = self.mailboxes.get(name)
+        with self.parts.meta.snapshot():
+            mailbox = self.mailboxes.get(name)
+            first_unseen = self.parts.entries.first_unseen(mailbox) if recent else None
         if not recent:
             claimed = Recent(mailbox.next_uid, 0)
         elif read_only:
             claimed = Recent(mailbox.recent_uid, mailbox.recent)
         else:
-            claimed = self.mailboxes.claim_recent(mailbox)
-        return View(self._tools, mailbox, claimed, read_only=read_only)
+            claimed = self.mailboxes.claim_recent(mailbox.id, mailbox.next_uid)
+        return View(self._tools, mailbox, claimed, first_unseen, read_only=read_only)
 
     def flags_of(self, flagset: FlagSetId) -> str:
         """The flags of a set, parted by spaces."""
@@ -99,6 +101,11 @@ class Store:
     def flag_names(self) -> list[str]:
         """Every flag a client may meet in this account."""
         return [*SYSTEM_FLAGS, *self._tools.flagsets.keywords()]
+
+    @property
+    def keywords_are_used_up(self) -> bool:
+        """Whether the account has as many keywords as it may, so that a client cannot make another."""
+        return self._tools.flagsets.is_full
 
     # Bringing mail in
 
@@ -155,6 +162,10 @@ class Store:
         self.parts.index.rest()
         self.parts.meta.db.release_memory()
         memory.trim()
+
+    def renumber(self) -> None:
+        """Give every mailbox a new UIDVALIDITY, since a client has proved that the database was put back."""
+        self.parts.meta.renumber()
 
     def mark_damaged(self) -> None:
         """The database turned out to be damaged: the next process that opens it puts it right."""

@@ -54,13 +54,17 @@ class View:
         read_only: whether it was opened with EXAMINE.
         told: how far the session has been told.
         exists: how many messages the session counts.
+        first_unseen: the number of the first message without \\Seen when it was selected, where that is known.
     """
 
-    def __init__(self, tools: Tools, mailbox: Mailbox, recent: Recent, *, read_only: bool) -> None:
+    def __init__(
+        self, tools: Tools, mailbox: Mailbox, recent: Recent, first_unseen: SeqNum | None, *, read_only: bool
+    ) -> None:
         self.mailbox = mailbox
         self.read_only = read_only
         self.told = Told(mailbox.modseq, mailbox.modseq, mailbox.next_uid)
         self.exists = mailbox.messages
+        self.first_unseen = first_unseen
         self._entries = tools.entries
         self._mailboxes = tools.mailboxes
         self._flagsets = tools.flagsets
@@ -129,10 +133,9 @@ class View:
 
     def claim_arrivals(self, next_uid: Uid) -> None:
         """Messages have arrived up to `next_uid`: those that no session was told of before are \\Recent here."""
-        mailbox = None if self.read_only else self._mailboxes.by_id(self.mailbox.id)
-        if mailbox is None:
+        if self.read_only:
             return
-        recent = self._mailboxes.claim_recent(mailbox)  # RFC 3501 section 2.3.2
+        recent = self._mailboxes.claim_recent(self.mailbox.id, next_uid)
         if recent.first < next_uid:
             self._recent = merge([*self._recent, (recent.first, Uid(next_uid - 1))])
             self._recent_count += recent.messages
@@ -202,10 +205,6 @@ class View:
     def ranks(self, uids: Sequence[Uid]) -> dict[Uid, SeqNum]:
         """Sequence numbers of ascending UIDs as the mailbox is now, without loading the others."""
         return self._entries.ranks(self.mailbox.id, uids)
-
-    def first_unseen(self) -> SeqNum | None:
-        """The number of the first message without \\Seen, where it is near the beginning or the end."""
-        return self._entries.first_unseen(self.mailbox.id, self.mailbox.messages, self.mailbox.unseen)
 
     def entry_pages(
         self, ranges: Sequence[Range[Uid]], since: int = 0, *, modseqs: bool = True

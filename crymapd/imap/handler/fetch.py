@@ -47,8 +47,6 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
         items.append(b"MODSEQ")
     if b"MODSEQ" in items:
         session.enable_condstore()
-    if b"FLAGS" in items:
-        update.keywords(session)
     ranges = session.uid_ranges(asked.sequence_set, uid=asked.uid)
     if asked.vanished and asked.changed_since is not None:
         _vanished(session, view, ranges, asked.changed_since)
@@ -60,6 +58,8 @@ def handle_fetch(session: Session, asked: Fetch) -> Done:
         # RFC 9051 section 6.4.5: the answer tells the new flags; RFC 7162 section 3.2: and the new modseq.
         flag_items = (b"FLAGS", b"MODSEQ") if session.condstore else (b"FLAGS",)
         items += [item for item in flag_items if item not in items]
+    if b"FLAGS" in items:
+        update.keywords(session)  # before any answer shows a keyword that FLAGS has not told
     if all(item in columns.ENTRY_ITEMS for item in items):
         _from_entries(session, view, ranges, items, asked.changed_since)
         return ok()

@@ -45,7 +45,7 @@ def handle_select(session: Session, asked: command.Select) -> Done:
     if session.view_or_none is not None:
         session.line(b"OK [CLOSED] the previous mailbox is closed")  # RFC 7162 section 3.2.11
     session.deselect()
-    view = session.store.select(existing(asked.name), read_only=asked.read_only, recent=not session.rev2)
+    view = _opened(session, asked)
     if asked.condstore or asked.resync is not None:
         session.enable_condstore()
     session.view_or_none = view
@@ -55,22 +55,42 @@ def handle_select(session: Session, asked: command.Select) -> Done:
     return ok("selected", "READ-ONLY" if asked.read_only else "READ-WRITE")
 
 
+def _opened(session: Session, asked: command.Select) -> View:
+    """Open the mailbox; if the client knows more of it than the store does, under a new UIDVALIDITY.
+
+    Such a client has seen changes that the database has not: somebody has put back an older one.  The UIDs that the
+    client knows are about to be given to other messages.
+    """
+
+    def select() -> View:
+        return session.store.select(existing(asked.name), read_only=asked.read_only, recent=not session.rev2)
+
+    view, client = select(), asked.resync
+    if client is None or client.uidvalidity != view.mailbox.uidvalidity:
+        return view
+    known_uid = client.known_uids.highest_named() if client.known_uids is not None else 0
+    if client.modseq <= view.mailbox.modseq and known_uid < view.mailbox.next_uid:
+        return view
+    session.store.renumber()
+    return select()
+
+
 def _describe(session: Session, view: View, asked_name: str) -> None:
     mailbox = view.mailbox
     names = session.store.flag_names()
     session.told_keywords = len(names)
     flags = " ".join(names).encode("ascii")
     session.line(b"FLAGS (", flags, b")")
-    permanent = b"" if view.read_only else flags + b" \\*"
+    may_make = b"" if session.store.keywords_are_used_up else b" \\*"
+    permanent = b"" if view.read_only else flags + may_make
     session.line(b"OK [PERMANENTFLAGS (", permanent, b")] flags that are kept")
     session.line(b"%d EXISTS" % view.exists)
     if session.rev2:
         _renamed(session, mailbox, asked_name)
     else:
         session.line(b"%d RECENT" % view.recent)
-        unseen = view.first_unseen()
-        if unseen:
-            session.line(b"OK [UNSEEN %d] first unseen" % unseen)
+        if view.first_unseen:
+            session.line(b"OK [UNSEEN %d] first unseen" % view.first_unseen)
     session.line(b"OK [UIDVALIDITY %d] UIDs are valid" % mailbox.uidvalidity)
     session.line(b"OK [UIDNEXT %d] next UID" % mailbox.next_uid)
     session.line(b"OK [HIGHESTMODSEQ %d] highest modseq" % mailbox.modseq)

@@ -20,6 +20,7 @@ from crymapd.mime.references import message_id, parents
 from crymapd.mime.subject import base_subject
 from crymapd.mime.threads import Threadable
 from crymapd.model.numbers import SeqNum
+from crymapd.model.sequence import format_set
 from crymapd.store.rows import Stored, portions
 
 NumberedRow = tuple[SeqNum, Stored]
@@ -41,7 +42,7 @@ def handle_sort(session: Session, asked: command.Sort) -> Done:
         plain(session, b"SORT", hits, uid=asked.uid, with_modseq=with_modseq)
         return ok()
     listed = hits_to_list(hits, returns)
-    listing = ",".join(map(str, listed.names(uid=asked.uid)))  # RFC 5267: in the order of SORT
+    listing = format_set(listed.names(uid=asked.uid))  # RFC 5267: in the order of SORT, ascending runs as ranges
     extended(session, returns, hits, listed, listing, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
