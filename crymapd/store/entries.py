@@ -16,6 +16,7 @@ from crymapd.model.sequence import Range, ranges_of
 from crymapd.store.lookup import Lookup
 from crymapd.store.meta import Meta
 from crymapd.store.rows import Added, Copied, StoreResult
+from crymapd.store.uid_set import uid_set
 
 _REMEMBERED_EXPUNGES = 20_000
 
@@ -322,10 +323,11 @@ class Entries(Lookup):
         """Expunge messages and return their UIDs; `only_deleted` spares those that do not have \\Deleted now."""
         if only_deleted and not self._db.value("SELECT deleted FROM mailboxes WHERE id = ?", mailbox):
             return []  # as usual, there is nothing to do, so no transaction is needed
-        condition = "AND flagset IN (SELECT id FROM flagsets WHERE deleted)" if only_deleted else ""
-        query = f"SELECT uid FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? {condition} ORDER BY uid"
+        wanted = uid_set(mailbox, ranges)
+        condition = "AND e.flagset IN (SELECT id FROM flagsets WHERE deleted)" if only_deleted else ""
+        query = f"SELECT e.uid FROM {wanted.tables} WHERE {wanted.where} {condition} ORDER BY e.uid"
         with self._meta.change():
-            uids: list[Uid] = [uid for low, high in ranges for (uid,) in self._db.execute(query, (mailbox, low, high))]
+            uids: list[Uid] = [uid for (uid,) in self._db.execute(query, wanted.values)]
             self._expunge(mailbox, uids)
             return uids
 
@@ -334,39 +336,40 @@ class Entries(Lookup):
 
     def _copy(self, source: MailboxId, uids: list[Uid], target: MailboxId) -> Copied:
         uidvalidity, first, modseq = self._reserve(target, len(uids))
-        now, next_uid = int(time.time()), first
-        for low, high in ranges_of(uids):
-            self._db.execute(
-                "INSERT INTO entries (mailbox, uid, message, flagset, modseq, saved)"
-                " SELECT ?, ? - 1 + row_number() OVER (ORDER BY uid), message, flagset, ?, ?"
-                " FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? AND uid < ?",
-                (target, next_uid, modseq, now, source, low, high, first if source == target else MAX_UID + 1),
-            )
-            next_uid = Uid(next_uid + high - low + 1)
-        self._recount(target, first, Uid(next_uid - 1), +1)
+        copied = uid_set(source, ranges_of(uids))
+        self._db.execute(
+            "INSERT INTO entries (mailbox, uid, message, flagset, modseq, saved)"
+            " SELECT ?, ? - 1 + row_number() OVER (ORDER BY e.uid), e.message, e.flagset, ?, ?"
+            f" FROM {copied.tables} WHERE {copied.where}",
+            (target, first, modseq, int(time.time()), *copied.values),
+        )
+        self._recount(target, [(first, Uid(first + len(uids) - 1))], +1)
         return Copied(uidvalidity, uids, _consecutive(first, len(uids)))
 
     def _expunge(self, mailbox: MailboxId, uids: list[Uid]) -> None:
         if not uids:
             return
-        modseq = self._next_modseq(mailbox)
-        for low, high in ranges_of(uids):
-            self._recount(mailbox, low, high, -1)
-            self._db.execute(
-                "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
-                " SELECT mailbox, ?, uid, message, flagset, saved FROM entries"
-                " WHERE mailbox = ? AND uid BETWEEN ? AND ?",
-                (modseq, mailbox, low, high),
-            )
-            self._db.execute("DELETE FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?", (mailbox, low, high))
+        modseq, ranges = self._next_modseq(mailbox), ranges_of(uids)
+        self._recount(mailbox, ranges, -1)
+        gone = uid_set(mailbox, ranges)
+        self._db.execute(
+            "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
+            f" SELECT e.mailbox, ?, e.uid, e.message, e.flagset, e.saved FROM {gone.tables} WHERE {gone.where}",
+            (modseq, *gone.values),
+        )
+        self._db.execute(
+            f"DELETE FROM entries WHERE mailbox = ? AND uid IN (SELECT e.uid FROM {gone.tables} WHERE {gone.where})",
+            (mailbox, *gone.values),
+        )
 
-    def _recount(self, mailbox: MailboxId, low: Uid, high: Uid, sign: int) -> None:
-        """Add the messages of a UID range to the mailbox's counters, or take them off if `sign` is -1."""
+    def _recount(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]], sign: int) -> None:
+        """Add messages to the mailbox's counters, or take them off if `sign` is -1."""
+        counted = uid_set(mailbox, ranges)
         row = self._db.execute(
             "SELECT count(*), total(NOT f.seen), total(f.deleted), total(m.size), total(e.uid >= b.recent_uid)"
-            " FROM entries e JOIN flagsets f ON f.id = e.flagset JOIN messages m ON m.id = e.message"
-            " JOIN mailboxes b ON b.id = e.mailbox WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ?",
-            (mailbox, low, high),
+            f" FROM {counted.tables} JOIN flagsets f ON f.id = e.flagset JOIN messages m ON m.id = e.message"
+            f" JOIN mailboxes b ON b.id = e.mailbox WHERE {counted.where}",
+            counted.values,
         ).fetchone()
         messages, unseen, deleted, octets, recent = (sign * int(count) for count in row)
         self._count(mailbox, messages=messages, unseen=unseen, deleted=deleted, octets=octets, recent=recent)

@@ -6,11 +6,11 @@ tell is read from the messages, which only takes longer.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
 from typing import Any
 
 import brotli
@@ -20,7 +20,6 @@ from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, NewerStore, StoreBusy
 from crymapd.mime.text import SearchTexts
 from crymapd.model.numbers import MessageId
-from crymapd.model.sequence import ranges_of
 from crymapd.store.database import Database
 from crymapd.store.history import History, Step
 from crymapd.store.layout import Layout
@@ -274,15 +273,12 @@ class Index:
         return {message for (message,) in self._select("texts", (), messages)}
 
     def _select(self, table: str, columns: Sequence[str], messages: Iterable[MessageId]) -> list[Any]:
-        rows: list[list[Any]] = []
-        query = f"SELECT {', '.join(('message', *columns))} FROM {table} WHERE message BETWEEN ? AND ?"
-
-        def select(db: Database) -> None:
-            for low, high in ranges_of(sorted(messages)):
-                rows.append(db.execute(query, (low, high)).fetchall())
-
-        self._attempt(select)
-        return list(chain.from_iterable(rows))
+        rows: list[Any] = []
+        wanted = json.dumps(list(messages))
+        shown = ", ".join(("message", *columns))
+        query = f"SELECT {shown} FROM {table} WHERE message IN (SELECT value FROM json_each(?))"
+        self._attempt(lambda db: rows.extend(db.execute(query, (wanted,)).fetchall()))
+        return rows
 
     def candidates(self, wanted: str) -> set[MessageId] | None:
         """Return the indexed messages that may contain a text in search form; None if the index cannot tell."""

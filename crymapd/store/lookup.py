@@ -22,6 +22,7 @@ from crymapd.store.database import Bindings
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
 from crymapd.store.rows import EntryColumns, SealedFile, Stored
+from crymapd.store.uid_set import in_groups, uid_set
 
 _PAGE = 1000
 _NEAR = 1000
@@ -87,18 +88,16 @@ class Lookup:
         They come a page at a time, and no page is read before it is asked for, so that a slow client does not hold a
         read transaction.  Without `modseqs` that column is empty.
         """
-        changed = " AND +modseq > :since" if since else ""
-        query = f"SELECT {_ENTRY} FROM entries e WHERE mailbox = :mailbox AND uid BETWEEN :low AND :high{changed}"
-        query += " ORDER BY uid LIMIT :page"
-        for low, high in ranges:
-            while low <= high:
-                values = {"mailbox": mailbox, "low": low, "high": high, "since": since, "page": _PAGE}
-                page = self._columns(query, values, 3 if modseqs else 2)
+        changed = f" AND +e.modseq > {since:d}" if since else ""
+        for group in in_groups(ranges, _PAGE):
+            while group:
+                uids = uid_set(mailbox, group)
+                query = f"SELECT {_ENTRY} FROM {uids.tables} WHERE {uids.where}{changed} ORDER BY e.uid LIMIT {_PAGE}"
+                page = self._columns(query, uids.values, 3 if modseqs else 2)
                 if page.uids:
                     yield page
-                if len(page.uids) < _PAGE:
-                    break
-                low = Uid(page.uids[-1] + 1)
+                is_last = len(page.uids) < _PAGE
+                group = [] if is_last else intersection(group, [(Uid(page.uids[-1] + 1), MAX_UID)])
 
     def _columns(self, query: str, values: Bindings, count: int = 3) -> EntryColumns:
         """Run a query for entries and return its first `count` columns.
@@ -110,22 +109,20 @@ class Lookup:
         return EntryColumns(*columns, *((),) * (3 - count))  # type: ignore[arg-type]  # SQLite gives plain numbers
 
     def stored(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Stored]:
-        """Yield the full rows of present messages; each range is read completely before its first row is yielded."""
-        query = (
-            f"SELECT {_STORED} FROM entries e JOIN messages m ON m.id = e.message"
-            " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? ORDER BY e.uid"
-        )
-        for low, high in ranges:
-            yield from map(Stored._make, self._db.execute(query, (mailbox, low, high)).fetchall())
+        """Yield the full rows of present messages; those of a thousand UIDs, or of a range, are read at once."""
+        for group in in_groups(ranges, _PAGE):
+            uids = uid_set(mailbox, group)
+            query = (
+                f"SELECT {_STORED} FROM {uids.tables} JOIN messages m ON m.id = e.message"
+                f" WHERE {uids.where} ORDER BY e.uid"
+            )
+            yield from map(Stored._make, self._db.execute(query, uids.values).fetchall())
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
         """Return where messages are read from, by message id; purged messages are left out."""
-        query = "SELECT id, file, body_key, size, damaged FROM messages WHERE id BETWEEN ? AND ?"
-        return {
-            message: SealedFile(*values)
-            for low, high in ranges_of(sorted(set(messages)))
-            for message, *values in self._db.execute(query, (low, high)).fetchall()
-        }
+        query = "SELECT id, file, body_key, size, damaged FROM messages WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._db.execute(query, (json.dumps(list(messages)),)).fetchall()
+        return {message: SealedFile(*values) for message, *values in rows}
 
     def expunged(self, mailbox: MailboxId, uid: Uid) -> Stored | None:
         """Return the row of an expunged message, for a session that has not been told; None once it is purged."""
@@ -249,18 +246,19 @@ class Lookup:
                 return SeqNum(mailbox.messages - at)
         return None
 
-    def count(self, mailbox: MailboxId, low: Uid, high: Uid) -> int:
-        """Count the messages whose UIDs are in a range."""
-        query = "SELECT count(*) FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
-        return int(self._db.value(query, mailbox, low, high))
+    def count(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
+        """Count the messages whose UIDs are in some ranges."""
+        uids = uid_set(mailbox, ranges)
+        return int(self._db.value(f"SELECT count(*) FROM {uids.tables} WHERE {uids.where}", *uids.values))
 
     def sealed_octets(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
         """Return how many octets on disk expunging messages would free, as they are in no other mailbox."""
+        uids = uid_set(mailbox, ranges)
         query = (
-            "SELECT total(m.sealed) FROM entries e JOIN messages m ON m.id = e.message"
-            " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? AND m.copies = 1"
+            f"SELECT total(m.sealed) FROM {uids.tables} JOIN messages m ON m.id = e.message"
+            f" WHERE {uids.where} AND m.copies = 1"
         )
-        return sum(int(self._db.value(query, mailbox, low, high)) for low, high in ranges)
+        return int(self._db.value(query, *uids.values))
 
     def ranks(self, mailbox: MailboxId, uids: Sequence[Uid]) -> dict[Uid, SeqNum]:
         """Return the sequence numbers of ascending UIDs, in time proportional to their count, not to the mailbox.

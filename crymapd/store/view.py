@@ -15,7 +15,7 @@ from crymapd.model.changes import Changes, Entry
 from crymapd.model.flags import SEEN, StoreMode
 from crymapd.model.numbers import MAX_UID, NO_SEQNUM, MailboxId, ModSeq, SeqNum, Uid
 from crymapd.model.search import SearchKey
-from crymapd.model.sequence import Range, merge, ranges_of
+from crymapd.model.sequence import Range, intersection, merge, ranges_of
 from crymapd.store.entries import Entries
 from crymapd.store.flagsets import FlagSets
 from crymapd.store.mailboxes import Mailbox, Mailboxes, Recent
@@ -216,17 +216,13 @@ class View:
     def _expunged_entries(self, ranges: Sequence[Range[Uid]], since: int) -> Iterator[EntryColumns]:
         """Of messages that went away elsewhere and that this session still counts; most often there are none."""
         mailbox, known = self.mailbox.id, self.known(ranges)
-        if not known or self._count(ranges, known[-1]) >= len(known):
+        if not known or self._entries.count(mailbox, intersection(ranges, [(Uid(1), known[-1])])) >= len(known):
             return
         present = {entry.uid for entry in self._entries.entries(mailbox, ranges)}
         rows = (self._entries.expunged(mailbox, uid) for uid in known if uid not in present)
         gone = [Entry(row.uid, row.flagset, row.modseq) for row in rows if row is not None and row.modseq > since]
         if gone:
             yield entry_columns(gone)
-
-    def _count(self, ranges: Sequence[Range[Uid]], last: Uid) -> int:
-        """How many messages are present in these ranges, up to a UID."""
-        return sum(self._entries.count(self.mailbox.id, low, min(high, last)) for low, high in ranges)
 
     def rows(self, ranges: Sequence[Range[Uid]]) -> Iterator[list[Stored]]:
         """Full rows of the messages this session counts, those among them that others have expunged.
