@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from crymapd import log
 from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
 from crymapd.mime.text import SearchTexts
-from crymapd.model.numbers import MessageId
+from crymapd.model.numbers import MailboxId, MessageId
 from crymapd.store.entries import Entries
 from crymapd.store.index import MAX_KEPT_TEXT, Index
 from crymapd.store.reader import MessageReader
@@ -113,7 +113,7 @@ class Indexing:
         """Index for about so many seconds; `behind` says afterwards whether there is more to do."""
         deadline = time.monotonic() + seconds
         self._finish_new(deadline)
-        self._index.put_texts(self._without_damaged(self._take_texts()))
+        self.keep_texts()
         with ExitStack() as stack:
             mine = False
             try:
@@ -199,10 +199,21 @@ class Indexing:
                 return _Made(summary, summary.texts or opened.search_texts())
         return None
 
-    def unindexed(self) -> set[MessageId]:
-        """Return the messages that are not indexed, so that a search must read them."""
+    def keep_texts(self) -> None:
+        """Put into the index the texts of messages that had to be read for them."""
+        self._index.put_texts(self._without_damaged(self._take_texts()))
+
+    def unindexed(self, mailbox: MailboxId | None = None) -> set[MessageId]:
+        """Return the messages of a mailbox, or of the account, that are not indexed: a search must read them.
+
+        Some messages of other mailboxes may be among them.
+        """
         unindexed = self._index.unindexed()
-        later = self._entries.messages_after(MessageId(0) if unindexed is None else self._index.complete())
+        complete = MessageId(0) if unindexed is None else self._index.complete()
+        if mailbox is None:
+            later = self._entries.messages_after(complete)
+        else:
+            later = self._entries.messages_in(mailbox, complete)
         return (unindexed or set()) | (set(later) - self._index.indexed(later))
 
 

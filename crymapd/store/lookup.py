@@ -138,6 +138,16 @@ class Lookup:
         rows = self._db.execute("SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", (message, limit))
         return [later for (later,) in rows]
 
+    def messages_in(self, mailbox: MailboxId, after: MessageId) -> list[MessageId]:
+        """Return the ids after this one of messages in a mailbox, or expunged from it; mostly there are none."""
+        if not self.messages_after(after, 1):
+            return []
+        query = (
+            "SELECT message FROM entries WHERE mailbox = :mailbox AND message > :after"
+            " UNION SELECT message FROM expunges WHERE mailbox = :mailbox AND message > :after ORDER BY message"
+        )
+        return [message for (message,) in self._db.execute(query, {"mailbox": mailbox, "after": after})]
+
     def matching_entries(
         self, mailbox: MailboxId, where: Condition, *, page: int, below: Uid, since: ModSeq
     ) -> Iterator[EntryColumns]:

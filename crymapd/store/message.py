@@ -87,10 +87,45 @@ class Whole(Message):
         """Do nothing, as nothing is open."""
 
 
-class Streamed(Message):
-    """A large message, which is never held but read again for every question."""
+class _Cursor:
+    """How far a body has been read, so that parts that are asked for in their order take one pass over it."""
 
-    __slots__ = ("_body_key", "_on_failure", "_opened")
+    __slots__ = ("_piece", "_pieces", "_reads", "position")
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = b""  # what was read beyond `position`
+        self.position = 0
+        self._reads = 0
+
+    def read(self, start: int, end: int | None) -> Iterator[bytes]:
+        """Yield the octets from `start`, which must not be before `position`, to `end`.
+
+        Raises:
+            RuntimeError: another `read` has moved the cursor meanwhile, so octets would be missing.
+        """
+        self._reads += 1
+        this_read = self._reads
+        while end is None or self.position < end:
+            if not self._piece:
+                self._piece = next(self._pieces, b"")
+                if not self._piece:
+                    return
+            skipped = min(max(start - self.position, 0), len(self._piece))
+            stop = len(self._piece) if end is None else min(end - self.position, len(self._piece))
+            wanted = self._piece[skipped:stop]
+            self.position += max(skipped, stop)
+            self._piece = self._piece[max(skipped, stop) :]
+            if wanted:
+                yield wanted
+                if self._reads != this_read:
+                    raise RuntimeError("a message is read in two places at once")
+
+
+class Streamed(Message):
+    """A large message, which is never held but read again when something before what was read last is asked for."""
+
+    __slots__ = ("_body_key", "_cursor", "_on_failure", "_opened")
 
     def __init__(self, opened: Opened, body_key: Secret, size: int, on_failure: Callable[[Exception], None]) -> None:
         """Begin to read it.
@@ -105,13 +140,20 @@ class Streamed(Message):
         self._opened = opened
         self._body_key = body_key
         self._on_failure = on_failure
+        self._cursor: _Cursor | None = None
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         try:
-            yield from self._opened.pieces(self._body_key, start, end)
+            yield from self._cursor_before(start).read(start, end)
         except (Damaged, OSError) as error:
             self._on_failure(error)
             raise MessageUnavailable(str(error)) from error
+
+    def _cursor_before(self, start: int) -> _Cursor:
+        """The cursor if it has not passed an offset, else a new one; only one at a time reads the file."""
+        if self._cursor is None or self._cursor.position > start:
+            self._cursor = _Cursor(self._opened.pieces(self._body_key))
+        return self._cursor
 
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
         return b"".join(self.pieces(start, end))

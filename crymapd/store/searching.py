@@ -32,8 +32,6 @@ from crymapd.store.rows import EntryColumns, Stored, portions
 _PAGE = 5_000
 _BATCH = 64  # kept texts may have 256 Ki characters each
 _MAX_CONDITIONS = 1_000
-_CATCH_UP_SECONDS = 0.5
-"""How long a search indexes what is not yet indexed, before it reads the rest itself."""
 
 
 class Scope(NamedTuple):
@@ -107,7 +105,7 @@ class Search:
     def _judged(self, scope: Scope, where: Condition, rest: keys.And) -> Iterator[RowHits]:
         """Of the messages that meet a condition, those for which what only their header or text decides is true."""
         judge = _Judge(rest, self._index, self._indexing, self._answers, self._reader)
-        among = self._narrowed(rest)
+        among = self._narrowed(scope.mailbox, rest)
         if among is not None and len(among) > max(_BATCH, scope.exists // 4):
             judge.among, among = among, None  # so many are looked up more quickly in order
         pages = self._lookup.matching_rows(
@@ -124,15 +122,18 @@ class Search:
 
     # What the index knows
 
-    def _narrowed(self, key: SearchKey) -> set[MessageId] | None:
-        """The messages that a key may mean at most; None for all."""
+    def _narrowed(self, mailbox: MailboxId, key: SearchKey) -> set[MessageId] | None:
+        """The messages that a key may mean at most; None for all.
+
+        Nothing is indexed for it: mail that waits in other mailboxes must not delay the search of this one.
+        """
         if not (mentions(key, keys.HeaderHas) or mentions(key, keys.BodyHas)):
             return None
-        self._indexing.catch_up(_CATCH_UP_SECONDS)
+        self._indexing.keep_texts()
         # Asked before and after, as others fill the index meanwhile, or empty it.
-        incarnation, before = self._index.incarnation(), self._indexing.unindexed()
+        incarnation, before = self._index.incarnation(), self._indexing.unindexed(mailbox)
         holding = self._holding(key)
-        after = self._indexing.unindexed()
+        after = self._indexing.unindexed(mailbox)
         if holding is None or incarnation is None or self._index.incarnation() != incarnation:
             return None
         return holding | before | after

@@ -36,7 +36,7 @@ from crymapd.store.summary import Prepare
 from crymapd.store.view import Tools, View
 from crymapd.unix import memory
 
-FILING_SECONDS = 0.5
+FILING_SECONDS = 0.1
 """How long a command may wait for delivered mail to be filed."""
 
 

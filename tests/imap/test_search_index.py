@@ -138,9 +138,7 @@ def test_same_as_reading(
     session: Session,
     expected: list[tuple[SearchKey, list[int]]],
     prepare: Callable[[Store], None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(searching, "_CATCH_UP_SECONDS", 0.0)
     prepare(session.store)
     for key, uids in expected:
         assert found(session, key) == uids, key
