@@ -282,6 +282,18 @@ def not_indexed(message: int, reason: str) -> None:
     _error(f"message {message} was not indexed: {reason}, a mistake in crymapd; each search reads it")
 
 
+def no_reserve(reason: str) -> None:
+    _notice(f"no room is kept for a full disk: {reason}")
+
+
+def reserve_released() -> None:
+    _warning("the disk is full: the room kept for it was released, so that mail can be read and deleted")
+
+
+def sealing_pair_not_made(name: str, reason: str) -> None:
+    _warning(f"sealing pair {name} could not be made: {reason}; an older one serves until it can")
+
+
 def orphans_filed(count: int) -> None:
     _warning(f"{count} message file(s) without a database row were put into INBOX")
 

@@ -52,6 +52,11 @@ class Layout:
         return self.home / "epoch"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk that is released when it is full."""
+        return self.home / "reserve"
+
+    @property
     def lock(self) -> Path:
         return self.home / "lock"
 

@@ -20,6 +20,7 @@ from crymapd.store.account import Unlocked
 from crymapd.store.filing import ignore
 from crymapd.store.layout import Layout
 from crymapd.store.parts import Parts, open_parts
+from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import backups
 from crymapd.unix import files
 
@@ -146,11 +147,17 @@ def check_sample(parts: Parts, _now: float) -> None:
         parts.meta.mark_damaged()
 
 
+def keep_room(parts: Parts, _now: float) -> None:
+    """Keep some room for the day when the disk is full."""
+    Reserve(parts.layout.reserve).provide()
+
+
 STEPS: tuple[tuple[str, Callable[[Parts, float], None]], ...] = (
     ("finishing moves", finish_moves),
     ("recovering files without rows", recover_orphans),
     ("removing expunged messages", purge_expunged),
     ("backing up meta.db", back_up),
     ("sweeping tmp", sweep),
+    ("keeping room for a full disk", keep_room),
     ("checking a sample", check_sample),
 )

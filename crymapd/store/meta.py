@@ -13,6 +13,7 @@ from crymapd.store.epoch import Epoch, EpochFile
 from crymapd.store.flagsets import FlagSets
 from crymapd.store.history import History
 from crymapd.store.layout import Layout
+from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import MetaFile, begin_recovery
 
 _KEY_LABEL = "meta.db"
@@ -37,6 +38,8 @@ class Meta:
         self._key = derive(master, _KEY_LABEL)
         self._file = MetaFile(layout, self._key)
         self._renumbered = False
+        self._reserve = Reserve(layout.reserve)
+        self._reserve.release_if_needed()
         self.db = self._file.open()
         self.db.on_damage = self.mark_damaged
         self.flagsets = FlagSets(self.db)
@@ -83,6 +86,7 @@ class Meta:
     @contextmanager
     def change(self) -> Iterator[None]:
         """A transaction that changes something; it is counted, and the count noted outside."""
+        self._reserve.release_if_needed()
         try:
             with self.db.write():
                 yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -18,11 +19,17 @@ from crymapd.crypto.stream import MAX_HEAD, Head, Metadata, Recipient, SealedWri
 from crymapd.errors import MessageGone, TooBig
 from crymapd.mime.content import slices
 from crymapd.store.layout import Layout
+from crymapd.store.reserve import refuse_if_full
 from crymapd.unix import files
 
 UNKNOWN_KEY = bytes(32)
 """Stands in a row whose sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
+
+
+def local_zone(moment: float) -> int:
+    """This host's zone at a moment, minutes east of UTC: INTERNALDATE should cut days where people do."""
+    return time.localtime(moment).tm_gmtoff // 60
 
 
 class Sealing:
@@ -32,6 +39,7 @@ class Sealing:
         self._layout = layout
         self._limit = limit
         self.metadata = metadata
+        refuse_if_full(layout.home)
         self._staged = files.Staged(layout.tmp)
         self._writer: SealedWriter | None = SealedWriter(self._staged.write, recipient, metadata)
         self.size = 0
@@ -45,6 +53,7 @@ class Sealing:
         if self.size + len(data) > self._limit:
             raise TooBig(self._limit)
         if self._writer is not None:
+            refuse_if_full(self._layout.home)
             self._writer.write(data)
         self.size += len(data)
 
