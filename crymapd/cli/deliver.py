@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from crymapd import __version__
-from crymapd.cli.failure import fail, reported
+from crymapd.cli.failure import Statuses, fail, reported
 from crymapd.config.system import load_root
 from crymapd.errors import ConfigError, NoSuchUser
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, canonical_flag
@@ -32,6 +32,8 @@ _FROM = b"From "
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 MAX_FLAGS = 100
 _MAILDIR_FLAGS = {"D": DRAFT, "F": FLAGGED, "R": ANSWERED, "S": SEEN, "T": DELETED, "P": "$Forwarded"}
+STATUSES: Statuses = {ConfigError: sysexits.TEMPFAIL, Exception: sysexits.TEMPFAIL}
+"""What is wrong with the installation may be mended: the MTA must keep the mail, not bounce it."""
 _MAILDIR_INFO = re.compile(r":2,([A-Za-z]*)\Z")
 
 
@@ -43,8 +45,7 @@ class _Parser(argparse.ArgumentParser):
 def main() -> None:
     """Entry point."""
     arguments = _arguments(sys.argv[1:])
-    # What is wrong with the installation may be mended: the MTA must keep the mail, not bounce it.
-    with reported(PROGRAM, {ConfigError: sysexits.TEMPFAIL, Exception: sysexits.TEMPFAIL}):
+    with reported(PROGRAM, STATUSES):
         _deliver(arguments)
 
 

@@ -12,7 +12,6 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.BadMailboxName: "CANNOT",
     errors.NotAllowedOnInbox: "CANNOT",
     errors.RenameIntoSelf: "CANNOT",
-    errors.ReadOnly: "CANNOT",
     errors.MailboxFull: "LIMIT",
     errors.TooBig: "TOOBIG",
     errors.OverQuota: "OVERQUOTA",
