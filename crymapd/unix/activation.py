@@ -1,4 +1,4 @@
-"""Sockets that somebody else opened for us: systemd's LISTEN_FDS and inetd's descriptor 0."""
+"""Sockets that somebody else has opened for us: systemd's LISTEN_FDS and inetd's descriptor 0."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ import stat
 from collections.abc import MutableMapping
 
 FIRST_FD = 3
+UNNAMED = "unknown"
+"""What sd_listen_fds_with_names(3) calls a socket without a name."""
 
 
 def passed_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, socket.socket]]:
-    """Listening sockets from systemd with their names (sd_listen_fds(3)), and forget the variables.
+    """Take the listening sockets from systemd with their names (sd_listen_fds(3)), and forget the variables.
 
-    Returns an empty list when none were passed to this process.
+    The list is empty when none were passed to this process.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(environ.pop("LISTEN_FDS", "0"))
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
     environ.pop("LISTEN_PID")
-    found = []
+    sockets = []
     for index in range(count):
         fd = FIRST_FD + index
         os.set_inheritable(fd, False)
-        name = names[index] if index < len(names) and names[index] else "unknown"
-        found.append((name, socket.socket(fileno=fd)))
-    return found
+        name = names[index] if index < len(names) and names[index] else UNNAMED
+        sockets.append((name, socket.socket(fileno=fd)))
+    return sockets
 
 
 def connected_socket() -> socket.socket:
-    """The connection that inetd or systemd (`Accept=yes`) put on descriptor 0 or 3.
+    """Take the connection that inetd or systemd (`Accept=yes`) has put on descriptor 0 or 3.
 
-    Descriptors 1 and 2 are pointed away from it, so that nothing printed reaches the client.
+    Descriptors 1 and 2 are pointed away from it, so that nothing that is printed reaches the client.
 
     Raises:
         ValueError: there is no connected socket there.
