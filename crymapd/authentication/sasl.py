@@ -98,6 +98,6 @@ def _read_login(responses: Sequence[bytes]) -> Credentials:
 
 _MECHANISMS = {
     "PLAIN": _Mechanism((b"",), _read_plain),
-    # draft-murchison-sasl-login-00: some clients insist on these prompts (CLIENTS.md T9).
+    # draft-murchison-sasl-login-00: some clients insist on these prompts.
     "LOGIN": _Mechanism((b"Username:", b"Password:"), _read_login),
 }

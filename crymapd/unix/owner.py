@@ -11,7 +11,6 @@ keeps both paths and puts the one that a person knows into what is told to a per
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -21,6 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+import msgspec
 
 from crymapd.errors import AccountUnusable, CrymapError
 
@@ -273,7 +274,7 @@ class UserDirectory:
             told = {"bug": trace()[-_LONGEST_ANSWER // 8 :]}
         finally:
             with suppress(OSError):
-                os.write(answer, json.dumps(told).encode())
+                os.write(answer, msgspec.json.encode(told))
             os._exit(0)
 
     def take(self, *, confined: bool) -> Place:
@@ -321,7 +322,7 @@ def _raise_answer(answer: bytes, status: int) -> None:
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         raise ChildProcessError(f"the process that acted for the owner was ended by {name}")
-    match json.loads(answer or b'{"bug": "no answer"}'):
+    match msgspec.json.decode(answer or b'{"bug": "no answer"}'):
         case {"reason": str(name), "text": str(text), "path": path}:
             raise _reason(name, text, path)
         case {"errno": int(number), "text": str(text), "path": path}:
