@@ -1,1 +1,1 @@
-"""What it costs. `make bench` prints the figures; nothing here is a test and nothing is installed."""
+"""Benchmarks, whose figures `make bench` prints. Nothing here is a test, and nothing is installed."""

@@ -1,6 +1,6 @@
-"""`make bench`: the same work on crymapd and, where it is installed, on Dovecot, by turns; one table.
+"""`make bench`: crymapd and, where it is installed, Dovecot do the same work by turns, and one table compares them.
 
-Everything runs on loopback, in a directory of its own, and is ended here. Nothing is installed.
+All servers run on loopback, in a directory of their own, and are ended here.  Nothing is installed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench import imap_work, lmtp_work
 from bench.servers import Subject, dovecot, dovecot_is_here, end_when_told, ours
-from bench.work import TABLE, Work, strong_session
-from tests.testlib.server import free_port
+from bench.work import Work
 
 Figures = dict[str, dict[str, list[float]]]
-"""By line of the table and server: what each round gave."""
+"""The figures of all rounds, by the line of the table and the server's name."""
 
-STRONG = Work("login + logout session, Argon2id 64 MiB x 3", strong_session, 0)
-
-WORKS = (*TABLE, STRONG)
+STRONG = Work("login + logout session, Argon2id 64 MiB x 3", imap_work.strong_session, 0)
+"""What only our server does: nobody else has such passwords."""
+WORKS = (*imap_work.TABLE, *lmtp_work.TABLE, STRONG)
 
 
 def main() -> None:
@@ -38,12 +38,12 @@ def main() -> None:
         folder.chmod(0o755)
         subjects = [stack.enter_context(ours(folder))]
         if dovecot_is_here():
-            subjects.append(stack.enter_context(dovecot(folder / "dovecot", (free_port(), free_port()))))
+            subjects.append(stack.enter_context(dovecot(folder / "dovecot")))
             if options.crypt:
-                crypt = dovecot(folder / "crypt", (free_port(), free_port()), crypt=True)
-                subjects.append(stack.enter_context(crypt))
+                subjects.append(stack.enter_context(dovecot(folder / "crypt", crypt=True)))
         else:
             print("Dovecot cannot be compared with: it is not installed, or we are not root.", file=sys.stderr)
+        works = [work for work in works if any(work.service in subject.services for subject in subjects)]
         figures: Figures = {}
         for work in works:
             figures[work.name] = _measure(work, subjects, options.rounds or work.rounds)
@@ -66,24 +66,25 @@ def _options() -> argparse.Namespace:
 
 
 def _merged(runs: list[Path]) -> Figures:
-    found: Figures = {}
+    merged: Figures = {}
     for run in runs:
         for work, figures in json.loads(run.read_text()).items():
             for server, values in figures.items():
-                found.setdefault(work, {}).setdefault(server, []).extend(values)
-    return found
+                merged.setdefault(work, {}).setdefault(server, []).extend(values)
+    return merged
 
 
 def _measure(work: Work, subjects: list[Subject], rounds: int) -> dict[str, list[float]]:
-    """By turns, so that what else the machine does falls on all of them."""
-    found: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    """Measure the servers that offer the service by turns, so that what else the machine does falls on all of them."""
+    figures: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    able = [subject for subject in subjects if work.service in subject.services]
     for _round in range(rounds):
-        for subject in subjects:
+        for subject in able:
             if work is STRONG and subject is not subjects[0]:
                 continue
-            found[subject.name].append(work.measure(subject))
+            figures[subject.name].append(work.measure(subject))
             time.sleep(0.1)
-    return found
+    return figures
 
 
 def _line(work: Work, figures: dict[str, list[float]]) -> str:
@@ -98,21 +99,21 @@ def _markdown(works: list[Work], figures: Figures) -> str:
 
 
 def _cells(work: Work, figures: dict[str, list[float]]) -> list[str]:
-    """The median and spread of each server, our ratio to the second, the limit, and whether it is kept."""
+    """The median and spread of each server, the ratio of the first to the second, the limit, and whether it is kept."""
     mine, *others = figures.values()
     shown = [_shown(values, work.unit) for values in figures.values()]
-    found = _ratio(mine, others[0]) if others else None
-    ratio = "" if found is None else f"{found:.2f}"
+    ratio = _ratio(mine, others[0]) if others else None
+    ratio_cell = "" if ratio is None else f"{ratio:.2f}"
     if not work.limit and not work.absolute:
-        return [*shown, ratio, "", ""]
+        return [*shown, ratio_cell, "", ""]
     sign = ">=" if work.more else "<="
     unit = f" {work.unit}" if work.absolute else ""
-    met = {True: "yes", False: "no", None: ""}[work.met(statistics.median(mine), found)]
-    return [*shown, ratio, f"{sign} {work.limit:g}{unit}", met]
+    met = {True: "yes", False: "no", None: ""}[work.met(statistics.median(mine), ratio) if mine else None]
+    return [*shown, ratio_cell, f"{sign} {work.limit:g}{unit}", met]
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float | None:
-    """The median of those of each round, whose two halves the machine did one after the other."""
+    """The median of the ratios of the rounds, in each of which one server was measured just after the other."""
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=False) if other]
     return statistics.median(ratios) if ratios else None
 

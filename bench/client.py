@@ -1,4 +1,4 @@
-"""A client that costs next to nothing, so that what is measured is the server."""
+"""Clients that cost next to nothing, so that what is measured is the server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 
+from tests.testlib.addresses import Address, Tcp
 from tests.testlib.server import trusting
 
 _CHUNK = 1 << 18
@@ -14,26 +15,40 @@ _CONTEXT = trusting()
 
 
 class Refused(Exception):
-    """A tagged answer other than OK."""
+    """The server did not do what it was asked to; the argument is its response."""
+
+
+def _connected(address: Address, timeout: float) -> socket.socket:
+    """A connected socket that sends at once whatever it is given."""
+    sock = address.connect(timeout)
+    if isinstance(address, Tcp):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _received(sock: socket.socket) -> bytes:
+    """The octets that come next. Raises Refused when the server has closed the connection."""
+    chunk = sock.recv(_CHUNK)
+    if not chunk:
+        raise Refused("the connection was closed")
+    return chunk
 
 
 class Imap:
-    """One connection; the greeting is read."""
+    """A connection to an `imaps` service, whose greeting was read."""
 
-    def __init__(self, port: int, timeout: float = 600) -> None:
-        raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock: ssl.SSLSocket = _CONTEXT.wrap_socket(raw)
+    def __init__(self, address: Address, timeout: float = 600) -> None:
+        self._sock: ssl.SSLSocket = _CONTEXT.wrap_socket(_connected(address, timeout))
         self._number = 0
         self.received = 0
         self._literal_plus = False
         self._line()
 
     def _line(self) -> bytes:
-        found = b""
-        while not found.endswith(b"\r\n"):
-            found += self._sock.recv(_CHUNK)
-        return found
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += _received(self._sock)
+        return line
 
     def login(self, user: str, password: str) -> Imap:
         self.command(f'LOGIN {user} "{password}"'.encode())
@@ -41,13 +56,13 @@ class Imap:
         return self
 
     def command(self, line: bytes, *, keep: bool = True) -> bytes:
-        """The whole answer; without `keep` only its end. Raises Refused."""
+        """Do a command and return all its responses, or without `keep` only their end. Raises Refused."""
         tag = self._tag()
         self._sock.sendall(tag + b" " + line + b"\r\n")
         return self._answer(tag, keep=keep)
 
     def append(self, mailbox: bytes, *messages: bytes) -> bytes:
-        """APPEND or MULTIAPPEND; literals wait for nobody where the server has LITERAL+."""
+        """APPEND one or several messages; where the server has LITERAL+, no literal waits for it."""
         tag = self._tag()
         line, waiting = tag + b" APPEND " + mailbox, []
         for message in messages:
@@ -64,7 +79,7 @@ class Imap:
         return self._answer(tag)
 
     def idle(self) -> None:
-        """Begin IDLE; what comes is read with `notice`."""
+        """Begin IDLE; `notice` reads what the server then says."""
         self._sock.sendall(self._tag() + b" IDLE\r\n")
         self._line()
 
@@ -87,9 +102,7 @@ class Imap:
         chunks: list[bytes] = []
         end = b""
         while True:
-            chunk = self._sock.recv(_CHUNK)
-            if not chunk:
-                raise Refused("the connection was closed")
+            chunk = _received(self._sock)
             self.received += len(chunk)
             if keep:
                 chunks.append(chunk)
@@ -103,22 +116,23 @@ class Imap:
 
 
 def number(answer: bytes, item: bytes) -> int:
-    """The number behind a word, as in `UIDNEXT 7`."""
-    found = re.search(item + rb" (\d+)", answer)
-    assert found, (item, answer)
-    return int(found[1])
+    """The number after a word, as in `UIDNEXT 7`."""
+    match = re.search(item + rb" (\d+)", answer)
+    assert match, (item, answer)
+    return int(match[1])
 
 
 class Lmtp:
-    """One LMTP connection that delivers to one user."""
+    """A connection to an `lmtp` service, which delivers to one user."""
 
-    def __init__(self, port: int, user: str) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=60)
+    def __init__(self, address: Address, user: str, timeout: float = 60) -> None:
+        self._sock = _connected(address, timeout)
         self._user = user.encode()
         self._reply()
         self._say(b"LHLO localhost")
 
     def deliver(self, message: bytes) -> None:
+        """Deliver a message that ends with CRLF. Raises Refused."""
         self._say(b"MAIL FROM:<a@example.org>")
         self._say(b"RCPT TO:<" + self._user + b">")
         self._say(b"DATA")
@@ -133,8 +147,8 @@ class Lmtp:
         self._reply()
 
     def _reply(self) -> None:
-        found = b""
-        while not re.search(rb"(?m)^\d{3} .*\r\n\Z", found):
-            found += self._sock.recv(4096)
-        if found[:1] not in b"23":
-            raise Refused(found)
+        reply = b""
+        while not re.search(rb"(?m)^\d{3} .*\r\n\Z", reply):
+            reply += _received(self._sock)
+        if reply[:1] not in b"23":
+            raise Refused(reply)

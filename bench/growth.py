@@ -1,7 +1,8 @@
 """What operations cost as a mailbox grows: `python -m bench.growth [--plot FILE] [SIZE...]`.
 
-One mailbox of each size and a real client on loopback.  The messages are rows and indexed texts without
-files: what is measured here opens none, and a million files would say more of the file system than of us.
+There is one mailbox of each size, and a real client on loopback.  The messages consist of rows and indexed texts but
+have no files, because nothing that is measured here opens one, and a million files would tell more about the file
+system than about us.
 """
 
 from __future__ import annotations
@@ -18,22 +19,25 @@ from pathlib import Path
 
 from bench.client import Imap, number
 from bench.servers import end_when_told
-from crymapd.mime.summary import summarize
+from crymapd.imap.prepared import prepare
+from crymapd.model.numbers import MessageId
 from crymapd.store import account
 from crymapd.store.entries import NewMessage
 from crymapd.store.store import Store
+from crymapd.store.summary import summarize
+from tests.testlib.addresses import Address
 from tests.testlib.process import pss, workers
-from tests.testlib.server import PASSWORD, Server, running
+from tests.testlib.server import PASSWORD, REAL_SLOT, Server, running
 
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 15
 BATCH = 10_000
 LINEAR = ("FLAGS of all",)
-"""What answers for each message may cost in proportion to them; everything else may not."""
+"""Commands that answer for every message, and so may cost in proportion to them; no other command may."""
 
 
 def fill(home: Path, mailbox: str, size: int) -> None:
-    """In a process of the account's owner; each message has a word of its own."""
+    """Put so many messages into a new mailbox, each with a word of its own, in a process of the account's owner."""
     child = os.fork()
     if not child:
         status = 1
@@ -42,7 +46,7 @@ def fill(home: Path, mailbox: str, size: int) -> None:
             if os.geteuid() == 0:
                 os.setgid(owner.st_gid)
                 os.setuid(owner.st_uid)
-            _fill(Store(account.unlock(home, PASSWORD), 1 << 20), mailbox, size)
+            _fill(Store(account.unlock(home, PASSWORD), prepare, 1 << 20), mailbox, size)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -57,14 +61,14 @@ def _fill(store: Store, mailbox: str, size: int) -> None:
     for start in range(0, size, BATCH):
         texts = [_text(at) for at in range(start, min(start + BATCH, size))]
         rows = [_row(mailbox, at, text) for at, text in enumerate(texts, start)]
-        store.entries.append(target, rows)
-        numbers = [store.entries.message_id(row.file) or 0 for row in rows]
-        store.entries.placed(numbers)
-        summaries = [(at, summarize(text)) for at, text in zip(numbers, texts, strict=True)]
-        store.index.put(summaries)
-        store.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
-        store.index.set_complete(numbers[-1], (), store.index.incarnation())
-    store.entries.flush_placed()
+        store.parts.entries.append(target, rows)
+        numbers = [store.parts.entries.message_id(row.file) or MessageId(0) for row in rows]
+        store.parts.entries.placed(numbers)
+        summaries = [(at, summarize(text, prepare)) for at, text in zip(numbers, texts, strict=True)]
+        store.parts.index.put(summaries)
+        store.parts.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
+        store.parts.index.set_complete(numbers[-1], (), store.parts.index.incarnation())
+    store.parts.entries.flush_placed()
     store.close()
 
 
@@ -78,7 +82,7 @@ def _row(mailbox: str, at: int, text: bytes) -> NewMessage:
 
 
 def median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Milliseconds."""
+    """The median of the milliseconds that the action takes."""
     times = []
     for _round in range(rounds):
         start = time.perf_counter()
@@ -87,14 +91,14 @@ def median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
     return statistics.median(times)
 
 
-def resync(port: int, mailbox: bytes) -> float:
-    """SELECT (QRESYNC ...) after 100 changes."""
-    client = Imap(port).login("alice", PASSWORD)
+def resync(address: Address, mailbox: bytes) -> float:
+    """Milliseconds of SELECT (QRESYNC ...) after 100 changes."""
+    client = Imap(address).login("alice", PASSWORD)
     answer = client.command(b"SELECT " + mailbox)
     known = b"%d %d" % (number(answer, b"UIDVALIDITY"), number(answer, b"HIGHESTMODSEQ"))
     client.command(b"UID STORE 1:100 +FLAGS.SILENT (\\Flagged)")
     client.logout()
-    client = Imap(port).login("alice", PASSWORD)
+    client = Imap(address).login("alice", PASSWORD)
     client.command(b"ENABLE QRESYNC")
     found = median(lambda: client.command(b"SELECT %b (QRESYNC (%b))" % (mailbox, known)))
     client.logout()
@@ -102,7 +106,7 @@ def resync(port: int, mailbox: bytes) -> float:
 
 
 def delivery(server: Server, client: Imap) -> float:
-    """The NOOP that files a delivered message and tells of it; the mailbox is INBOX."""
+    """Milliseconds of the NOOP that files a delivered message and tells of it, while INBOX is selected."""
     times = []
     for turn in range(5):
         server.deliver(b"Subject: new %d\r\n\r\nnew\r\n" % turn)
@@ -111,11 +115,11 @@ def delivery(server: Server, client: Imap) -> float:
 
 
 def measure(server: Server, size: int) -> dict[str, float]:
-    """Milliseconds by operation, and the memory of the session in MiB."""
+    """The milliseconds of each operation, and the memory of the session in MiB."""
     name = f"box{size}"
     box = name.encode()
     fill(server.root / "users" / "alice", name, size)
-    client = Imap(server.port).login("alice", PASSWORD)
+    client = Imap(server.address("imaps")).login("alice", PASSWORD)
     listener = server.process
     worker = max(workers(listener.pid)) if listener is not None else 0
     found = {"SELECT": median(lambda: client.command(b"SELECT " + box))}
@@ -144,12 +148,12 @@ def measure(server: Server, size: int) -> dict[str, float]:
     client.command(b"SELECT INBOX")
     found["NOOP that files a delivery"] = delivery(server, client)
     client.logout()
-    found["SELECT (QRESYNC), 100 changes"] = resync(server.port, box)
+    found["SELECT (QRESYNC), 100 changes"] = resync(server.address("imaps"), box)
     return found
 
 
 def plot(target: Path, sizes: list[int], rows: dict[str, list[float]]) -> None:
-    """A picture, where matplotlib is installed."""
+    """Draw the figures, if matplotlib is installed."""
     try:
         from matplotlib import pyplot
     except ImportError:
@@ -171,7 +175,10 @@ def main() -> None:
     parser.add_argument("size", nargs="*", type=int, default=list(SIZES))
     options = parser.parse_args()
     end_when_told()
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running(Path(folder) / "root") as server:
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+        running(Path(folder) / "root", slot=REAL_SLOT) as server,
+    ):
         Path(folder).chmod(0o755)  # the account's owner fills it
         columns = []
         for size in options.size:

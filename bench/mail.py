@@ -1,6 +1,7 @@
-"""The mail of the benchmark: ours, and the same octets on every machine.
+"""The mail of the benchmark, which is made here and has the same octets on every machine.
 
-Of every hundred messages one has each of the marks that searches look for.
+Of every hundred messages, one has the word that is searched for in From, another that in Subject, and another that in
+the body.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ DISTINCT = 2_500
 
 
 def small(count: int, seed: int = 2) -> list[bytes]:
-    """Plain messages of about 3 KB."""
+    """So many plain messages of about 3 kB each."""
     return [_message(seed, number, 2_500) for number in range(count)]
 
 
 def mixed(count: int = 400, seed: int = 1) -> list[bytes]:
-    """2 kB to 2 MB: half of them small text, some with alternatives, one in five with attachments."""
+    """Messages of 2 kB to 2 MB: half are small texts, some have alternatives, one in five has attachments."""
     rng = random.Random(seed)
     bounds = ((2, 10),) * 55 + ((10, 60),) * 25 + ((60, 300),) * 14 + ((300, 1_000),) * 5 + ((1_000, 2_000),)
     sizes = [int(1_000 * low * (high / low) ** rng.random()) for low, high in bounds * (count // 100)]
@@ -31,7 +32,7 @@ def mixed(count: int = 400, seed: int = 1) -> list[bytes]:
 
 
 def marked(count: int, mark: int) -> int:
-    """How many of `small` and its repetitions have a mark."""
+    """How many of the first messages of `small`, which repeat after DISTINCT, have the mark with this number."""
     return sum(1 for number in range(count) if number % DISTINCT % 100 == mark)
 
 
@@ -60,7 +61,7 @@ def _message(seed: int, number: int, size: int) -> bytes:
 
 
 def _folded(lines: list[str]) -> Iterator[str]:
-    """Continuation lines belong to the header line before."""
+    """Header fields, each with the continuation lines that follow it."""
     whole = ""
     for line, after in pairwise([*lines, ""]):
         whole += line

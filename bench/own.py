@@ -1,6 +1,6 @@
-"""Figures that have no counterpart elsewhere: workers of inetd, delivery, large messages. `python -m bench.own`
+"""`python -m bench.own`: what is not compared with another server: workers of inetd, delivery and large messages.
 
-Starts the real server on loopback with a root of its own under the temporary directory, and ends it.
+The real server is started on loopback, with a root directory of its own under /var/tmp, and ended here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.servers import end_when_told
 from tests.testlib.corpus import varied
 from tests.testlib.process import children, peak, reset_peak
-from tests.testlib.server import CRYMAPD, PASSWORD, Server, running, trusting
+from tests.testlib.server import CRYMAPD, PASSWORD, REAL_SLOT, Server, running, trusting
 
 ROUNDS = 20
 IDLE = 100
@@ -47,7 +47,7 @@ def timed(action: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
 
 @contextmanager
 def inetd(server: Server) -> Iterator[socket.socket]:
-    """A worker started from nothing on one end of a connection."""
+    """A connection, after TLS, to a worker that is started for it as inetd would."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -61,7 +61,7 @@ def inetd(server: Server) -> Iterator[socket.socket]:
 
 
 def inetd_greeting(server: Server) -> float:
-    """Seconds from the connection to the greeting; the process ends afterwards."""
+    """Seconds from the connection to the greeting of a worker that inetd starts."""
     start = time.perf_counter()
     with inetd(server) as sock:
         sock.recv(1024)
@@ -114,7 +114,7 @@ def measure_delivery(server: Server) -> None:
 
 
 def measure_large(server: Server) -> None:
-    """64 MiB through delivery, APPEND and FETCH: the peak above what the same process needs for a small one."""
+    """Memory that delivery, APPEND and FETCH of a message of 64 MiB need, beyond what a small one needs."""
     line = os.urandom(57)
     encoded = base64.b64encode(line) + b"\r\n"
     header = b"Subject: large\r\nContent-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\n"
@@ -150,7 +150,7 @@ def measure_large(server: Server) -> None:
 
 
 def deliver_peak(server: Server, message: bytes) -> int:
-    """Peak resident size in KiB of one crymap-deliver, looked at until it ends."""
+    """The peak resident size in KiB of one crymap-deliver, which is looked at until it ends."""
     with tempfile.TemporaryFile() as file:
         file.write(message)
         file.seek(0)
@@ -168,7 +168,7 @@ def main() -> None:
     end_when_told()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         config = "[limits]\nmax_workers_per_address = 500\n"
-        with running(Path(folder) / "root", config, users=("alice", "bob")) as server:
+        with running(Path(folder) / "root", config, users=("alice", "bob"), slot=REAL_SLOT) as server:
             for measure in (
                 measure_delivery,
                 measure_inetd,

@@ -1,4 +1,8 @@
-"""The servers that are compared, each started here on loopback with files of its own, and ended here."""
+"""The servers that are compared.
+
+Each is started here on loopback, with files of its own, and ended here.  It offers services at addresses; what is
+measured of a service is the matter of `bench/imap_work.py` and `bench/lmtp_work.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.client import Imap
+from bench.client import Imap, Refused
+from tests.testlib.addresses import Address, Tcp, free_port
 from tests.testlib.certificate import write_certificate
 from tests.testlib.process import children, cpu, pss
 from tests.testlib.server import PASSWORD, running
@@ -23,37 +28,38 @@ _LIMITS = "[limits]\nmax_workers_per_address = 500\n"
 
 
 def end_when_told() -> None:
-    """SIGTERM ends the servers that were started, as Ctrl-C does."""
+    """Let SIGTERM end this program as Ctrl-C does, so that the servers it has started are ended too."""
     signal.signal(signal.SIGTERM, lambda *_told: sys.exit(128 + signal.SIGTERM))
 
 
 @dataclass
 class Subject:
-    """A running server as the measurements see it.
+    """A running server that is measured.
 
     Attributes:
-        name: the column it fills.
-        mail: the directory with the mail of its users.
-        lmtp: a port, where it has one.
-        prepared: mailboxes that measurements share, once they are filled.
-        notices: milliseconds that IDLE took to tell, ascending.
-        turns: how often a measurement that sets a flag or takes it away was made.
+        name: the column of the table that it fills.
+        services: the address of each service that it offers, by the service's name: `imaps`, `lmtp`.
+        pid: its first process, from which all others descend.
+        mail: the directory with the mail of the user `alice`.
+        prepared: the mailboxes that several measurements share and that are filled by now.
+        notices: the milliseconds that IDLE took to tell of messages, ascending.
+        turns: how often a flag was set or taken away by a measurement that does this by turns.
     """
 
     name: str
-    port: int
+    services: Mapping[str, Address]
     pid: int
     mail: Path
-    lmtp: int = 0
     prepared: set[bytes] = field(default_factory=set)
     notices: list[float] = field(default_factory=list)
     turns: int = 1
 
     def client(self, user: str = "alice") -> Imap:
-        return Imap(self.port).login(user, PASSWORD)
+        """An IMAP session that has just logged in."""
+        return Imap(self.services["imaps"]).login(user, PASSWORD)
 
     def processes(self) -> list[int]:
-        """The server's process and all below it."""
+        """The first process of the server and all that descend from it."""
         found, todo = [], [self.pid]
         while todo:
             pid = todo.pop()
@@ -63,7 +69,7 @@ class Subject:
         return found
 
     def memory(self) -> int:
-        """KiB of proportional set size, of all processes."""
+        """The proportional set size of all its processes, in KiB."""
         total = 0
         for pid in self.processes():
             with suppress(OSError):
@@ -71,7 +77,7 @@ class Subject:
         return total
 
     def cpu(self) -> float:
-        """Seconds of processor time of the processes that are there."""
+        """Seconds of processor time that its present processes have used."""
         total = 0.0
         for pid in self.processes():
             with suppress(OSError):
@@ -79,7 +85,7 @@ class Subject:
         return total
 
     def disk(self, folder: str = ".") -> int:
-        """Octets of files below a folder of the mail directory; a file with several names counts once."""
+        """Octets of the files below a folder of the mail directory; a file with several names counts once."""
         seen = {}
         for root, _folders, names in os.walk(self.mail / folder):
             for name in names:
@@ -91,24 +97,25 @@ class Subject:
 
 @contextmanager
 def ours(folder: Path) -> Iterator[Subject]:
-    """crymapd; the slots of `alice` cost nothing to open, those of `strong` what a real one costs."""
+    """crymapd.  The password of `alice` costs nothing to check, that of `strong` what it costs in earnest."""
     with running(folder / "root", _LIMITS, users=("alice",), limits=CHEAP_SLOT) as server:
         limits, server.limits = server.limits, ""
         server.add_user("strong")
         server.limits = limits
         assert server.process is not None
-        yield Subject("crymapd", server.port, server.process.pid, server.root / "users" / "alice")
+        services = {service: server.address(service) for service in server.listen}
+        yield Subject("crymapd", services, server.process.pid, server.root / "users" / "alice")
 
 
 def dovecot_is_here() -> bool:
-    """Whether Dovecot can be compared with: installed, and we are root, as its many users need."""
+    """Whether Dovecot can take part: it is installed, and we are root, without whom it cannot run as its several users."""
     return shutil.which("dovecot") is not None and os.geteuid() == 0
 
 
 _DOVECOT = """
 base_dir = {folder}/run
 log_path = {folder}/log
-protocols = imap{lmtp}
+protocols = {protocols}
 listen = 127.0.0.1
 ssl = required
 ssl_cert = <{folder}/cert.pem
@@ -132,19 +139,13 @@ service imap-login {{
     port = 0
   }}
   inet_listener imaps {{
-    port = {port}
+    port = {imaps}
     ssl = yes
   }}
   process_limit = 2000
 }}
 service imap {{
   process_limit = 2000
-}}
-service lmtp {{
-  inet_listener lmtp {{
-    address = 127.0.0.1
-    port = {lmtp_port}
-  }}
 }}
 service anvil {{
   client_limit = 5000
@@ -154,6 +155,14 @@ service auth {{
 }}
 namespace inbox {{
   inbox = yes
+}}
+"""
+_DOVECOT_LMTP = """
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {lmtp}
+  }}
 }}
 """
 _CRYPT = """
@@ -167,33 +176,41 @@ plugin {
 
 
 @contextmanager
-def dovecot(folder: Path, ports: tuple[int, int], *, crypt: bool = False) -> Iterator[Subject]:
-    """Debian's Dovecot with Maildir; with `crypt` its files encrypted by a key for each user."""
+def dovecot(folder: Path, *, crypt: bool = False) -> Iterator[Subject]:
+    """Debian's Dovecot with Maildir; with `crypt`, mail_crypt encrypts the files with a key for each user."""
     folder.mkdir()
     folder.chmod(0o755)
     (folder / "mail").mkdir()
     shutil.chown(folder / "mail", "nobody", "nogroup")
     write_certificate(folder / "key.pem", folder / "cert.pem")
-    lmtp = bool(shutil.which("/usr/lib/dovecot/lmtp"))
-    text = _DOVECOT.format(folder=folder, port=ports[0], lmtp_port=ports[1], lmtp=" lmtp" if lmtp else "")
+    services = {"imaps": Tcp(free_port())}
+    if shutil.which("/usr/lib/dovecot/lmtp"):
+        services["lmtp"] = Tcp(free_port())
     (folder / "passwords").write_text(f"alice:{{PLAIN}}{PASSWORD}\n")
     config = folder / "dovecot.conf"
-    config.write_text(text + (_CRYPT if crypt else ""))
+    config.write_text(_dovecot_config(folder, services) + (_CRYPT if crypt else ""))
     with subprocess.Popen(["dovecot", "-F", "-c", config]) as process:
         try:
-            _wait(ports[0], process)
+            _wait(services["imaps"], process)
             name = "Dovecot mail_crypt" if crypt else "Dovecot"
-            yield Subject(name, ports[0], process.pid, folder / "mail" / "alice", ports[1] if lmtp else 0)
+            yield Subject(name, services, process.pid, folder / "mail" / "alice")
         finally:
             process.send_signal(signal.SIGTERM)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+def _dovecot_config(folder: Path, services: Mapping[str, Tcp]) -> str:
+    lmtp = services.get("lmtp")
+    text = _DOVECOT.format(folder=folder, protocols="imap lmtp" if lmtp else "imap", imaps=services["imaps"].port)
+    return text + (_DOVECOT_LMTP.format(lmtp=lmtp.port) if lmtp else "")
+
+
+def _wait(imaps: Address, process: subprocess.Popen[bytes]) -> None:
+    """Wait until Dovecot greets, at most ten seconds."""
     for _attempt in range(200):
         if process.poll() is not None:
             raise RuntimeError("dovecot has ended; its log says why")
-        with suppress(OSError):
-            Imap(port).close()
+        with suppress(OSError, Refused):
+            Imap(imaps).close()
             return
         time.sleep(0.05)
     raise RuntimeError("dovecot does not listen")

@@ -133,6 +133,10 @@ class MailboxFull(MailboxError):
     """UIDs, keywords or another counter of the mailbox are used up."""
 
 
+class SearchTooComplex(CrymapError):
+    """A search has more keys than can be answered in one query."""
+
+
 # The store
 
 

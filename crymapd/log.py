@@ -193,8 +193,30 @@ def client_identified(name: str, version: str) -> None:
     _info(f"client name={name!r} version={version!r}")
 
 
+_tolerated: set[str] = set()
+
+
+def tolerated(what: str) -> None:
+    """A client does what the grammar does not allow; each kind is said once by each process."""
+    if what not in _tolerated:
+        _tolerated.add(what)
+        _info(f"tolerated {what}")
+
+
 def command_failed(reason: str) -> None:
     _warning(f"command failed: {reason}")
+
+
+def not_told(reason: str) -> None:
+    _warning(f"a command was done, but what else happened could not be told: {reason}")
+
+
+def epoch_not_written(reason: str) -> None:
+    _warning(f"epoch could not be written: {reason}; other sessions hear of the change later")
+
+
+def not_settled(reason: str) -> None:
+    _warning(f"messages were taken, but moving their files was put off: {reason}")
 
 
 def broken_off(reason: str) -> None:

@@ -9,9 +9,13 @@ import pytest
 
 from crymapd import log
 from crymapd.crypto import slots
+from crymapd.imap.prepared import prepare
 from crymapd.store import account
+from crymapd.store.parts import open_parts
 from crymapd.store.store import Store
 from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, OpenedStore, StoreOpener
+
+pytest_plugins = ["tests.testlib.needs"]
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def home(tmp_path: Path, cheap_hash: None) -> Path:
     """The user directory of a new account with the password `PASSWORD`, opened once."""
     directory = tmp_path / "home"
     directory.mkdir(mode=0o700)
-    Store(account.create(directory, PASSWORD, CHEAP), LIMIT).close()
+    open_parts(account.create(directory, PASSWORD, CHEAP)).close()
     return directory
 
 
@@ -35,7 +39,7 @@ def open_store(cheap_hash: None) -> Iterator[StoreOpener]:
     opened: list[OpenedStore] = []
 
     def opener(directory: Path, password: str = PASSWORD) -> Store:
-        store = OpenedStore(account.unlock(directory, password), LIMIT)
+        store = OpenedStore(account.unlock(directory, password), prepare, LIMIT)
         opened.append(store)
         return store
 

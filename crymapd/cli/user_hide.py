@@ -8,10 +8,10 @@ import msgspec
 
 from crymapd.cli import accounts
 from crymapd.config.system import load_root
-from crymapd.config.user import Preferences
 from crymapd.errors import NoSuchUser
 from crymapd.model.names import canonical_user
 from crymapd.store import account
+from crymapd.store.user_file import Preferences
 from crymapd.unix.owner import Place, UserDirectory
 
 

@@ -1,4 +1,6 @@
-"""What happens to a message between the clear octets and the cipher: unbase64, brotli, Padme.
+"""Shrinks a message before it is encrypted: base64 is decoded, the result is compressed with brotli.
+
+`padme` computes how far the packed form is padded, so that a file's length says little about its message.
 
 The packed form is a sequence of records, compressed as a whole when that helps:
 
@@ -7,8 +9,8 @@ The packed form is a sequence of records, compressed as a whole when that helps:
                                                           ended by CRLF (e=0) or LF (e=1)
     0xff  varint total                                    the end, and the length of the original
 
-A record 0x01 is written only where encoding again gives the very same octets.  The first octet of
-the packed stream is the codec: 0 stored, 1 brotli.
+A record 0x01 is written only if encoding its octets again gives back exactly the original text.  The
+first octet of the packed stream is the codec: 0 stored, 1 brotli.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ WINDOW = 256 * 1024
 _VERBATIM, _BASE64, _END = 0x00, 0x01, 0xFF
 _STORED, _BROTLI = 0, 1
 _LINE_ENDS = (b"\r\n", b"\n")
-# A run of at least four equally long lines; the first line's length is then demanded of the others.
+# One line that may begin a run of base64. `_run_pattern` then demands its length of at least four lines.
 _CANDIDATE = re.compile(rb"(?<![^\n])([A-Za-z0-9+/]{40,250})(\r?\n)")
 _RUNS: dict[tuple[int, bytes], re.Pattern[bytes]] = {}
 _LEAST_LINES = 4
@@ -36,18 +38,18 @@ _BROTLI_BLOCK = 18
 _OUTPUT_LIMIT = 1 << 18
 
 
-def varint(number: int) -> bytes:
-    """LEB128: seven bits an octet, least significant first."""
+def varint(value: int) -> bytes:
+    """Encode a non-negative integer as LEB128: seven bits in each octet, the least significant first."""
     out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
     return bytes(out)
 
 
 def padme(length: int) -> int:
-    """The padded length of Padme (PURBs, section 4): at most 12 % more, few distinct lengths."""
+    """Round a length up as Padme does (`docs/store.md` section 6): by at most 12 %, to one of few distinct lengths."""
     if length < 2:
         return length
     exponent = length.bit_length() - 1
@@ -57,7 +59,12 @@ def padme(length: int) -> int:
 
 
 class Packer:
-    """Clear octets in, packed octets out, a window at a time."""
+    """Takes clear octets and gives packed octets, a window at a time.
+
+    Attributes:
+        clear_length: octets taken so far.
+        packed_length: octets given so far.
+    """
 
     def __init__(self) -> None:
         self._window = bytearray()
@@ -67,22 +74,23 @@ class Packer:
         self.packed_length = 0
 
     def process(self, data: bytes) -> bytes:
+        """Take the next octets of the message; return the packed octets that are ready, often none."""
         self._window += data
         self.clear_length += len(data)
         if len(self._window) < WINDOW:
             return b""
-        # Keep the unfinished last line, so that a base64 run is not cut more often than needed.
+        # Keep the unfinished last line, so that a base64 run is not cut more often than necessary.
         cut = self._window.rfind(b"\n", 0, len(self._window)) + 1 or len(self._window)
         ready = bytes(self._window[:cut])
         del self._window[:cut]
         return self._emit(b"".join(records(ready)))
 
     def finish(self) -> bytes:
-        """The rest, with the end record."""
+        """Return the remaining packed octets, including the end record."""
         ready = b"".join(records(bytes(self._window))) + bytes((_END,)) + varint(self.clear_length)
         self._window.clear()
         if self._codec is None:
-            return self._whole(ready)
+            return self._pack_whole(ready)
         out = self._emit(ready)
         if self._brotli is not None:
             last = self._brotli.finish()
@@ -90,8 +98,8 @@ class Packer:
             out += last
         return out
 
-    def _whole(self, ready: bytes) -> bytes:
-        """All of a message that has filled no window: compressed where that pays."""
+    def _pack_whole(self, ready: bytes) -> bytes:
+        """Pack a message that fits into one window: its codec can be chosen by compressing all of it."""
         compressor = _compressor()
         packed = compressor.process(ready) + compressor.finish()
         out = bytes((_BROTLI,)) + packed if _pays(packed, ready) else bytes((_STORED,)) + ready
@@ -101,7 +109,7 @@ class Packer:
     def _emit(self, ready: bytes) -> bytes:
         head = b""
         if self._codec is None:
-            # Judged by a quick look at the first window.
+            # Compressing a sample quickly shows whether compressing the message is worth the time.
             sample = ready[:65536]
             self._codec = _BROTLI if _pays(brotli.compress(sample, quality=1), sample) else _STORED
             head = bytes((self._codec,))
@@ -121,8 +129,8 @@ def _pays(packed: bytes, clear: bytes) -> bool:
 
 
 def records(data: bytes) -> Iterator[bytes]:
-    """A window as records, without the end."""
-    done = position = 0
+    """Split a window into records, without the end record."""
+    written = position = 0  # up to where records cover the data, and where the search goes on
     while True:
         candidate = _CANDIDATE.search(data, position)
         if candidate is None:
@@ -130,7 +138,7 @@ def records(data: bytes) -> Iterator[bytes]:
         width, ending = len(candidate[1]), candidate[2]
         position = candidate.end()
         if width % 4:
-            continue  # before matching the run: every line of it would match it again
+            continue  # tested before matching the run, which every one of its lines would match again
         run = _run_pattern(width, ending).match(data, candidate.start())
         if run is None:
             continue
@@ -138,13 +146,13 @@ def records(data: bytes) -> Iterator[bytes]:
         decoded = binascii.a2b_base64(text)
         if encode_lines(decoded, width, ending) != text:
             continue
-        if run.start() > done:
-            yield from _verbatim(data[done : run.start()])
+        if run.start() > written:
+            yield from _verbatim(data[written : run.start()])
         lines = len(text) // (width + len(ending))
         yield bytes((_BASE64, width, _LINE_ENDS.index(ending))) + varint(lines) + decoded
-        done = position = run.end()
-    if done < len(data):
-        yield from _verbatim(data[done:])
+        written = position = run.end()
+    if written < len(data):
+        yield from _verbatim(data[written:])
 
 
 def _verbatim(data: bytes) -> Iterator[bytes]:
@@ -152,15 +160,19 @@ def _verbatim(data: bytes) -> Iterator[bytes]:
 
 
 def _run_pattern(width: int, ending: bytes) -> re.Pattern[bytes]:
-    found = _RUNS.get((width, ending))
-    if found is None:
-        found = re.compile(b"(?:[A-Za-z0-9+/]{%d}%s){%d,}" % (width, ending, _LEAST_LINES))
-        _RUNS[width, ending] = found
-    return found
+    pattern = _RUNS.get((width, ending))
+    if pattern is None:
+        pattern = re.compile(b"(?:[A-Za-z0-9+/]{%d}%s){%d,}" % (width, ending, _LEAST_LINES))
+        _RUNS[width, ending] = pattern
+    return pattern
 
 
 def encode_lines(data: bytes, width: int, ending: bytes) -> bytes:
-    """Whole lines of `width` base64 characters."""
+    """Encode octets as lines of exactly `width` base64 characters.
+
+    Raises:
+        Damaged: the last line would be shorter.
+    """
     step = width * 3 // 4
     text = binascii.b2a_base64(data, newline=False)
     if len(data) % step:
@@ -169,7 +181,7 @@ def encode_lines(data: bytes, width: int, ending: bytes) -> bytes:
 
 
 class Unpacker:
-    """Packed octets in, clear octets out; never more than `limit` octets in all."""
+    """Takes packed octets and gives clear octets, never more than `limit` octets in all."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -184,7 +196,7 @@ class Unpacker:
         self.ended = False
 
     def process(self, data: bytes) -> Iterator[bytes]:
-        """Clear octets that this much packed input yields. Raises Damaged."""
+        """Take the next packed octets and yield the clear octets that they complete. Raises Damaged."""
         if self._codec is None and data:
             self._codec = data[0]
             data = data[1:]
@@ -192,25 +204,26 @@ class Unpacker:
                 self._brotli = brotli.Decompressor()
             elif self._codec != _STORED:
                 raise Damaged("unknown codec")
-        while piece := self._decompressed(data):
+        while piece := self._decompress(data):
             data = b""
             if self.ended:
                 raise Damaged("there is something after the end record")
-            for clear in self._records(self._rest + piece):
+            for clear in self._read_records(self._rest + piece):
                 self.clear_length += len(clear)
                 if self.clear_length > self._limit:
                     raise Damaged("the message is longer than it may be")
                 yield clear
 
     def finish(self) -> None:
-        """Raises Damaged unless the end record came, and the end of the compressed stream."""
+        """Check that the end record and the end of the compressed stream have been read. Raises Damaged."""
         if not self.ended or (self._brotli is not None and not self._brotli.is_finished()):
             raise Damaged("the message has no end")
 
-    def _decompressed(self, data: bytes) -> bytes:
-        """Of this input, or what is left of the one before, as much as may be held; nothing when more is needed.
+    def _decompress(self, data: bytes) -> bytes:
+        """Decompress as much as may be held at once, and return nothing when more input is needed.
 
-        What the end record was in may not be the last of it: brotli ends with an octet of its own.
+        The caller passes new input once, and then empty data until nothing is returned. It must not stop at the end
+        record, because brotli may end its stream with an octet after the one that completed the record.
         """
         if self._brotli is None:
             return data
@@ -224,8 +237,8 @@ class Unpacker:
             raise Damaged("the compressed data is not what was written") from error
         return piece
 
-    def _records(self, data: bytes) -> Iterator[bytes]:
-        """What these octets yield; a head or a line that is not complete waits for more."""
+    def _read_records(self, data: bytes) -> Iterator[bytes]:
+        """Yield the content of records; an incomplete record head or line is kept until more octets come."""
         at = 0
         while at < len(data):
             if self._verbatim_left:
@@ -242,43 +255,43 @@ class Unpacker:
                 self._lines_left -= lines
                 at += len(decoded)
                 yield encode_lines(decoded, self._width, self._ending)
-            elif after := self._head(data, at):
-                at = after
+            elif end := self._read_record_head(data, at):
+                at = end
             else:
                 break
         self._rest = data[at:]
 
-    def _head(self, data: bytes, at: int) -> int:
-        """Read the head of a record: where it ends; 0 when more input is needed."""
+    def _read_record_head(self, data: bytes, at: int) -> int:
+        """Read the head of a record and return where it ends, or 0 if it is not complete."""
         kind = data[at]
-        number, after = _read_varint(data, at + (3 if kind == _BASE64 else 1))
-        if not after:
+        length, end = _read_varint(data, at + (3 if kind == _BASE64 else 1))
+        if not end:
             return 0
         if kind == _VERBATIM:
-            self._verbatim_left = number
+            self._verbatim_left = length
         elif kind == _BASE64:
             self._width, ending = data[at + 1], data[at + 2]
             if self._width % 4 or not self._width or ending >= len(_LINE_ENDS):
                 raise Damaged("a base64 record is malformed")
-            self._ending, self._lines_left = _LINE_ENDS[ending], number
+            self._ending, self._lines_left = _LINE_ENDS[ending], length
         elif kind == _END:
-            if number != self.clear_length or len(data) != after:
+            if length != self.clear_length or len(data) != end:
                 raise Damaged("the message has another length than it says")
             self.ended = True
         else:
             raise Damaged("unknown record")
-        return after
+        return end
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number and where it ends; 0 where it does not end within the data."""
-    number = shift = 0
+    """Decode a LEB128 integer: its value and where it ends, or (0, 0) if it does not end within the data."""
+    value = shift = 0
     while at < len(data):
         octet = data[at]
-        number |= (octet & 0x7F) << shift
+        value |= (octet & 0x7F) << shift
         at += 1
         if octet < 0x80:
-            return number, at
+            return value, at
         shift += 7
         if shift > 63:
             raise Damaged("a number is too long")

@@ -1,12 +1,12 @@
-"""Sealing key pairs: HPKE (RFC 9180) base mode with the hybrid KEM ML-KEM-768 + X25519.
+"""Sealing pairs: HPKE (RFC 9180) in base mode with the hybrid KEM ML-KEM-768 + X25519.
 
-A public half seals for the owner without any secret; the private half is wrapped under a key
-derived from the master key.
+Whoever has the public half can seal for the owner without knowing any secret.  The private half opens what
+was sealed; on disk it is wrapped under a key derived from the master key.
 """
 
 from __future__ import annotations
 
-import cryptography.hazmat.backends.openssl.backend  # noqa: F401  # loaded late otherwise, when we are confined
+import cryptography.hazmat.backends.openssl.backend  # noqa: F401  # otherwise loaded on first use, when a confined worker cannot read it
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import (
@@ -26,11 +26,11 @@ MLKEM_SEED, X25519_BYTES, MLKEM_PUBLIC = 64, 32, 1184
 PRIVATE_BYTES = MLKEM_SEED + X25519_BYTES
 PUBLIC_BYTES = MLKEM_PUBLIC + X25519_BYTES
 OVERHEAD = 1136
-"""Octets a sealed value is longer than the clear one: 1120 of encapsulation, 16 of tag."""
+"""By how many octets a sealed value is longer than the clear one: 1120 of encapsulation and 16 of tag."""
 
 
 class SealingKey:
-    """A public half: `raw` is the ML-KEM-768 encapsulation key (1184 octets), then X25519 (32)."""
+    """A public half. `raw` is the ML-KEM-768 encapsulation key (1184 octets), then the X25519 public key (32)."""
 
     __slots__ = ("_key", "raw")
 
@@ -52,7 +52,7 @@ class SealingKey:
 
 
 class OpeningKey:
-    """A private half; `raw` is the ML-KEM seed (64 octets), then the X25519 scalar (32)."""
+    """A private half. `raw` is the ML-KEM seed (64 octets), then the X25519 scalar (32); `public` is its other half."""
 
     __slots__ = ("_key", "public")
 
@@ -67,7 +67,11 @@ class OpeningKey:
         self.public = SealingKey(mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw())
 
     def open(self, sealed: bytes, info: bytes) -> bytes:
-        """Raises Damaged when it was sealed for another key, with other info, or altered."""
+        """Open what the other half sealed with the same `info`.
+
+        Raises:
+            Damaged: it was sealed for another key or with another `info`, or it was altered.
+        """
         try:
             return _SUITE.decrypt(sealed, self._key, info)
         except Exception as error:  # InvalidTag, or ValueError for a malformed encapsulation
@@ -75,5 +79,5 @@ class OpeningKey:
 
 
 def generate() -> Secret:
-    """A fresh private half in its raw form."""
+    """Make a new private half in its raw form."""
     return Secret(MLKEM768PrivateKey.generate().private_bytes_raw() + X25519PrivateKey.generate().private_bytes_raw())

@@ -1,4 +1,4 @@
-"""Secret bytes that do not show themselves, and everything derived from the master key."""
+"""Key material that cannot be printed by accident, and what is derived from it: keys, MACs, wrapped keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONCE_BYTES: Final = 12
 
 
 class Secret:
-    """Key material: no repr, no pickling, compared in constant time."""
+    """Key material. Its repr is redacted, it cannot be pickled, and it is compared in constant time."""
 
     __slots__ = ("_data",)
 
@@ -26,7 +26,7 @@ class Secret:
         self._data = data
 
     def reveal(self) -> bytes:
-        """The bytes, for a cryptographic call."""
+        """Return the bytes, to be passed to a cryptographic function only."""
         return self._data
 
     def __repr__(self) -> str:
@@ -37,10 +37,10 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and hmac.compare_digest(self._data, other._data)
 
-    __hash__ = None  # type: ignore[assignment]  # a secret is no dictionary key
+    __hash__ = None  # type: ignore[assignment]  # a secret must not be used as a dictionary key
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a secret is not serialised")
+        raise TypeError("a secret cannot be serialised")
 
 
 def random_secret() -> Secret:
@@ -48,13 +48,13 @@ def random_secret() -> Secret:
 
 
 def derive(key: Secret, label: str, length: int = KEY_BYTES) -> Secret:
-    """HKDF-SHA256 (RFC 5869) of a uniformly random key under `crymapd/1 <label>`."""
+    """Derive a key with HKDF-SHA256 (RFC 5869). `key` is uniformly random; the info is `crymapd/1 <label>`."""
     hkdf = HKDF(algorithm=SHA256(), length=length, salt=None, info=b"crymapd/1 " + label.encode())
     return Secret(hkdf.derive(key.reveal()))
 
 
 def mac(key: Secret, label: str, data: bytes) -> bytes:
-    """HMAC-SHA256 under a key derived for this purpose alone; 32 bytes."""
+    """Compute HMAC-SHA256 (32 octets) under a key that is derived for this label alone."""
     return hmac.digest(derive(key, label).reveal(), data, hashlib.sha256)
 
 
@@ -63,13 +63,16 @@ def mac_matches(key: Secret, label: str, data: bytes, claimed: bytes) -> bool:
 
 
 def wrap(key: Secret, data: Secret, context: bytes) -> bytes:
-    """AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag, bound to `context`."""
+    """Encrypt a secret with AES-256-GCM: 12 octets of nonce, the ciphertext, 16 octets of tag.
+
+    `context` is associated data: unwrapping needs the same one.
+    """
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + AESGCM(key.reveal()).encrypt(nonce, data.reveal(), context)
 
 
 def unwrap(key: Secret, wrapped: bytes, context: bytes) -> Secret:
-    """The inverse of `wrap`. Raises Damaged when key, context or bytes are not those of the wrapping."""
+    """Undo `wrap`. Raises Damaged unless key, context and octets are those of the wrapping."""
     try:
         return Secret(AESGCM(key.reveal()).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context))
     except Exception as error:  # cryptography raises InvalidTag and, for short input, ValueError

@@ -1,6 +1,6 @@
-"""Key slots: the master key wrapped under what a person knows, as in LUKS.
+"""Slots: the master key, wrapped under something a person knows.
 
-Each slot can open the account by itself; changing a password re-wraps one slot.
+Each slot opens the account by itself.  Changing a password wraps the same master key again, in one slot.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Argon2:
 
 
 CURRENT = Argon2(memory_kib=64 * 1024, passes=3, lanes=1)
-# What a slot may ask of us: a forged user.toml must not turn a login into a denial of service.
+# The most that a slot may demand: a forged user.toml must not turn a login into a denial of service.
 _CEILING = Argon2(memory_kib=1024 * 1024, passes=16, lanes=8)
 
 
@@ -45,10 +45,11 @@ class PasswordSlot:
     wrapped: bytes
 
     def open(self, password: str, context: bytes) -> Secret:
-        """The master key.
+        """Return the master key.
 
         Raises:
-            BadCredentials: wrong password, or a slot that is not of this account.
+            BadCredentials: the password is wrong, the slot belongs to another account (`context`), or its
+                parameters are unusable.
         """
         if not (
             0 < self.argon2.memory_kib <= _CEILING.memory_kib
@@ -58,7 +59,7 @@ class PasswordSlot:
             raise BadCredentials("the key slot asks for more memory or time than is sane")
         try:
             return unwrap(_stretch(password, self.salt, self.argon2), self.wrapped, context)
-        except (Damaged, HashingError):  # the latter: parameters that Argon2 does not know
+        except (Damaged, HashingError):  # HashingError: Argon2 does not accept these parameters
             raise BadCredentials("wrong user name or password") from None
 
 
@@ -70,7 +71,11 @@ def new_password_slot(master: Secret, password: str, context: bytes, argon2: Arg
 
 
 def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tuple[int, Secret]:
-    """Index and master key of the first slot that the password opens; BadCredentials when none."""
+    """Return the index and the master key of the first slot that the password opens.
+
+    Raises:
+        BadCredentials: it opens none.
+    """
     for index, slot in enumerate(slots):
         try:
             return index, slot.open(password, context)
@@ -80,7 +85,7 @@ def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tu
 
 
 def spend_time(password: str) -> None:
-    """Do the work of opening one slot, for a user who does not exist."""
+    """Work as long as opening one slot takes, so that response times do not reveal which users exist."""
     _stretch(password, bytes(SALT_BYTES), CURRENT)
 
 
@@ -90,6 +95,6 @@ def _stretch(password: str, salt: bytes, argon2: Argon2) -> Secret:
 
 
 def generate_password() -> str:
-    """Four groups of five letters and digits that are not mistaken for one another (about 99 bits)."""
+    """Make a password of four groups of five letters and digits that are hard to confuse (about 99 bits)."""
     letters = "abcdefghjkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))

@@ -1,4 +1,4 @@
-"""A sealed message file: who can open it, what is known about it, and its octets.
+"""The sealed file of a message: whose key opens it, the sealed metadata, and the message itself.
 
     magic       7 octets   "crymapM"
     version     u8         1
@@ -7,11 +7,11 @@
     stream      24 octets  secretstream header
     chunks      each 65536 clear octets (the last fewer) + 17; the last carries the FINAL tag
 
-A clear chunk is u32 n (big endian), n packed octets (`packing`), then zeros: Padme padding, which
-hides the length of the message, fills the end of the last chunks.
+A clear chunk is u32 n (big endian), n packed octets (`packing`), then zeros.  The zeros are Padme
+padding, which hides the length of the message; they stand at the end of the last chunks.
 
 Everything before the stream header is the prefix; its SHA-256 is the associated data of every
-chunk.  So no chunk, header or file can be exchanged for another without being noticed.
+chunk.  So nobody can exchange a chunk, a prefix or a body for another without being noticed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from crymapd.errors import Damaged
 MAGIC = b"crymapM\x01"
 CHUNK = 64 * 1024
 MAX_HEAD = len(MAGIC) + 1 + (2**8 - 1) + 2 + (2**16 - 1)
-"""Octets before the stream. A file with fewer in all is of one chunk (every prefix has more than 207): `read_whole`."""
-_COUNT = 4
+"""The largest prefix in octets. A shorter file has one chunk only, because every prefix has more than 207 octets."""
+_COUNT = 4  # octets of the u32 that begins a clear chunk
 _ROOM = CHUNK - _COUNT
 _State = sodium.crypto_secretstream_xchacha20poly1305_state
 _TAG = sodium.crypto_secretstream_xchacha20poly1305_ABYTES
@@ -46,21 +46,23 @@ _METADATA_BLOCK = 64
 _EMAIL_ID_BYTES = 16
 _MAX_ZONE = 24 * 60
 _MAX_METADATA = 60_000
-_MAX_MOMENT = 250_000_000_000  # in the year 9892: further than any calendar here goes
+_MAX_MOMENT = 250_000_000_000  # seconds since 1970: in the year 9892, which `datetime` can still represent
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True):
-    """What is sealed beside the message; on disk u16 n, a MessagePack array of n octets
-    in this order, zeros up to a multiple of 64 octets.
+    """What is sealed beside the message.
+
+    On disk it is u16 n, a MessagePack array of n octets with these fields in order, and zeros up to a multiple of
+    64 octets.
 
     Attributes:
         body_key: 32 octets, the key of the stream.
-        email_id: 16 random octets, the message's EMAILID (RFC 8474) for ever.
+        email_id: 16 random octets, the EMAILID that the message keeps for ever (RFC 8474).
         received: INTERNALDATE in seconds since 1970 UTC.
-        zone: its zone in minutes east of UTC.
-        size: octets of the message, where it was known when the file was begun.
-        mailbox: where it should go.
-        flags: the flags it should have.
+        zone: the time zone of INTERNALDATE in minutes east of UTC.
+        size: octets of the message; None if that was not known when the file was begun.
+        mailbox: the name of the mailbox to file it in.
+        flags: the flags to give it.
     """
 
     body_key: bytes
@@ -75,7 +77,7 @@ class Metadata(msgspec.Struct, frozen=True, array_like=True):
 def new_metadata(
     received: int, zone: int, mailbox: str, flags: tuple[str, ...] = (), size: int | None = None
 ) -> Metadata:
-    """Metadata with a fresh body key and EMAILID."""
+    """Make metadata with a new body key and a new EMAILID."""
     return Metadata(
         secrets.token_bytes(KEY_BYTES), secrets.token_bytes(_EMAIL_ID_BYTES), received, zone, size, mailbox, flags
     )
@@ -83,7 +85,7 @@ def new_metadata(
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """For whom to seal: a key by name and the account's id."""
+    """For whom to seal: a public half, the name of its key pair, and the id of the account."""
 
     key_name: str
     key: SealingKey
@@ -91,9 +93,10 @@ class Recipient:
 
 
 class SealedWriter:
-    """Clear octets in, a sealed file out, in constant memory.
+    """Takes the octets of a message and writes a sealed file, in constant memory.
 
-    `name` after `finish` is the lower-case hex SHA3-256 of the file's octets.
+    Attributes:
+        name: once `finish` has returned, the name of the file: the lower-case hexadecimal SHA3-256 of its octets.
     """
 
     def __init__(self, write: Callable[[bytes], object], recipient: Recipient, metadata: Metadata) -> None:
@@ -107,12 +110,13 @@ class SealedWriter:
         self._put(prefix + sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, metadata.body_key))
 
     def write(self, data: bytes) -> None:
-        """Any amount of the message, in order."""
+        """Take the next octets of the message, any number of them."""
         self._pending += self._packer.process(data)
         while len(self._pending) > _ROOM:
             self._chunk(_ROOM, 0, _MESSAGE)
 
     def finish(self) -> None:
+        """End the message: write what is pending and the padding, in as many chunks as they take."""
         self._pending += self._packer.finish()
         padding = padme(self._packer.packed_length) - self._packer.packed_length
         while len(self._pending) + padding > _ROOM:
@@ -152,7 +156,15 @@ def _prefix(recipient: Recipient, metadata: Metadata) -> bytes:
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The beginning of a sealed file, not yet opened; `length` octets, then the stream."""
+    """The prefix of a sealed file, parsed but not opened.
+
+    Attributes:
+        key_name: the sealing pair that opens it.
+        sealed: the sealed metadata.
+        info_head: the octets before it, which are the beginning of HPKE's info; the account id is the rest.
+        bound: SHA-256 of the prefix, the associated data of every chunk.
+        length: octets of the prefix; the stream follows.
+    """
 
     key_name: str
     sealed: bytes
@@ -161,7 +173,7 @@ class Head(msgspec.Struct, frozen=True):
     length: int
 
     def open(self, key: OpeningKey, account_id: bytes) -> Metadata:
-        """Raises Damaged when it was not sealed for this key and account."""
+        """Open the sealed metadata. Raises Damaged unless it was sealed for this key and account."""
         clear = key.open(self.sealed, self.info_head + account_id)
         length = int.from_bytes(clear[:2], "big")
         try:
@@ -171,12 +183,19 @@ class Head(msgspec.Struct, frozen=True):
         if len(metadata.body_key) != KEY_BYTES or len(metadata.email_id) != _EMAIL_ID_BYTES:
             raise Damaged("the sealed header holds no usable metadata")
         if abs(metadata.received) > _MAX_MOMENT or abs(metadata.zone) > _MAX_ZONE:
-            return msgspec.structs.replace(metadata, received=0, zone=0)  # no reason not to show the message
+            return msgspec.structs.replace(metadata, received=0, zone=0)  # a bad date must not hide the message
         return metadata
 
 
 def read_head(beginning: bytes) -> Head:
-    """That of a file of which the first MAX_HEAD octets are given, or all; Damaged for anything else."""
+    """Parse the prefix of a sealed file.
+
+    Args:
+        beginning: the first MAX_HEAD octets of the file, or all of a shorter one.
+
+    Raises:
+        Damaged: this is not the beginning of a sealed file.
+    """
     name_at = len(MAGIC) + 1
     if len(beginning) < name_at or not beginning.startswith(MAGIC):
         raise Damaged("not a sealed message of a version we know")
@@ -191,10 +210,10 @@ def read_head(beginning: bytes) -> Head:
 
 
 def read_whole(sealed: bytes, head: Head, body_key: Secret, limit: int) -> bytes:
-    """All clear octets of a file that fits into one chunk. Raises Damaged."""
+    """Return the whole message of a sealed file that has one chunk only. Raises Damaged."""
     at = head.length + _STREAM_HEADER
-    _begin(_AT_ONCE, sealed[head.length : at], body_key)
-    clear, is_final = _pull(_AT_ONCE, sealed[at:], head)
+    _begin(_shared_state, sealed[head.length : at], body_key)
+    clear, is_final = _pull(_shared_state, sealed[at:], head)
     if not is_final:
         raise Damaged("the sealed message is cut short")
     unpacker = Unpacker(limit)
@@ -204,9 +223,12 @@ def read_whole(sealed: bytes, head: Head, body_key: Secret, limit: int) -> bytes
 
 
 def read_body(file: BinaryIO, head: Head, body_key: Secret, limit: int) -> Iterator[bytes]:
-    """The clear octets in pieces, each authenticated before it is yielded; from wherever `file` stands.
+    """Yield the message in pieces, each authenticated before it is yielded.
 
-    Stopping early reads no further chunk.  Raises Damaged, at the latest at the end.
+    The position of `file` does not matter.  A caller that stops early causes no further chunk to be read.
+
+    Raises:
+        Damaged: as soon as the damage is met; a file that was cut short shows it only at its end.
     """
     file.seek(head.length)
     state = _State()
@@ -221,8 +243,8 @@ def read_body(file: BinaryIO, head: Head, body_key: Secret, limit: int) -> Itera
     unpacker.finish()
 
 
-_AT_ONCE = _State()
-"""For those that are read at once; making one takes as long as decrypting."""
+_shared_state = _State()
+"""The state that `read_whole` uses again and again: allocating one takes as long as decrypting a small message."""
 
 
 def _begin(state: _State, header: bytes, body_key: Secret) -> None:
@@ -232,7 +254,7 @@ def _begin(state: _State, header: bytes, body_key: Secret) -> None:
 
 
 def _pull(state: _State, sealed: bytes, head: Head) -> tuple[bytes, bool]:
-    """The packed octets of the next chunk, and whether it is the last."""
+    """Decrypt the next chunk: return its packed octets, and whether it is the last chunk. Raises Damaged."""
     if len(sealed) < _TAG:
         raise Damaged("the sealed message is cut short")
     try:

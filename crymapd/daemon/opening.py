@@ -9,23 +9,25 @@ from crymapd.errors import AccountUnusable, CrymapError
 from crymapd.store import maintenance
 from crymapd.store.account import Unlocked
 from crymapd.store.store import Store
+from crymapd.store.summary import Prepare
 
 
-def open_store(unlocked: Unlocked, account: Account, client: Client) -> Store:
+def open_store(unlocked: Unlocked, account: Account, client: Client, prepare: Prepare) -> Store:
     """Open the store of an account to which this process is confined.
 
     Args:
         unlocked: what `confine` gave.
         account: who has logged in.
         client: whose connection a child for maintenance must not keep open.
+        prepare: makes a protocol's answers of a message, to be kept in the index.
 
     Raises:
         AccountUnusable: it cannot be opened; the log says why.
     """
     limits = client.site.root.system.limits
     try:
-        maintenance.in_child(unlocked, limits.max_message_size, close=client.channel.descriptors)
-        return Store(unlocked, limits.max_message_size, limits.max_storage)
+        maintenance.in_child(unlocked, close=client.channel.descriptors)
+        return Store(unlocked, prepare, limits.max_message_size, limits.max_storage)
     except (CrymapError, OSError) as error:
         log.account_unusable(account.name, f"{account.directory.place.called}: {error}")
         raise AccountUnusable(str(error)) from error

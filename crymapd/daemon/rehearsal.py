@@ -17,6 +17,7 @@ from pathlib import Path
 from crymapd.channel import Channel
 from crymapd.crypto.slots import Argon2
 from crymapd.errors import CrymapError
+from crymapd.imap.prepared import prepare
 from crymapd.imap.server import Server
 from crymapd.imap.session import Session
 from crymapd.store import account
@@ -63,7 +64,7 @@ def rehearse() -> None:
             far.setblocking(False)
             far.sendall(b"".join(b"t %b\r\n" % line for line in (b"LOGIN a b", *_COMMANDS * _TURNS, b"LOGOUT")))
             channel = Channel(near)
-            session = Session(channel.write, lambda _credentials: Store(unlocked, 1 << 20))
+            session = Session(channel.write, lambda _credentials: Store(unlocked, prepare, 1 << 20))
             Server(channel, session).run()
             if session.store_or_none is not None:  # no room for one
                 session.store_or_none.close()

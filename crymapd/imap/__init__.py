@@ -1,5 +1,5 @@
-"""IMAP: from octets (`wire`) over commands and states to what is done (`handler`) and answered.
+"""IMAP, from octets (`wire`) through commands (`command`) and what we do with them (`handler`) to answers (`response`).
 
-A command's way: `connection` cuts it out of the stream, `dispatch` has it parsed by the row of
-`state.COMMANDS`, the handler of the same name does it, `update` tells what else happened.
+`connection` cuts a command out of the stream, and `dispatch` parses it with its row of `state.COMMANDS`. The handler
+of the same name then carries it out, and `update` tells the client what other sessions did in the meantime.
 """

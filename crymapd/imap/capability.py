@@ -1,4 +1,4 @@
-"""Capabilities, before and after login. Nothing is announced that a transcript does not prove."""
+"""The capabilities before and after login. Each of them is proved by a transcript in `tests/imap/transcripts`."""
 
 from __future__ import annotations
 
@@ -56,20 +56,26 @@ ENABLEABLE = {
     b"IMAP4REV2": "IMAP4rev2",
     b"UTF8=ACCEPT": "UTF8=ACCEPT",
 }
+"""What ENABLE can enable: the name in capitals, and as we write it."""
 
 
 def before_login() -> str:
-    """The list of the greeting, as it goes over the wire."""
+    """Return the capabilities before login, separated by spaces."""
     return " ".join(BEFORE_LOGIN)
 
 
 def after_login(limit: int, hidden: Collection[str]) -> str:
-    """The list of an account, without what it hides from its clients; `limit` is the largest message."""
-    avoided = {name.upper() for name in hidden} - {"IMAP4REV1"}  # without which it would be no IMAP server
+    """Return the capabilities after login, separated by spaces.
+
+    Args:
+        limit: the octets of the largest message that APPEND takes.
+        hidden: capabilities to leave out; a name such as QUOTA stands for QUOTA=RES-STORAGE as well.
+    """
+    left_out = {name.upper() for name in hidden} - {"IMAP4REV1"}  # an IMAP server must announce IMAP4rev1
     names = (name.format(limit=limit) for name in AFTER_LOGIN)
-    return " ".join(name for name in names if not avoided & {name.upper(), name.upper().partition("=")[0]})
+    return " ".join(name for name in names if not left_out & {name.upper(), name.upper().partition("=")[0]})
 
 
 def greeting() -> bytes:
-    """The first line of a connection (RFC 9051 section 7.1.4)."""
+    """Write the greeting, the first line of a connection (RFC 9051 section 7.1.1)."""
     return b"* OK [CAPABILITY %b] crymapd ready\r\n" % before_login().encode()

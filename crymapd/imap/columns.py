@@ -1,6 +1,6 @@
-"""FETCH answers, a column of values for each item: one formatting makes the lines of many messages.
+"""Writes FETCH responses from columns, one column of values for each item; one `%` writes the lines of many messages.
 
-What rows and the index hold lies ready for the wire; nothing here opens a message.
+All values come from rows and from the index; nothing here opens a message.
 """
 
 from __future__ import annotations
@@ -10,125 +10,157 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
-from typing import Any
+from typing import Generic, TypeVar
 
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.store.lookup import STORED_COLUMNS
+from crymapd.model.numbers import FlagSetId, MessageId, SeqNum, Uid
+from crymapd.store.rows import EntryColumns, StoredColumns
 from crymapd.store.view import View
 
-Row = tuple[Any, ...]
-"""`store.lookup.Entry`, or for what only whole messages have, `store.lookup.Stored`."""
-
-Values = Sequence[Sequence[Any]]
-"""Columns of such rows, ascending by UID."""
+PreparedAnswers = tuple["bytes | None", ...]
+"""Prepared answers of one message, in the order of the names that were asked for; None where the index has none."""
 
 
-def values_of(rows: Sequence[Row]) -> Values:
-    """Rows of one length as columns; as many as any has where there are none."""
-    return tuple(zip(*rows, strict=True)) or ((),) * STORED_COLUMNS
-
-
-class Flags:
-    """Flag sets as they go over the wire, each put together once."""
+class FlagTexts:
+    """Flag sets as they go over the wire; the text of each is put together only once."""
 
     def __init__(self, session: Session, view: View) -> None:
-        self._meta = session.store.meta
+        self._flags_of = session.store.flags_of
         self._view = view
-        self._known: dict[int, bytes] = {}
+        self._texts: dict[FlagSetId, bytes] = {}
 
-    def of(self, uids: Sequence[int], flagsets: Sequence[int]) -> list[bytes]:
-        """For messages by ascending UID; with \\Recent where this session has it."""
-        known = self._known
-        for flagset in set(flagsets).difference(known):
-            known[flagset] = self._meta.flags_of(flagset).encode("ascii")
-        texts = list(map(known.__getitem__, flagsets))
+    def of(self, uids: Sequence[Uid], flagsets: Sequence[FlagSetId]) -> list[bytes]:
+        """Return the flags of each message, with \\Recent if the message is recent in this session.
+
+        Args:
+            uids: the UIDs of the messages, ascending.
+            flagsets: their flag sets, in the same order.
+        """
+        text_of = self._texts
+        for flagset in set(flagsets).difference(text_of):
+            text_of[flagset] = self._flags_of(flagset).encode("ascii")
+        texts = list(map(text_of.__getitem__, flagsets))
         for low, high in self._view.recent_ranges:
-            some = slice(bisect_left(uids, low), bisect_right(uids, high))
-            texts[some] = [b"\\Recent " + text if text else b"\\Recent" for text in texts[some]]
+            recent = slice(bisect_left(uids, low), bisect_right(uids, high))
+            texts[recent] = [b"\\Recent " + text if text else b"\\Recent" for text in texts[recent]]
         return texts
 
 
 @dataclass
-class Batch:
-    """Messages that are answered together.
+class EntryBatch:
+    """Messages that are answered together, from their entries alone."""
+
+    rows: EntryColumns | StoredColumns
+    flags: FlagTexts
+
+
+@dataclass
+class StoredBatch(EntryBatch):
+    """Messages that are answered together, from their rows and the index.
 
     Attributes:
-        answers: what the index has ready, by message id, in the order of `index.RENDERED` names asked for.
-        headers: top-level header blocks, by message id.
+        rows: the full rows of the messages.
+        answers: the prepared answers, by message id.
+        headers: the top-level header blocks, by message id.
         utf8: whether the client takes UTF-8 in quoted strings.
     """
 
-    values: Values
-    flags: Flags
-    answers: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
-    headers: Mapping[int, bytes] = field(default_factory=dict)
+    rows: StoredColumns
+    answers: Mapping[MessageId, PreparedAnswers] = field(default_factory=dict)
+    headers: Mapping[MessageId, bytes] = field(default_factory=dict)
     utf8: bool = False
 
     @cached_property
-    def ready(self) -> list[tuple[bytes | None, ...]]:
-        """`answers` by message."""
-        return [self.answers[message] for message in self.values[4]]
+    def prepared(self) -> list[PreparedAnswers]:
+        """The prepared answers, in the order of the rows."""
+        return list(map(self.answers.__getitem__, self.rows.messages))
+
+
+B = TypeVar("B", bound=EntryBatch, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """How an item is written, and its value for each row; None where the message itself must be asked."""
+class Column(Generic[B]):
+    """How an item is written for many messages.
+
+    Attributes:
+        template: the item with a `%` format in the place of its value.
+        values: returns the value for each row of a batch; None where the message itself must be opened.
+    """
 
     template: bytes
-    values: Callable[[Batch], Sequence[object]]
+    values: Callable[[B], Sequence[object]]
 
-    def texts(self, batch: Batch) -> list[bytes | None]:
-        """Each written by itself."""
+    def texts(self, batch: B) -> list[bytes | None]:
+        """Write the item for each row separately; None where the message itself must be opened."""
         template = self.template
         return [None if value is None else template % value for value in self.values(batch)]
 
 
-UID = Column(b"UID %d", lambda batch: batch.values[0])
-FLAGS = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(*batch.values[:2]))
-MODSEQ = Column(b"MODSEQ (%d)", lambda batch: batch.values[2])
+UID: Column[EntryBatch] = Column(b"UID %d", lambda batch: batch.rows.uids)
+FLAGS: Column[EntryBatch] = Column(b"FLAGS (%b)", lambda batch: batch.flags.of(batch.rows.uids, batch.rows.flagsets))
+MODSEQ: Column[EntryBatch] = Column(b"MODSEQ (%d)", lambda batch: batch.rows.modseqs)
 
-OF_ENTRIES = {b"UID": UID, b"FLAGS": FLAGS, b"MODSEQ": MODSEQ}
-OF_ROWS = {
-    **OF_ENTRIES,
-    b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: batch.values[5]),
-    b"INTERNALDATE": Column(b"INTERNALDATE %b", lambda batch: list(map(writer.date_time, *batch.values[6:8]))),
-    b"SAVEDATE": Column(b"SAVEDATE %b", lambda batch: [writer.date_time(saved, 0) for saved in batch.values[3]]),
-    b"EMAILID": Column(b"EMAILID (%b)", lambda batch: list(map(email_id, batch.values[8]))),
-    b"THREADID": Column(b"THREADID %b", lambda batch: list(map(thread_id, batch.values[9]))),
+ENTRY_ITEMS = {b"UID": UID, b"FLAGS": FLAGS, b"MODSEQ": MODSEQ}
+"""Items that entries alone can answer."""
+ROW_ITEMS: dict[bytes, Column[StoredBatch]] = {
+    **ENTRY_ITEMS,
+    b"RFC822.SIZE": Column(b"RFC822.SIZE %d", lambda batch: batch.rows.sizes),
+    b"INTERNALDATE": Column(
+        b"INTERNALDATE %b", lambda batch: list(map(writer.date_time, batch.rows.received, batch.rows.zones))
+    ),
+    b"SAVEDATE": Column(b"SAVEDATE %b", lambda batch: [writer.date_time(saved, 0) for saved in batch.rows.saved]),
+    b"EMAILID": Column(b"EMAILID (%b)", lambda batch: list(map(email_id, batch.rows.email_ids))),
+    b"THREADID": Column(b"THREADID %b", lambda batch: list(map(thread_id, batch.rows.threads))),
 }
-OF_INDEX = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
-"""Items by their names in `index.RENDERED`."""
+"""Items that rows can answer."""
+INDEX_ITEMS = {b"ENVELOPE": "envelope", b"BODY": "body", b"BODYSTRUCTURE": "structure", b"PREVIEW": "preview"}
+"""Items that the index can answer, with the names of their prepared answers."""
 
 
 def email_id(octets: bytes) -> bytes:
-    """EMAILID (RFC 8474 section 5.1)."""
+    """Write an EMAILID (RFC 8474 section 5.1)."""
     return b"M" + octets.hex().encode("ascii")
 
 
 def thread_id(octets: bytes | None) -> bytes:
-    """THREADID (RFC 8474 section 5.2); NIL where it was not kept when the message was filed."""
+    """Write a THREADID (RFC 8474 section 5.2), or NIL for a message that was filed without one."""
     return b"NIL" if octets is None else b"(T%b)" % octets.hex().encode("ascii")
 
 
-def of_index(item: bytes, at: int) -> Column:
-    """An item of OF_INDEX that is the `at`-th of what was asked of the index."""
+def index_column(item: bytes, at: int) -> Column[StoredBatch]:
+    """Make the column for an item of INDEX_ITEMS.
+
+    Args:
+        item: the item.
+        at: the position of its answer among the prepared answers of a message.
+    """
     template = item + b" %b"
     if item == b"PREVIEW":
         return Column(
-            template, lambda batch: [writer.string(ready[at] or b"", utf8=batch.utf8) for ready in batch.ready]
+            template, lambda batch: [writer.string(prepared[at] or b"", utf8=batch.utf8) for prepared in batch.prepared]
         )
-    return Column(template, lambda batch: [ready[at] or b"NIL" for ready in batch.ready])
+    return Column(template, lambda batch: [prepared[at] or b"NIL" for prepared in batch.prepared])
 
 
-def written(numbers: Sequence[int], columns: Sequence[Column], batch: Batch) -> bytes:
-    """One FETCH line for each message with a sequence number other than 0; for columns without None."""
+def fetch_lines(numbers: Sequence[SeqNum], columns: Sequence[Column[B]], batch: B) -> bytes:
+    """Write one FETCH response for each message of a batch that has a sequence number.
+
+    Args:
+        numbers: the sequence numbers; 0 for a message that this session does not count.
+        columns: the items.
+        batch: the messages.
+
+    Raises:
+        TypeError: a column has no value (None) for some message.
+    """
     template = b"* %d FETCH (" + b" ".join([column.template for column in columns]) + b")\r\n"
-    shown: list[Sequence[object]] = [numbers, *[column.values(batch) for column in columns]]
+    value_columns: list[Sequence[object]] = [numbers, *[column.values(batch) for column in columns]]
     if 0 in numbers:
-        shown = [list(compress(values, numbers)) for values in shown]
-    count, width = len(shown[0]), len(shown)
+        value_columns = [list(compress(values, numbers)) for values in value_columns]
+    count, width = len(value_columns[0]), len(value_columns)
     values: list[object] = [None] * (count * width)
-    for at, column in enumerate(shown):
-        values[at::width] = column  # quicker than rows in a chain, by a quarter of it all
+    for at, column in enumerate(value_columns):
+        values[at::width] = column  # makes the whole function a quarter faster than chaining rows
     return template * count % tuple(values)

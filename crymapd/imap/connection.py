@@ -1,7 +1,12 @@
-"""The server's side of the stream: octets in, events out. It opens nothing and parses no arguments.
+"""The server's side of the stream: octets in, events out. It opens nothing and knows no command.
 
-Commands are cut into fragments before anything is understood of them, and every limit lives here,
-so a bad command never loses step with the client.
+A command is cut into fragments (line, literal, line, ..., line) before it is parsed, and the limits of lines and
+literals are checked here, so that client and server agree where the next command begins, even after a bad one.
+
+A literal is either an argument, which is kept with its command, or a message, which is handed out while it arrives.
+Only a caller that knows the commands can say which it is. So after `LiteralAnnounced` the caller must call
+`keep_literal`, `stream_literal` or `refuse_literal`. A caller that refuses a command gives the answer to it; once the
+rest of the command has been passed over, the answer comes back in the event `Refused`.
 """
 
 from __future__ import annotations
@@ -9,23 +14,25 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LITERAL = re.compile(rb"(~?)\{(\d{1,20})(\+?)\}\Z")
-_APPEND = re.compile(rb"[^ ]+ (?:UID )?(?:APPEND|REPLACE) ", re.IGNORECASE)
-_MAILBOX_LITERAL = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) \Z", re.IGNORECASE)
-_TAG = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}) ')
-_TAGGED = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}(?: +[^/ ].*| *)', re.DOTALL)
-_OTHER_PROTOCOLS = frozenset(
-    (
-        *(b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"),  # HTTP
-        *(b"EHLO", b"HELO", b"LHLO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"QUIT"),  # SMTP, LMTP
-        *(b"USER", b"PASS", b"APOP", b"AUTH", b"CAPA", b"STLS"),  # POP3
-    )
-)
+from crymapd.imap.response import Done
+from crymapd.protocol.foreign import Protocol, recognize
+from crymapd.protocol.lines import LineBuffer, LongLine
+
+_LITERAL = re.compile(rb"~?\{(\d{1,20})(\+?)\}\Z")
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,128}(?= |\Z)')
+_OTHER_PROTOCOLS = (Protocol.HTTP, Protocol.SMTP, Protocol.POP3)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a command may take: octets of its lines, of one literal, of all literals, and their number."""
+class CommandLimits:
+    """The limits of one command.
+
+    Attributes:
+        line: octets of its lines together.
+        literal: octets of one literal that is kept.
+        literals: octets of all literals that are kept.
+        count: number of literals that are kept.
+    """
 
     line: int
     literal: int
@@ -33,45 +40,51 @@ class Limits:
     count: int
 
 
-BEFORE_LOGIN = Limits(line=8192, literal=4096, literals=8192, count=4)
-AFTER_LOGIN = Limits(line=64 * 1024, literal=1 << 20, literals=4 << 20, count=1000)
+BEFORE_LOGIN = CommandLimits(line=32 * 1024, literal=4096, literals=32 * 1024, count=64)
+AFTER_LOGIN = CommandLimits(line=64 * 1024, literal=1 << 20, literals=4 << 20, count=1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A complete command: line, literal, line, ..., line. Lines are without their ends."""
+    """A command is complete.
+
+    Attributes:
+        fragments: line, literal, line, ..., line; the lines are without their line ends. If literals of the command
+            were streamed, only the fragments after the last of these.
+    """
 
     fragments: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """A line that was asked for: a SASL response, the DONE of IDLE."""
+    """The client has sent the line that it was asked for, such as a SASL response or the DONE of IDLE."""
 
     line: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ContinueNeeded:
-    """A synchronising literal was accepted: send `+`."""
+    """The client waits for `+` before it sends the literal it announced."""
 
 
 @dataclass(frozen=True, slots=True)
-class MessageLiteral:
-    """APPEND comes to a message: `accept_literal` or `refuse_literal` it.
+class LiteralAnnounced:
+    """A literal was announced; call `keep_literal`, `stream_literal` or `refuse_literal` before the next event.
 
-    `fragments` are those since the command or the last message began, the last without the literal's
-    announcement.
+    Attributes:
+        fragments: the command since its beginning, or since its last streamed literal; the last line is without the
+            announcement.
+        size: the length of the literal in octets.
     """
 
     fragments: list[bytes]
     size: int
-    first: bool
 
 
 @dataclass(frozen=True, slots=True)
-class MessageData:
-    """Octets of an accepted message."""
+class LiteralData:
+    """Some octets of a streamed literal have arrived; `last` says whether they complete it."""
 
     data: bytes
     last: bool
@@ -79,219 +92,199 @@ class MessageData:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A command that broke a limit (or whose literal was refused) has been passed over."""
+    """A refused command has been passed over and must be answered now.
+
+    Attributes:
+        tag: the tag of the command; None if it had none.
+        done: the answer.
+    """
 
     tag: bytes | None
-    reason: str
+    done: Done
 
 
-Event = Command | Continuation | ContinueNeeded | MessageLiteral | MessageData | Refused
+Event = Command | Continuation | ContinueNeeded | LiteralAnnounced | LiteralData | Refused
 
 
 class Connection:
-    """Cuts the stream. Feed `receive_data`, ask `next_event` until it answers None."""
+    """Cuts the stream into events: feed `receive_data`, then call `next_event` until it returns None."""
 
     def __init__(self) -> None:
         self.limits = BEFORE_LOGIN
-        self._buffer = bytearray()
-        self._searched = 0
-        self._fragments: list[bytes] = []
-        self._line_octets = 0  # of the lines in _fragments
-        self._literal = bytearray()  # what came of the literal at hand, where it is an argument
+        self._lines = LineBuffer()
+        self._continuation_expected = False
+        self._ready: Event | None = None  # the event that a decision about a literal has caused
+        self._forget_command()
+
+    def _forget_command(self) -> None:
+        """Forget the command in progress and expect a new one."""
+        self._has_begun = False
         self._tag: bytes | None = None
-        self._literal_left = 0
-        self._message = False  # the literal at hand is a message
-        self._undecided: tuple[int, bool] | None = None
-        self._appending = False
-        self._messages = 0
-        self._continuation = False
-        self._swallowing: Refused | None = None
-        self._literal_octets = 0
+        self._fragments: list[bytes] = []
+        self._line_octets = 0  # how many octets the lines among _fragments have
+        self._literal_octets = 0  # how many octets the literals among _fragments have
+        self._announced: int | None = None  # the size of the literal that waits for a decision
+        self._client_waits = False  # whether the client waits for `+` before it sends the literal
+        self._literal_left: int | None = None  # how many octets of it are still to come; None outside a literal
+        self._is_streaming = False
+        self._kept = bytearray()  # the octets so far of a literal that is kept
+        self._refusal: Done | None = None  # the answer to a command that is being passed over
 
     def receive_data(self, data: bytes) -> None:
-        self._buffer += data
+        self._lines.feed(data)
 
     @property
     def is_empty(self) -> bool:
-        """Whether the client has sent nothing beyond what was handed out."""
-        return not self._buffer
+        """Whether all octets that the client has sent have been handed out."""
+        return not self._lines
 
     def expect_continuation(self) -> None:
-        """The next line is no command."""
-        self._continuation = True
+        """Hand out the next line as `Continuation` rather than as a command."""
+        self._continuation_expected = True
 
     def next_event(self) -> Event | None:
-        """The next event, or None until more is received."""
-        while True:
-            if self._undecided is not None:
-                raise RuntimeError("a message literal waits for accept_literal or refuse_literal")
-            if self._literal_left:
-                if not self._buffer:
+        """Return the next event, or None if more octets must be received first."""
+        if self._announced is not None:
+            raise RuntimeError("a literal waits for a decision")
+        event, self._ready = self._ready, None
+        while event is None:
+            if self._literal_left is not None:
+                data = self._lines.take_octets(self._literal_left)
+                if self._literal_left and not data:
                     return None
-                event = self._literal_data()
+                event = self._take_literal(data, self._literal_left - len(data))
             else:
-                line = self._take_line()
+                line = self._lines.take_line(self.limits.line - self._line_octets)
                 if line is None:
                     return None
-                event = self._line(line)
-            if event is not None:
-                return event
+                event = self._take_line(line)
+        return event
 
-    # Message literals
+    # Decisions
 
-    def accept_literal(self) -> bool:
-        """Take the message; True when the client waits for `+`."""
-        size, sync = self._decide()
+    def keep_literal(self) -> None:
+        """Keep the announced literal as an argument; if it exceeds the limits, refuse its command."""
+        size = self._announced_size()
+        self._literal_octets += size
+        limits = self.limits
+        if size > limits.literal or self._literal_octets > limits.literals or len(self._fragments) // 2 >= limits.count:
+            text = f"literals have at most {limits.literal} octets each, {limits.literals} together"
+            self.refuse_literal(Done("BAD", text, "TOOBIG"))
+            return
+        self._announced = None
         self._literal_left = size
-        self._message = True
-        self._messages += 1
-        return sync
+        if self._client_waits:
+            self._ready = ContinueNeeded()
 
-    def refuse_literal(self, reason: str) -> Refused | None:
-        """Do not take it. A client that sends it anyway is read to the command's end, then `Refused` comes."""
-        size, sync = self._decide()
-        refused = Refused(self._tag, reason)
-        if sync:
-            self._reset()
-            return refused
-        self._literal_left = size
-        self._swallowing = refused
-        return None
+    def stream_literal(self) -> None:
+        """Hand out the announced literal as `LiteralData` while it arrives."""
+        self._literal_left = self._announced_size()
+        self._announced = None
+        self._is_streaming = True
+        self._fragments = []
+        self._line_octets = 0
+        if self._client_waits:
+            self._ready = ContinueNeeded()
 
-    def _decide(self) -> tuple[int, bool]:
-        if self._undecided is None:
-            raise RuntimeError("no message literal waits")
-        decided, self._undecided = self._undecided, None
-        return decided
+    def refuse_literal(self, done: Done) -> None:
+        """Refuse the announced literal and its command; the event `Refused` will have this answer.
 
-    def abandon_command(self, reason: str) -> None:
-        """Pass over what is left of the command in progress; `Refused` follows at its end."""
-        self._swallowing = Refused(self._tag, reason)
-        self._message = False
+        If the client waits for `+`, `Refused` is the next event. Otherwise the client sends the rest of the command in
+        any case, and `Refused` comes when that has been passed over.
+        """
+        size = self._announced_size()
+        self._announced = None
+        self._refusal = done
+        if self._client_waits:
+            self._ready = self._refused(done)
+        else:
+            self._literal_left = size
+
+    def refuse_rest(self, done: Done) -> None:
+        """Pass over the rest of the command; the event `Refused` at its end will have this answer."""
+        self._refusal = done
+
+    def _announced_size(self) -> int:
+        if self._announced is None:
+            raise RuntimeError("no literal has been announced")
+        return self._announced
+
+    def _refused(self, done: Done) -> Refused:
+        refused = Refused(self._tag, done)
+        self._forget_command()
+        return refused
 
     # Cutting
 
-    def _take_line(self) -> bytes | None:
-        newline = self._buffer.find(b"\n", self._searched)
-        if newline < 0:
-            if len(self._buffer) > self._line_left:
-                self._too_long()
-                del self._buffer[:-64]  # the end may announce a literal
-            self._searched = len(self._buffer)
-            return None
-        line = bytes(self._buffer[:newline])
-        del self._buffer[: newline + 1]
-        self._searched = 0
-        if len(line) > self._line_left:
-            self._too_long(line)
-        return line[:-1] if line.endswith(b"\r") else line
-
-    @property
-    def _line_left(self) -> int:
-        """How long the next line may be; a line that was asked for is none of the command's."""
-        return self.limits.line - self._line_octets
-
-    def _too_long(self, line: bytes | None = None) -> None:
-        if self._swallowing is None:
-            if not self._fragments and not self._messages:
-                self._tag = tag_of(bytes(self._buffer[:200]) if line is None else line[:200])
-            self._swallowing = Refused(self._tag, f"a command line has at most {self.limits.line} octets")
-
-    def _line(self, line: bytes) -> Event | None:
-        if self._continuation and self._swallowing is None:
-            self._continuation = False
+    def _take_line(self, line: bytes | LongLine) -> Event | None:
+        if isinstance(line, LongLine):
+            self._refuse_long_line(line)
+            line = line.end
+        if self._refusal is not None:
+            return self._pass_over(line, self._refusal)
+        if self._continuation_expected:
+            self._continuation_expected = False
             return Continuation(line)
-        literal = _LITERAL.search(line)
-        if self._swallowing is not None:
-            if literal and literal[3]:
-                self._literal_left = int(literal[2])
-                return None
-            refused = self._swallowing
-            self._continuation = False
-            self._reset()
-            return refused
-        if not self._fragments and not self._messages:
+        if not self._has_begun:
+            if not line.strip():
+                return None  # iOS sends stray line ends between commands
+            self._has_begun = True
             self._tag = tag_of(line)
         self._fragments.append(line)
         self._line_octets += len(line)
-        if literal:
-            return self._announced(line, literal)
-        if len(self._fragments) == 1 and not self._messages and not line.strip():
-            self._reset()  # stray line ends between commands (iOS) mean nothing
-            return None
+        literal = _announcement_in(line)
+        if literal is not None:
+            self._announced = size = int(literal[1])
+            self._client_waits = not literal[2]
+            return LiteralAnnounced([*self._fragments[:-1], line[: literal.start()]], size)
         fragments = self._fragments
-        self._reset()
+        self._forget_command()
         return Command(fragments)
 
-    def _announced(self, line: bytes, literal: re.Match[bytes]) -> Event | None:
-        size, sync = int(literal[2]), not literal[3]
-        before = line[: literal.start()]
-        if len(self._fragments) == 1 and not self._messages:
-            self._appending = bool(_APPEND.match(before)) and not _MAILBOX_LITERAL.match(before)
-        elif not self._messages and _MAILBOX_LITERAL.match(self._fragments[0].rpartition(b"{")[0].rstrip(b"~")):
-            self._appending = len(self._fragments) == 3
-        if self._appending and self.limits is AFTER_LOGIN:
-            self._undecided = size, sync
-            shown = [*self._fragments[:-1], before]
-            self._fragments = []
-            self._line_octets = 0
-            return MessageLiteral(shown, size, first=not self._messages)
-        return self._argument(size, sync)
+    def _refuse_long_line(self, line: LongLine) -> None:
+        if self._refusal is None:
+            if not self._has_begun:
+                self._tag = tag_of(line.start)
+            self._refusal = Done("BAD", f"a command line has at most {self.limits.line} octets", "TOOBIG")
 
-    def _argument(self, size: int, sync: bool) -> Event | None:
-        """A literal that is an argument: small, and kept."""
-        self._literal_octets += size
-        count = len(self._fragments) // 2 + 1
-        if size > self.limits.literal or self._literal_octets > self.limits.literals or count > self.limits.count:
-            refused = Refused(
-                self._tag,
-                f"literals have at most {self.limits.literal} octets each, {self.limits.literals} together",
-            )
-            if sync:
-                self._reset()
-                return refused
-            self._swallowing = refused
-            self._literal_left = size
-            return None
-        self._literal_left = size
-        self._fragments.append(b"")
-        return ContinueNeeded() if sync else None
+    def _pass_over(self, line: bytes, refusal: Done) -> Event | None:
+        """Pass over a line of a refused command.
 
-    def _literal_data(self) -> Event | None:
-        data = bytes(self._buffer[: self._literal_left])
-        del self._buffer[: len(data)]
-        self._searched = 0
-        self._literal_left -= len(data)
-        if self._swallowing is not None:
+        The command ends here unless the line announces a literal that the client sends without waiting for `+`.
+        """
+        literal = _announcement_in(line)
+        if literal is not None and literal[2]:
+            self._literal_left = int(literal[1])
             return None
-        if self._message:
-            last = not self._literal_left
-            self._message = not last
-            return MessageData(data, last)
-        self._literal += data
-        if not self._literal_left:
-            self._fragments[-1] = bytes(self._literal)
-            self._literal = bytearray()
+        self._continuation_expected = False
+        return self._refused(refusal)
+
+    def _take_literal(self, data: bytes, left: int) -> Event | None:
+        is_last = not left
+        self._literal_left = left or None
+        if self._refusal is not None:
+            return None
+        if self._is_streaming:
+            self._is_streaming = not is_last
+            return LiteralData(data, is_last)
+        self._kept += data
+        if is_last:
+            self._fragments.append(bytes(self._kept))
+            self._kept.clear()
         return None
 
-    def _reset(self) -> None:
-        self._fragments = []
-        self._line_octets = 0
-        self._swallowing = None
-        self._appending = False
-        self._messages = 0
-        self._literal_octets = 0
-        self._message = False
 
-
-def is_foreign(line: bytes) -> bool:
-    """Whether a line, which was no command, speaks another protocol: no tag, a path for a name, or a verb of that one.
-
-    A browser can be made to send us a request in its user's name (ALPACA); its lines must not be gone through.
-    """
-    return line.partition(b" ")[0].upper() in _OTHER_PROTOCOLS or not _TAGGED.fullmatch(line)
+def _announcement_in(line: bytes) -> re.Match[bytes] | None:
+    """Find the announcement of a literal at the end of a line."""
+    return _LITERAL.search(line) if line.endswith(b"}") else None
 
 
 def tag_of(line: bytes) -> bytes | None:
-    match = _TAG.match(line)
-    return match[1] if match else None
+    """Return the tag with which a line begins; None if it does not, or if nothing follows the tag."""
+    tag = _TAG.match(line)
+    return tag[0] if tag is not None and tag.end() < len(line) else None
+
+
+def is_foreign(line: bytes) -> bool:
+    """Return whether a malformed line comes from a client of another protocol: a command of IMAP begins with a tag."""
+    return not _TAG.match(line) or recognize(line, _OTHER_PROTOCOLS) is not None

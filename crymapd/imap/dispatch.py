@@ -1,4 +1,4 @@
-"""From fragments to the tagged answer: read by the row of COMMANDS, done by the handler of its type."""
+"""From fragments to the tagged answer: a row of COMMANDS says how to parse a command, its handler carries it out."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from typing import Any
 from crymapd import log
 from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import failure, update
-from crymapd.imap.command import fetch, mailbox, message, search, session
+from crymapd.imap.command import fetch, general, mailbox, message, search
 from crymapd.imap.handler import fetch as fetch_handler
+from crymapd.imap.handler import general as general_handler
 from crymapd.imap.handler import mailbox as mailbox_handler
 from crymapd.imap.handler import message as message_handler
 from crymapd.imap.handler import search as search_handler
-from crymapd.imap.handler import session as session_handler
 from crymapd.imap.handler import sort as sort_handler
-from crymapd.imap.response import Done, Goodbye, Refusal, ok
-from crymapd.imap.session import Session
+from crymapd.imap.response import Done, Refusal, ok
+from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
-from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
 from crymapd.mime.encoded_words import charset_names
-from crymapd.store.database import translated
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
-    session.Capability: session_handler.handle_capability,
-    session.Noop: session_handler.handle_noop,
-    session.Logout: session_handler.handle_logout,
-    session.StartTls: session_handler.handle_starttls,
-    session.Login: session_handler.handle_login,
-    session.Enable: session_handler.handle_enable,
-    session.Id: session_handler.handle_id,
-    session.Namespace: session_handler.handle_namespace,
+    general.Capability: general_handler.handle_capability,
+    general.Noop: general_handler.handle_noop,
+    general.Logout: general_handler.handle_logout,
+    general.StartTls: general_handler.handle_starttls,
+    general.Login: general_handler.handle_login,
+    general.Enable: general_handler.handle_enable,
+    general.Id: general_handler.handle_id,
+    general.Namespace: general_handler.handle_namespace,
     mailbox.Select: mailbox_handler.handle_select,
     mailbox.Create: mailbox_handler.handle_create,
     mailbox.Delete: mailbox_handler.handle_delete,
@@ -40,21 +39,21 @@ HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     mailbox.List: mailbox_handler.handle_list,
     mailbox.Status: mailbox_handler.handle_status,
     mailbox.Close: mailbox_handler.handle_close,
-    message.Store: message_handler.handle_store,
+    message.StoreFlags: message_handler.handle_store,
     message.Copy: message_handler.handle_copy,
     message.Expunge: message_handler.handle_expunge,
     fetch.Fetch: fetch_handler.handle_fetch,
     search.Search: search_handler.handle_search,
     search.Sort: sort_handler.handle_sort,
     search.Thread: sort_handler.handle_thread,
-    session.GetQuota: session_handler.handle_get_quota,
-    session.GetQuotaRoot: session_handler.handle_get_quota_root,
+    general.GetQuota: general_handler.handle_get_quota,
+    general.GetQuotaRoot: general_handler.handle_get_quota_root,
 }
-"""AUTHENTICATE, COMPRESS, IDLE and APPEND are conversations of their own: `server` leads them."""
+"""AUTHENTICATE, COMPRESS, IDLE and APPEND are missing: `server`, `idle` and `appending` lead them with the client."""
 
 
 class Parsed:
-    """A command that was understood: its tag, its row and its value."""
+    """A command that follows the grammar: its tag, its row of COMMANDS and its value."""
 
     __slots__ = ("command", "row", "tag")
 
@@ -65,7 +64,13 @@ class Parsed:
 
 
 class Malformed(Exception):
-    """A command that was not understood, with the answer to it; `unsaved`: and `$` means nothing from now on."""
+    """A command cannot be parsed, or is not allowed now.
+
+    Attributes:
+        tag: the tag of the command, or `*` if it has none.
+        done: the answer.
+        unsaved: whether `$` becomes empty (RFC 5182 section 2.1).
+    """
 
     def __init__(self, tag: bytes, done: Done, *, unsaved: bool = False) -> None:
         super().__init__(done.text)
@@ -75,7 +80,11 @@ class Malformed(Exception):
 
 
 def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only: bool = False) -> Parsed:
-    """Read a command (as `Reader` does) and check that it is allowed now. Raises Malformed."""
+    """Parse a command and check that it is allowed in this state; `Reader` explains the other arguments.
+
+    Raises:
+        Malformed: the command cannot be parsed, or is not allowed now.
+    """
     reader = Reader(fragments, utf8=utf8, utf8_only=utf8_only)
     tag = b"*"
     try:
@@ -94,9 +103,11 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
         reader.end()
     except BadSyntax as error:
         raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
+    except TooComplex as error:
+        raise Malformed(tag, Done("NO", str(error), "LIMIT")) from None
     except search.BadCharset as error:
-        known = " ".join(charset_names())
-        done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({known})")
+        charsets = " ".join(charset_names())
+        done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({charsets})")
         raise Malformed(tag, done, unsaved=error.saving) from None
     return Parsed(tag, row, command)
 
@@ -111,20 +122,31 @@ def _wrong_state(name: bytes, row: Row, state: State) -> str:
 
 
 def perform(current: Session, parsed: Parsed) -> Done:
-    """Do it, then tell what else happened, as far as the command allows it.
+    """Carry out a command, and tell what other sessions did as far as its row allows that; return its answer.
 
     Raises:
-        Goodbye, Broken: the connection ends.
+        Goodbye: the connection must end with a BYE.
+        Broken: the connection must end in the middle of a response.
     """
     tell = parsed.row.tell
     current.tag = parsed.tag
     if tell in (Tell.AROUND, Tell.NEW_BEFORE):
-        attempt(current, lambda: told_all(current, expunges=tell is Tell.AROUND))
+        attempt(current, lambda: tell_changes(current, expunges=tell is Tell.AROUND))
     done = attempt(current, lambda: HANDLERS[type(parsed.command)](current, parsed.command))
     if tell is not Tell.NOTHING:
-        told = attempt(current, lambda: told_all(current, expunges=tell is not Tell.NO_EXPUNGE))
+        told = _tell(current, expunges=tell is not Tell.NO_EXPUNGE, writes=parsed.row.writes)
         done = done if told.status == "OK" else told
+        update.note_delay(current)
     return with_highest_modseq(current, done) if _expunges(parsed.command) else done
+
+
+def _tell(current: Session, *, expunges: bool, writes: bool) -> Done:
+    """Tell what other sessions did; a command that has committed its work is OK also where that fails."""
+    if not writes:
+        return attempt(current, lambda: tell_changes(current, expunges=expunges))
+    with update.telling(current):
+        update.tell(current, expunges=expunges)
+    return ok()
 
 
 def _expunges(command: Any) -> bool:
@@ -132,47 +154,42 @@ def _expunges(command: Any) -> bool:
 
 
 def with_highest_modseq(current: Session, done: Done) -> Done:
-    """After an expunge of ours the client learns how far it has been told (RFC 7162 section 3.2.7)."""
+    """Add to an OK how far the client has been told, as a command that expunges must (RFC 7162 section 3.2.7)."""
     if current.qresync and done.status == "OK" and not done.code and current.view_or_none is not None:
-        return ok(done.text, f"HIGHESTMODSEQ {current.view.told.modseq}")
+        return ok(done.text, f"HIGHESTMODSEQ {current.view.told.expunged}")
     return done
 
 
-def told_all(current: Session, *, expunges: bool) -> Done:
+def tell_changes(current: Session, *, expunges: bool) -> Done:
     update.tell(current, expunges=expunges)
     return ok()
 
 
-def caught_up(current: Session, seconds: float) -> Done:
+def catch_up(current: Session, seconds: float) -> Done:
     current.store.catch_up(seconds)
     return ok()
 
 
-def rested(current: Session) -> Done:
+def rest(current: Session) -> Done:
     current.store.rest()
     return ok()
 
 
 def attempt(current: Session, action: Callable[[], Done]) -> Done:
-    """The answer of an action, or the answer to the reason why it failed; the log hears of ours.
-
-    A damaged database ends the connection: the next login puts it right.
+    """Return the answer of an action or, if it fails, the answer for the reason; trouble of the server is logged.
 
     Raises:
-        Goodbye, Broken.
+        Goodbye: the connection must end, for example because the database is damaged, which the next login repairs.
+        Broken: the connection must end in the middle of a response.
     """
     try:
-        with translated("meta.db"):
-            return action()
+        return action()
     except Refusal as refusal:
         return refusal.done
     except BadSyntax as error:
         return Done("BAD", str(error), "PARSE")
     except Damaged as error:
-        log.command_failed(str(error))
-        if current.store_or_none is not None:
-            current.store_or_none.meta.mark_damaged()
-        raise Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION") from error
+        raise goodbye_damaged(current, error) from error
     except CrymapError as error:
         done = failure.answer(error)
         if done.text != str(error):
@@ -180,4 +197,4 @@ def attempt(current: Session, action: Callable[[], Done]) -> Done:
         return done
     except OSError as error:
         log.command_failed(str(error))
-        return Done("NO", "the server has a problem of its own; nothing was changed, try again later", "UNAVAILABLE")
+        return Done("NO", "the server has a problem of its own; try again later", "UNAVAILABLE")

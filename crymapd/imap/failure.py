@@ -1,4 +1,4 @@
-"""Reasons of the layers below as NO answers: one table (RFC 5530). A test proves it whole."""
+"""Makes NO answers of the reasons that lower layers raise, by one table (RFC 5530), which a test proves complete."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.NotAllowedOnInbox: "CANNOT",
     errors.RenameIntoSelf: "CANNOT",
     errors.MailboxFull: "LIMIT",
+    errors.SearchTooComplex: "LIMIT",
     errors.TooBig: "TOOBIG",
     errors.OverQuota: "OVERQUOTA",
     errors.MessageGone: "EXPUNGEISSUED",
@@ -25,12 +26,12 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.StoreBusy: "INUSE",
     errors.CrymapError: "SERVERBUG",
 }
-_TOLD = (errors.MailboxError, errors.TooBig, errors.OverQuota, errors.BadCredentials)
-"""Reasons whose text is about the client's request; of the others only the log has details."""
+_FOR_CLIENTS = (errors.MailboxError, errors.TooBig, errors.SearchTooComplex, errors.OverQuota, errors.BadCredentials)
+"""Reasons whose text tells the client what is wrong with its request; the text of any other goes to the log only."""
 
 
 def answer(error: errors.CrymapError) -> Done:
-    """The NO for a reason."""
+    """Return the NO for a reason."""
     code = next(code for kind, code in ANSWERS.items() if isinstance(error, kind))
-    text = str(error) if isinstance(error, _TOLD) else "this cannot be done now; the server's log says why"
+    text = str(error) if isinstance(error, _FOR_CLIENTS) else "this cannot be done now; the server's log says why"
     return Done("NO", text, code)

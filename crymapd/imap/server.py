@@ -1,55 +1,53 @@
-"""The loop around the protocol: octets from the channel to events, answers back, time watched."""
+"""The loop around the protocol: octets from the channel become events, commands are carried out, answers go back.
+
+The loop also limits how long a client may be silent, how many bad commands it may send, and how often a login may fail.
+"""
 
 from __future__ import annotations
 
 import time
+from typing import assert_never
 
 from crymapd import log
 from crymapd.channel import Channel, Disconnected, TimedOut
 from crymapd.imap import connection, dispatch
-from crymapd.imap.command import session as command
+from crymapd.imap.appending import Appending
+from crymapd.imap.background import Background
+from crymapd.imap.command import general as command
 from crymapd.imap.connection import Connection
-from crymapd.imap.handler import session as session_handler
-from crymapd.imap.handler.append import Append
+from crymapd.imap.handler import general as general_handler
+from crymapd.imap.idle import AUTOLOGOUT_SECONDS, idle
 from crymapd.imap.response import Broken, Done, Goodbye, ok
 from crymapd.imap.session import Session
 from crymapd.imap.state import State
-from crymapd.imap.wire.reader import BadSyntax
-from crymapd.store.watch import StoreWatch
 
 BEFORE_LOGIN_SECONDS = 180.0
-AFTER_LOGIN_SECONDS = 31 * 60.0
-IDLE_KEEPALIVE_SECONDS = 14 * 60.0
+"""How long a client may take to log in."""
 BAD_BEFORE_LOGIN = 3
+"""How many bad commands end a connection before login."""
 BAD_AFTER_LOGIN = 20
+"""How many bad commands in a row end a connection after login."""
 MAX_FAILED_LOGINS = 3
-PAUSE_SECONDS = 0.02
-QUIET_SECONDS = 1.0
-"""After so long without a command or news a session holds less memory, and needs a millisecond more for the next."""
-_SLICE_SECONDS = 0.005
-RETRY_SECONDS = 60.0
-"""After work in the time of waiting has failed."""
 
 
 class Server:
-    """One connection, from greeting to the end."""
+    """Serves one connection, from the greeting on."""
 
     def __init__(self, channel: Channel, session: Session) -> None:
         self._channel = channel
         self._session = session
         self._connection = Connection()
+        self._background = Background(session)
+        self._appending = Appending(session, self._connection)
         self._started = time.monotonic()
-        self._bad = 0
-        self._first = True  # no command has come yet
-        self._ended = False
-        self._append: Append | None = None
-        self._watch: StoreWatch | None = None
-        self._not_before = 0.0  # for what is done in the time of waiting
+        self._bad_commands = 0
+        self._is_first_command = True
+        self._has_ended = False
 
     def run(self) -> None:
-        """Serve until one side ends it. Raises nothing that a client can cause."""
+        """Serve until one side ends the connection; nothing that a client does makes this raise."""
         try:
-            while not self._ended:
+            while not self._has_ended:
                 self._handle(self._next_event())
         except Goodbye as goodbye:
             self._channel.write(goodbye.line)
@@ -60,112 +58,85 @@ class Server:
         except Broken as broken:
             log.broken_off(str(broken))
         finally:
-            self._end_append()
-            if self._watch is not None:
-                self._watch.close()
+            self._appending.end()
 
     # Events
 
     def _next_event(self) -> connection.Event:
-        """The next event; what was answered so far is sent before waiting for the client."""
+        """Return the next event; all answers are sent before the server waits for the client."""
         while True:
             event = self._connection.next_event()
             if event is not None:
                 return event
             self._channel.flush()
-            self._use_the_wait()
-            self._rest_if_quiet()
+            self._background.fill_wait(self._channel)
             data = self._channel.read(self._patience())
             if not data:
                 raise Disconnected("the client closed the connection")
             self._connection.receive_data(data)
 
-    def _use_the_wait(self) -> None:
-        """Index new mail while the client has nothing to ask; one that is in the middle of something is not held up."""
-        if self._is_behind and not self._channel.is_readable_within(PAUSE_SECONDS):
-            while self._is_behind and not self._channel.is_readable:
-                self._index_a_slice()
-
-    def _rest_if_quiet(self) -> None:
-        """Many clients keep connections that they do not use."""
-        store = self._session.store_or_none
-        if store is not None and not self._channel.is_readable_within(QUIET_SECONDS):
-            dispatch.attempt(self._session, lambda: dispatch.rested(self._session))
-
-    @property
-    def _is_behind(self) -> bool:
-        store = self._session.store_or_none
-        return store is not None and store.behind and time.monotonic() >= self._not_before
-
-    def _index_a_slice(self) -> None:
-        done = dispatch.attempt(self._session, lambda: dispatch.caught_up(self._session, _SLICE_SECONDS))
-        if done.status != "OK":  # the disk, most likely: it will not be better in a millisecond
-            self._not_before = time.monotonic() + RETRY_SECONDS
-
     def _patience(self) -> float:
-        if self._logged_in:
-            return AFTER_LOGIN_SECONDS
-        left = BEFORE_LOGIN_SECONDS - (time.monotonic() - self._started)
-        if left <= 0:
+        """Return for how many seconds the client may be silent now."""
+        if self._is_logged_in:
+            return AUTOLOGOUT_SECONDS
+        seconds = BEFORE_LOGIN_SECONDS - (time.monotonic() - self._started)
+        if seconds <= 0:
             raise TimedOut("login took too long")
-        return left
+        return seconds
 
     @property
-    def _logged_in(self) -> bool:
+    def _is_logged_in(self) -> bool:
         return self._session.state is not State.NOT_AUTHENTICATED
 
     def _handle(self, event: connection.Event) -> None:
         match event:
             case connection.Command(fragments):
-                self._command(fragments)
+                if self._appending.in_progress:
+                    self._answer(*self._appending.finish(fragments))
+                else:
+                    self._command(fragments)
             case connection.ContinueNeeded():
-                self._send(b"+ go on\r\n")
-            case connection.MessageLiteral(fragments, size, first):
-                self._message_announced(fragments, size, first=first)
-            case connection.MessageData(data, last):
-                self._message_data(data, last=last)
-            case connection.Refused(tag, reason):
-                self._refused(tag, reason)
+                self._channel.write(b"+ go on\r\n")
+            case connection.LiteralAnnounced(fragments, size):
+                self._appending.decide_literal(fragments, size)
+            case connection.LiteralData(data, last):
+                self._appending.take_data(data, last=last)
+            case connection.Refused(tag, done):
+                self._refused(tag, done)
             case connection.Continuation():
-                raise Goodbye("an unexpected line")
+                raise Goodbye("the server did not ask for a line")
+            case _:
+                assert_never(event)
 
-    def _send(self, data: bytes) -> None:
-        self._channel.write(data)
-
-    def _answer(self, tag: bytes, done: Done) -> None:
-        self._send(done.line(tag))
-        if done.status == "BAD":
-            self._count_bad()
-        elif self._logged_in:
-            self._bad = 0  # a client that is understood now and then is none that sends garbage
-
-    def _count_bad(self) -> None:
-        self._bad += 1
-        if self._bad >= (BAD_AFTER_LOGIN if self._logged_in else BAD_BEFORE_LOGIN):
-            raise Goodbye("too many bad commands")
-
-    def _refused(self, tag: bytes | None, reason: str) -> None:
-        done = self._refusal or Done("BAD", reason, "TOOBIG")
-        self._refusal = None
-        self._end_append()
+    def _refused(self, tag: bytes | None, done: Done) -> None:
+        self._appending.end()
         self._answer(tag or b"*", done)
-        if not self._logged_in and (tag is None or connection.is_foreign(tag)):
+        if not self._is_logged_in and (tag is None or connection.is_foreign(tag)):
             raise Goodbye("not an IMAP client", "PARSE")
 
-    _refusal: Done | None = None
+    def _answer(self, tag: bytes, done: Done) -> None:
+        self._channel.write(done.line(tag))
+        if self._session.ending is not None:
+            raise self._session.ending
+        if done.status == "BAD":
+            self._count_bad_command()
+        elif self._is_logged_in:
+            self._bad_commands = 0  # a client that also sends good commands does not send garbage
+
+    def _count_bad_command(self) -> None:
+        self._bad_commands += 1
+        if self._bad_commands >= (BAD_AFTER_LOGIN if self._is_logged_in else BAD_BEFORE_LOGIN):
+            raise Goodbye("too many bad commands")
 
     # Commands
 
     def _command(self, fragments: list[bytes]) -> None:
-        if self._append is not None:
-            self._finish_append(self._append, fragments)
-            return
-        first, self._first = self._first, False
+        is_first, self._is_first_command = self._is_first_command, False
         try:
             session = self._session
             parsed = dispatch.parse(fragments, session.state, utf8=session.unicode, utf8_only=session.utf8)
         except dispatch.Malformed as malformed:
-            if first and connection.is_foreign(fragments[0]):
+            if is_first and connection.is_foreign(fragments[0]):
                 raise Goodbye("not an IMAP client", "PARSE") from None
             if malformed.unsaved:
                 session.saved = []
@@ -182,148 +153,43 @@ class Server:
                 return
             case _:
                 done = dispatch.perform(self._session, parsed)
-        if self._logged_in:
+        if self._is_logged_in:
             self._connection.limits = connection.AFTER_LOGIN
         self._answer(parsed.tag, done)
-        self._ended = isinstance(parsed.command, command.Logout)
+        self._has_ended = isinstance(parsed.command, command.Logout)
         if self._session.failures >= MAX_FAILED_LOGINS:
             raise Goodbye("too many failed logins", "AUTHENTICATIONFAILED")
 
+    def _authenticate(self, asked: command.Authenticate) -> Done:
+        """Lead the SASL exchange of AUTHENTICATE (RFC 9051 section 6.2.2)."""
+        return dispatch.attempt(self._session, lambda: general_handler.authenticate(self._session, asked, self._ask))
+
     def _ask(self, line: bytes) -> bytes:
         """Send a continuation request and wait for the line that answers it."""
-        self._send(line + b"\r\n")
+        self._channel.write(line + b"\r\n")
         self._connection.expect_continuation()
         event = self._next_event()
         if not isinstance(event, connection.Continuation):
             raise Goodbye("the line is too long", "TOOBIG")
         return event.line
 
-    def _authenticate(self, asked: command.Authenticate) -> Done:
-        """Lead the exchange and answer it."""
-        return dispatch.attempt(self._session, lambda: session_handler.authenticate(self._session, asked, self._ask))
-
-    # COMPRESS (RFC 4978)
-
     def _compress(self, tag: bytes) -> None:
-        """The answer is the last that goes out as it is; what comes after the command is deflated."""
+        """COMPRESS (RFC 4978), after whose answer both sides deflate; until then the client must send nothing more."""
         if self._session.compressed:
-            self._answer(tag, Done("NO", "DEFLATE is active already", "COMPRESSIONACTIVE"))
+            self._answer(tag, Done("NO", "DEFLATE is already active", "COMPRESSIONACTIVE"))
         elif not self._connection.is_empty:
             self._answer(tag, Done("BAD", "wait for the answer to COMPRESS before sending more", "CLIENTBUG"))
         else:
-            self._answer(tag, ok("from here on DEFLATE"))
+            self._answer(tag, ok("DEFLATE begins after this line"))
             self._channel.start_deflate()
             self._session.compressed = True
 
-    # IDLE (RFC 2177)
-
     def _idle(self, tag: bytes) -> None:
-        """Ends with DONE; a command in its place ends it too, and is done: its sender waits for the answer."""
-        line = self._idle_until_line()
+        """IDLE, which ends with DONE. A command that comes instead is carried out too, as its client waits for it."""
+        line = idle(self._channel, self._connection, self._session, self._background)
         if line.strip().upper() == b"DONE":
             self._answer(tag, ok())
             return
-        self._answer(tag, Done("BAD", "expected DONE", "CLIENTBUG"))
+        self._answer(tag, Done("BAD", "IDLE expects DONE", "CLIENTBUG"))
         if connection.tag_of(line) is not None:
             self._command([line])
-
-    def _idle_until_line(self) -> bytes:
-        session = self._session
-        if self._watch is None:
-            self._watch = StoreWatch(session.store)
-        self._send(b"+ idling\r\n")
-        self._tell()
-        self._connection.expect_continuation()
-        deadline = time.monotonic() + AFTER_LOGIN_SECONDS
-        keepalive = time.monotonic() + IDLE_KEEPALIVE_SECONDS
-        quiet, pause = False, PAUSE_SECONDS
-        while True:
-            self._channel.flush()
-            event = self._connection.next_event()
-            if event is not None:
-                return event.line if isinstance(event, connection.Continuation) else b""
-            now = time.monotonic()
-            if now >= deadline:
-                raise TimedOut("idle for too long")
-            if now >= keepalive:
-                # Without any traffic, address translators forget the connection.
-                self._send(b"* OK still here\r\n")
-                keepalive = now + IDLE_KEEPALIVE_SECONDS
-                continue
-            if self._is_behind:
-                if self._wait_idle(pause):
-                    pause = PAUSE_SECONDS
-                else:
-                    self._index_a_slice()
-                    pause = 0
-            elif quiet:
-                quiet = not self._wait_idle(min(deadline, keepalive) - now)
-            elif not self._wait_idle(QUIET_SECONDS):
-                dispatch.attempt(session, lambda: dispatch.rested(session))
-                quiet = True
-
-    def _tell(self) -> None:
-        """Everything that happened; trouble with that is for the log, the next command will answer it."""
-        dispatch.attempt(self._session, lambda: dispatch.told_all(self._session, expunges=True))
-
-    def _wait_idle(self, seconds: float) -> bool:
-        """Whether anything happened."""
-        watch = self._watch
-        if watch is None:
-            raise RuntimeError("idle without a watch")
-        sent, changed = (True, False) if self._channel.has_buffered else watch.wait(self._channel.fileno(), seconds)
-        if changed:
-            self._tell()
-            self._channel.flush()
-        if sent:
-            data = self._channel.read(AFTER_LOGIN_SECONDS)
-            if not data:
-                raise Disconnected("the client closed the connection")
-            self._connection.receive_data(data)
-        return sent or changed
-
-    # APPEND
-
-    def _message_announced(self, fragments: list[bytes], size: int, *, first: bool) -> None:
-        if first:
-            self._append = Append(self._session)
-        done = dispatch.attempt(self._session, lambda: self._begin_message(fragments, size, first=first))
-        if done.status != "OK":
-            self._refuse(done)
-        elif self._connection.accept_literal():
-            self._send(b"+ go on\r\n")
-
-    def _begin_message(self, fragments: list[bytes], size: int, *, first: bool) -> Done:
-        if self._append is None:
-            raise BadSyntax("a message without APPEND")
-        self._append.begin(fragments, size, first=first)
-        return ok()
-
-    def _refuse(self, done: Done) -> None:
-        self._refusal = done
-        refused = self._connection.refuse_literal(done.text)
-        if refused is not None:
-            self._refused(refused.tag, refused.reason)
-
-    def _message_data(self, data: bytes, *, last: bool) -> None:
-        done = dispatch.attempt(self._session, lambda: self._take_data(data, last=last))
-        if done.status != "OK":
-            self._refusal = done
-            self._connection.abandon_command(done.text)
-
-    def _take_data(self, data: bytes, *, last: bool) -> Done:
-        if self._append is None:
-            raise BadSyntax("no message was announced")
-        self._append.data(data, last=last)
-        return ok()
-
-    def _finish_append(self, append: Append, fragments: list[bytes]) -> None:
-        done = dispatch.attempt(self._session, lambda: append.commit(fragments))
-        self._end_append()
-        self._tell()
-        self._answer(append.tag, dispatch.with_highest_modseq(self._session, done))
-
-    def _end_append(self) -> None:
-        if self._append is not None:
-            self._append.close()
-            self._append = None

@@ -1,6 +1,6 @@
-"""One client's conversation: who it is, what it has selected, how to answer it.
+"""What is remembered of one client between commands: its account, its selected mailbox, what it has enabled.
 
-The session reaches no socket: octets go out through `send`, logins through `authenticate`.
+A session opens nothing itself: whoever creates it gives it the functions that send and authenticate.
 """
 
 from __future__ import annotations
@@ -8,42 +8,55 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from crymapd import log
 from crymapd.authentication.credentials import Credentials
+from crymapd.errors import Damaged
 from crymapd.imap.response import Goodbye, Refusal
 from crymapd.imap.state import State
 from crymapd.imap.wire import writer
+from crymapd.model.numbers import ModSeq, SeqNum, Uid
 from crymapd.model.sequence import Range, SequenceSet
 from crymapd.store.store import Store
 from crymapd.store.view import View
 
 Authenticate = Callable[[Credentials], Store]
-"""Credentials to an opened store; raises BadCredentials, AccountUnusable and others."""
+"""Opens the store of a user; raises BadCredentials if the credentials are wrong, AccountUnusable and others."""
 
 
 @dataclass(slots=True)
 class Session:
-    """What is remembered between commands."""
+    """What is remembered of one client between commands."""
 
     send: Callable[[bytes], None]
+    """Queues octets for the client."""
     authenticate: Authenticate
     identification: tuple[tuple[str, str], ...] = ()
+    """What ID answers besides the name and the version, as pairs of name and value."""
     store_or_none: Store | None = None
     view_or_none: View | None = None
     flush: Callable[[], None] = lambda: None
-    """Sends what was queued, for answers that must not wait for the command's end."""
+    """Sends the queued octets now, for what must not wait until the command ends."""
     tag: bytes = b""
-    """Of the command being done."""
+    """The tag of the command in progress."""
     condstore: bool = False
     qresync: bool = False
     rev2: bool = False
+    """Whether the client has enabled IMAP4rev2."""
     utf8: bool = False
-    saved: list[Range] = field(default_factory=list)
-    """`$`, as UIDs (RFC 5182)."""
+    """Whether the client has enabled UTF8=ACCEPT."""
+    saved: list[Range[Uid]] = field(default_factory=list)
+    """The value of `$`, as UIDs (RFC 5182)."""
     compressed: bool = False
-    own_modseqs: set[int] = field(default_factory=set)
-    """Modseqs of flag changes of ours that the client knows of."""
+    own_modseqs: set[ModSeq] = field(default_factory=set)
+    """The modseqs of flag changes that this session made and that its client has been told of."""
     told_keywords: int = 0
+    """How many flags and keywords the last FLAGS response had."""
+    ending: Goodbye | None = None
+    """The BYE that ends the connection once the command in progress is answered; None if it goes on."""
+    telling_failed: bool = False
+    """Whether something that had happened could not be told with the command in progress."""
     failures: int = 0
+    """How many logins have failed."""
 
     @property
     def state(self) -> State:
@@ -80,39 +93,56 @@ class Session:
         self.own_modseqs.clear()
 
     def mailbox_name(self, name: str) -> bytes:
-        """As this client reads it."""
+        """Write the name of a mailbox in the encoding that this client uses."""
         return writer.mailbox(name, utf8=self.unicode)
 
     def line(self, *pieces: bytes) -> None:
-        """One untagged response."""
+        """Send one untagged response, without its `* ` and line end."""
         self.send(b"* " + b"".join(pieces) + b"\r\n")
 
     def enable_condstore(self) -> None:
-        """The first CONDSTORE-enabling command tells the modseq (RFC 7162 section 3.1.2)."""
+        """Note that the client uses modseqs; the first time, tell it the highest one (RFC 7162 section 3.1.2)."""
         if not self.condstore:
             self.condstore = True
             if self.view_or_none is not None:
-                self.line(b"OK [HIGHESTMODSEQ %d] conditional store enabled" % self.view.told.modseq)
+                self.line(b"OK [HIGHESTMODSEQ %d] conditional store enabled" % self.view.told.expunged)
 
-    # Numbers of messages
+    # Sequence sets
 
-    def uid_ranges(self, numbers: SequenceSet, *, uid: bool) -> list[Range]:
-        """The UID ranges a command addresses.
+    def uid_ranges(self, sequence_set: SequenceSet, *, uid: bool, beyond: bool = False) -> list[Range[Uid]]:
+        """Resolve the sequence set of a command.
+
+        Args:
+            sequence_set: the sequence set as the client wrote it.
+            uid: whether it has UIDs rather than sequence numbers.
+            beyond: whether sequence numbers beyond the mailbox mean nothing, as in a search (iOS asks an empty INBOX
+                for `1:* NOT DELETED`).
+
+        Returns:
+            Ranges of UIDs, which may also hold UIDs of messages that this session does not count.
 
         Raises:
-            Refusal: a sequence number beyond the mailbox (RFC 9051 section 9, seq-number).
+            Refusal: a sequence number is beyond the mailbox where it must not be (RFC 9051 section 9, seq-number).
         """
         view = self.view
-        if numbers.saved:
+        if sequence_set.saved:
             return self.saved
         if uid:
-            return numbers.resolve(view.last_uid if numbers.has_star else 0)
-        view.uids  # noqa: B018  # makes `exists` exact
-        if numbers.highest_named() > view.exists:
+            return sequence_set.resolve(view.last_uid if sequence_set.has_star else Uid(0))
+        view.count_exactly()
+        if not beyond and sequence_set.highest_named() > view.exists:
             raise Refusal("BAD", f"there are only {view.exists} messages", "CLIENTBUG")
-        return view.uid_ranges(numbers.resolve(view.exists))
+        return view.uid_ranges(sequence_set.resolve(SeqNum(view.exists)))
+
+
+def goodbye_damaged(session: Session, reason: Damaged) -> Goodbye:
+    """Log that the database is damaged, see that the next login repairs it, and return the BYE."""
+    log.command_failed(str(reason))
+    if session.store_or_none is not None:
+        session.store_or_none.mark_damaged()
+    return Goodbye("the mailbox database is damaged; log in again to have it restored", "CORRUPTION")
 
 
 def goodbye_deleted() -> Goodbye:
-    """RFC 2180 section 3.3: a server may disconnect who has a deleted mailbox selected."""
+    """Return the BYE for a client whose selected mailbox was deleted (RFC 2180 section 3.3)."""
     return Goodbye("the selected mailbox was deleted")

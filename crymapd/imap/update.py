@@ -1,98 +1,144 @@
-"""What other sessions did, told when it may be (RFC 9051 sections 5.2 and 7.5.1)."""
+"""Tells a client what other sessions did, when the protocol allows it (RFC 9051 sections 5.2 and 7.5.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from crymapd import log
+from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import columns
 from crymapd.imap.response import Goodbye
-from crymapd.imap.session import Session, goodbye_deleted
+from crymapd.imap.session import Session, goodbye_damaged, goodbye_deleted
+from crymapd.model.changes import Entry
 from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import format_set
-from crymapd.store.lookup import Entry
+from crymapd.store.rows import entry_columns
 from crymapd.store.view import View
 
 _PAGE = 5_000
 
 
+@contextmanager
+def telling(session: Session) -> Iterator[None]:
+    """Surround whatever is told after the work of a command has been committed.
+
+    If telling fails, the command must not fail with it: a client that gets NO repeats the command, and doubles mail.
+    The failure is logged, and a reason to end the connection waits until the command has been answered.
+    """
+    try:
+        yield
+    except Goodbye as goodbye:
+        session.ending = goodbye
+    except Damaged as error:
+        session.ending = goodbye_damaged(session, error)
+    except (CrymapError, OSError) as error:
+        log.not_told(str(error))
+        session.telling_failed = True
+
+
 def tell(session: Session, *, expunges: bool) -> None:
-    """Tell every change since the last time.
+    """Tell all changes of the selected mailbox since the last time; expunges only if `expunges`.
 
     Raises:
-        Goodbye: the selected mailbox is gone, or what happened is no longer known.
+        Goodbye: the mailbox was deleted, or so much was expunged that the store no longer remembers it.
     """
     view = session.view_or_none
     if view is None:
         return
     session.store.file_arrivals()
-    known = view.told.next_uid
-    changes = session.store.entries.changes(
-        view.mailbox.id, view.told.modseq, view.told.expunged, session.own_modseqs, known
-    )
+    told_next_uid = view.told.next_uid
+    changes = view.changes(session.own_modseqs)
     if changes.gone:
         session.deselect()
         raise goodbye_deleted()
     if changes.forgotten:
         raise Goodbye("so many messages were expunged meanwhile that they cannot be told one by one")
     if not expunges:
-        view.uids  # noqa: B018  # loaded now: later it would hold what came and went untold
-    if expunges:
-        if changes.expunged:
-            _expunged(session, view.remove(changes.expunged))
+        view.count_exactly()  # a view that is loaded later would count messages that came and went untold
+    if expunges and changes.expunged:
+        _expunged(session, view.remove(changes.expunged))
+    if expunges or not changes.expunged:
         view.told.expunged = changes.modseq
-    _arrivals(session, view, [Uid(row[0]) for row in changes.flags if row[0] >= known], changes.next_uid)
-    changed = [row for row in changes.flags if row[0] < known]
+    _arrivals(session, view, [entry.uid for entry in changes.changed if entry.uid >= told_next_uid], changes.next_uid)
+    changed = [entry for entry in changes.changed if entry.uid < told_next_uid]
     if changed:
         flag_fetches(session, view, changed)
     view.told.modseq = changes.modseq
     session.own_modseqs.clear()
 
 
-def _expunged(session: Session, gone: list[tuple[SeqNum, Uid]]) -> None:
-    """One EXPUNGE each, or all in one VANISHED (RFC 7162 section 3.2.10)."""
+def _expunged(session: Session, expunged: list[tuple[SeqNum, Uid]]) -> None:
+    """Tell expunges, each with an EXPUNGE or all with one VANISHED (RFC 7162 section 3.2.10)."""
     if session.qresync:
-        if gone:
-            session.line(b"VANISHED ", format_set(sorted(uid for _number, uid in gone)).encode())
+        if expunged:
+            session.line(b"VANISHED ", format_set(sorted(uid for _number, uid in expunged)).encode())
         return
-    for number, _uid in gone:
+    for number, _uid in expunged:
         session.line(b"%d EXPUNGE" % number)
 
 
-def _arrivals(session: Session, view: View, new: list[Uid], next_uid: int) -> None:
+def _arrivals(session: Session, view: View, new: list[Uid], next_uid: Uid) -> None:
     view.told.next_uid = max(view.told.next_uid, next_uid)
     if not new:
         return
     view.add(new)
     session.line(b"%d EXISTS" % view.exists)
     if session.rev2:
-        return  # RFC 9051 appendix E: there is no \Recent; who still asks for it will be told
-    current = None if view.read_only else session.store.mailboxes.by_id(view.mailbox.id)
-    if current is not None:
-        first, count = session.store.mailboxes.claim_recent(current)
-        view.claim(first, next_uid, count)
+        return  # IMAP4rev2 has no \Recent (RFC 9051 appendix E): leave it to sessions of IMAP4rev1
+    view.claim_arrivals(next_uid)
     session.line(b"%d RECENT" % view.recent)
 
 
 def keywords(session: Session) -> None:
-    """FLAGS again when the account has learnt a keyword that this client has not seen."""
+    """Send FLAGS again if the account has new keywords, of which this client has not been told."""
     names = session.store.flag_names()
     if len(names) != session.told_keywords:
         session.told_keywords = len(names)
         session.line(b"FLAGS (", " ".join(names).encode("ascii"), b")")
 
 
-def flag_fetches(session: Session, view: View, rows: Sequence[Entry], *, uid: bool = True, flags: bool = True) -> None:
-    """One FETCH a message that this session counts, with its flags as they are now; UID and MODSEQ where they serve."""
+def flag_fetches(
+    session: Session, view: View, entries: Sequence[Entry], *, uid: bool = True, flags: bool = True
+) -> None:
+    """Send a FETCH with the flags of each message that this session counts.
+
+    Args:
+        session: the session of the client.
+        view: the view of its selected mailbox.
+        entries: the messages, ascending by UID.
+        uid: whether UID is told; after CONDSTORE was enabled it always is, and MODSEQ too.
+        flags: whether FLAGS is told.
+    """
     keywords(session)
-    flag_lines(session, view, rows, view.numbers([row[0] for row in rows]), uid=uid, flags=flags)
+    flag_lines(session, view, entries, view.numbers([entry.uid for entry in entries]), uid=uid, flags=flags)
 
 
 def flag_lines(
-    session: Session, view: View, rows: Sequence[Entry], numbers: Sequence[int], *, uid: bool = True, flags: bool = True
+    session: Session,
+    view: View,
+    entries: Sequence[Entry],
+    numbers: Sequence[SeqNum],
+    *,
+    uid: bool = True,
+    flags: bool = True,
 ) -> None:
-    """The same by sequence numbers that are known already."""
-    shown = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
-    texts = columns.Flags(session, view)
-    for at in range(0, len(rows), _PAGE):
-        some = slice(at, at + _PAGE)
-        session.send(columns.written(numbers[some], shown, columns.Batch(columns.values_of(rows[some]), texts)))
+    """Send what `flag_fetches` sends, for messages whose sequence numbers the caller has; without new keywords."""
+    items = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
+    texts = columns.FlagTexts(session, view)
+    for at in range(0, len(entries), _PAGE):
+        page = slice(at, at + _PAGE)
+        batch = columns.EntryBatch(entry_columns(entries[page]), texts)
+        session.send(columns.fetch_lines(numbers[page], items, batch))
+
+
+def note_delay(session: Session) -> None:
+    """Tell a QRESYNC client how far it knows everything, if the command told it later modseqs (RFC 7162 section 3.2).
+
+    A client takes the highest modseq that it has seen as the point from which it asks for changes when it comes back.
+    If expunges were held back, they may lie before that modseq, and the client would never hear of them.
+    """
+    view = session.view_or_none
+    failed, session.telling_failed = session.telling_failed, False
+    if view is not None and session.qresync and (failed or view.told.expunged < view.told.modseq):
+        session.line(b"OK [HIGHESTMODSEQ %d] later changes are not all told yet" % view.told.expunged)

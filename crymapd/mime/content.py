@@ -39,7 +39,23 @@ class Valued:
         if plain is not None:
             return plain
         encoded = next((value for key, value in self.parameters if key.lower() == name + b"*"), None)
-        return None if encoded is None else unquote_to_bytes(encoded.split(b"'", 2)[-1])
+        return None if encoded is None else extended_octets(name + b"*", encoded)[0]
+
+
+def is_extended(name: bytes) -> bool:
+    """Whether a parameter's value may name its charset (RFC 2231 section 4): a name with one asterisk, at its end."""
+    return len(name) > 1 and name.find(b"*") == len(name) - 1
+
+
+def extended_octets(name: bytes, value: bytes) -> tuple[bytes, bytes | None]:
+    """The octets of a parameter and the charset it names for them (RFC 2231 section 4), None where it names none."""
+    if not is_extended(name):
+        return value, None
+    charset, quoted, rest = value.partition(b"'")
+    _language, closed, text = rest.partition(b"'")
+    if not (quoted and closed):
+        return unquote_to_bytes(value), None
+    return unquote_to_bytes(text), charset or None
 
 
 def valued(field: bytes | None) -> Valued | None:
@@ -223,3 +239,15 @@ def with_crlf(pieces: Iterable[bytes]) -> Iterator[bytes]:
         joined = ended_with_cr and piece.startswith(b"\n")
         yield b"\n" + _BARE_LF.sub(b"\r\n", piece[1:]) if joined else _BARE_LF.sub(b"\r\n", piece)
         ended_with_cr = piece.endswith(b"\r") if piece else ended_with_cr
+
+
+def slices(pieces: Iterable[bytes], start: int, end: int | None = None) -> Iterator[bytes]:
+    """Take the octets from `start` to `end` of what comes in pieces, asking for no more pieces than are needed."""
+    position = 0
+    for piece in pieces:
+        wanted = piece[max(start - position, 0) : None if end is None else max(end - position, 0)]
+        position += len(piece)
+        if wanted:
+            yield wanted
+        if end is not None and position >= end:
+            return

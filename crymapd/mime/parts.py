@@ -15,6 +15,7 @@ no boundary is text (RFC 2045 section 5.2); a header block over 1 MiB is cut.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from crymapd.mime import content
@@ -283,3 +284,36 @@ def parse(message: bytes) -> Part:
     parser = Parser()
     parser.feed(message)
     return parser.close()
+
+
+def walk(root: Part) -> Iterator[Part]:
+    """Every part of a message, the message itself first."""
+    stack = [root]
+    while stack:
+        part = stack.pop()
+        yield part
+        stack.extend(reversed(part.children))
+
+
+def part_at(root: Part, path: tuple[int, ...]) -> Part | None:
+    """The part that a path of numbers leads to, each counted from 1; a body of one part is number 1 of its message."""
+    holder: Part | None = root  # a message or a multipart
+    found: Part | None = None
+    for number in path:
+        if holder is None:
+            return None
+        if holder.is_multipart:
+            found = holder.children[number - 1] if 1 <= number <= len(holder.children) else None
+        else:
+            found = holder if number == 1 else None
+        if found is None:
+            return None
+        holder = _holder_within(found)
+    return found
+
+
+def _holder_within(part: Part) -> Part | None:
+    """The part whose children the next number counts; None below a leaf."""
+    if part.is_message:
+        return part.children[0] if part.children else None
+    return part if part.is_multipart else None

@@ -5,12 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from itertools import islice
 
 from crymapd.mime import content
-from crymapd.mime.encoded_words import decode
 from crymapd.mime.parts import Part
-from crymapd.mime.text import Reader
+from crymapd.mime.text import ReadOctets, part_text
 
 MAX_CHARACTERS = 200
 """RFC 8970 section 3.1: at most 256, 200 recommended."""
@@ -22,12 +20,12 @@ _LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,};?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\u034f\u00ad]+")
 
 
-def preview(root: Part, read: Reader) -> str:
+def preview(root: Part, read: ReadOctets) -> str:
     """At most 200 characters of the part that a reader would be shown first; empty where there is none."""
     for subtype, plain in ((b"plain", _as_it_is), (b"html", _without_tags)):
         part = next(_shown(root, subtype), None)
         if part is not None:
-            text = plain(_text(part, read))
+            text = plain(part_text(part, read, octets=MAX_OCTETS))
             return " ".join(_CONTROL.sub(" ", text).split())[:MAX_CHARACTERS].rstrip()
     return ""
 
@@ -44,13 +42,6 @@ def _shown(root: Part, subtype: bytes) -> Iterator[Part]:
             disposition = content.disposition(part.header.first(b"content-disposition"))
             if disposition is None or disposition.value.lower() != b"attachment":
                 yield part
-
-
-def _text(part: Part, read: Reader) -> str:
-    end = min(part.end, part.body + MAX_OCTETS)
-    pieces = content.decode_stream(read(part.body, end), part.encoding) or read(part.body, end)
-    label = part.content.parameter(b"charset") if part.content else None
-    return decode(b"".join(islice(pieces, 64))[:MAX_OCTETS], label)
 
 
 def _as_it_is(text: str) -> str:

@@ -1,69 +1,71 @@
-"""The searchable text of a message: decoded headers and decoded text parts (RFC 9051 section 6.4.4)."""
+"""The searchable text of a message: decoded header fields and decoded text parts (RFC 9051 section 6.4.4).
+
+Texts are compared in *search form*: without case, accents apart from their letters, white space runs as one space.
+"""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from itertools import islice
 
 from crymapd.mime import content
 from crymapd.mime.encoded_words import decode, decode_words
 from crymapd.mime.header import Header, unfold
-from crymapd.mime.parts import Part
+from crymapd.mime.parts import Part, walk
 
 MAX_PART_TEXT = 16 << 20
-MAX_FOLDED = 8 << 20
-_AT_ONCE = 256 * 1024
-_MAX_FOLDINGS = 20_000
+MAX_SEARCH_TEXTS = 8 << 20
+_MAX_KNOWN_CHARACTERS = 20_000
 _SLICE = 1 << 16
-Reader = Callable[[int, int], Iterator[bytes]]
-"""Octets from an offset to another, in pieces."""
+
+ReadOctets = Callable[[int, int], Iterator[bytes]]
+"""Gives the octets of a message from an offset to another, in pieces."""
 
 
-class _Folding(dict[int, str]):
-    """Characters without case and taken apart (RFC 5051), each looked up once.
+class _SearchForms(dict[int, str]):
+    """The search form of each character (RFC 5051), looked up once.
 
-    One by one, as ordering a long run of combining marks takes time beyond its length.
+    Characters are looked up one by one, because ordering a long run of combining marks takes time beyond its length.
     """
 
     def __missing__(self, code: int) -> str:
-        found = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
-        if len(self) >= _MAX_FOLDINGS:
+        form = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
+        if len(self) >= _MAX_KNOWN_CHARACTERS:
             self.clear()  # nobody writes in so many scripts: a stranger wants the memory
-        self[code] = found
-        return found
+        self[code] = form
+        return form
 
 
-_FOLDING = _Folding()
+_SEARCH_FORMS = _SearchForms()
 
 
-def fold(text: str) -> str:
-    """The form in which texts are compared: without case, white space (and NUL) runs as one space.
+def search_form(text: str) -> str:
+    """The form in which texts are compared: without case; runs of white space and NUL are one space.
 
-    A slice at a time: the words of a long text, each an object, would take many times its size.
+    It is made a slice at a time, since the words of a long text, each an object, would take many times its size.
     """
-    folded = "".join(_folded_slice(text[at : at + _SLICE]) for at in range(0, len(text), _SLICE))
-    while "  " in folded:  # where slices meet
-        folded = folded.replace("  ", " ")
-    return folded.strip(" ")
+    form = "".join(_slice_form(text[at : at + _SLICE]) for at in range(0, len(text), _SLICE))
+    while "  " in form:  # where slices meet
+        form = form.replace("  ", " ")
+    return form.strip(" ")
 
 
-def _folded_slice(text: str) -> str:
-    """With a space where it begins or ends with white space."""
-    lowered = text.lower().replace("\0", " ") if text.isascii() else text.translate(_FOLDING)
+def _slice_form(text: str) -> str:
+    """The search form of a slice, with a space where it begins or ends with white space."""
+    lowered = text.lower().replace("\0", " ") if text.isascii() else text.translate(_SEARCH_FORMS)
     before, after = (" " if end.isspace() else "" for end in (lowered[:1], lowered[-1:]))
     return before + " ".join(lowered.split()) + after
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """Everything of a message that SEARCH looks into, folded; pieces are parted by line ends, which no text has.
+class SearchTexts:
+    """What SEARCH looks into, in search form; pieces are parted by line ends, which no text has.
 
     Attributes:
         header: the decoded top-level header.
-        raw: the same as it came, where it holds encoded words.
+        raw: the top-level header as it came, where it holds encoded words.
         parts: decoded headers of parts and of messages within.
         bodies: decoded text parts.
     """
@@ -74,33 +76,35 @@ class Folded:
     bodies: str
 
     def has(self, wanted: str, *, header: bool) -> bool:
-        """Whether a folded text is in the body, or with `header` in any of it (BODY and TEXT)."""
+        """Whether a text in search form is in the body, or with `header` in any of it (BODY and TEXT)."""
         return wanted in self.bodies or (header and (wanted in self.header or wanted in self.parts))
 
     @property
     def size(self) -> int:
+        """How many characters there are."""
         return len(self.header) + len(self.raw) + len(self.parts) + len(self.bodies)
 
 
-def folded(root: Part, read: Reader) -> Folded | None:
+def search_texts(root: Part, read: ReadOctets) -> SearchTexts | None:
     """The searchable text of a message; None where it is too long to be held."""
-    if sum(part.end - part.body for part in _texts(root)) > MAX_FOLDED:
+    if sum(part.end - part.body for part in _texts(root)) > MAX_SEARCH_TEXTS:
         return None
-    return Folded(*folded_headers(root), "\n".join(fold(part_text(part, read)) for part in _texts(root)))
+    bodies = "\n".join(search_form(part_text(part, read)) for part in _texts(root))
+    return SearchTexts(*header_search_texts(root), bodies)
 
 
-def folded_headers(root: Part) -> tuple[str, str, str]:
-    """`header`, `raw` and `parts` of Folded."""
+def header_search_texts(root: Part) -> tuple[str, str, str]:
+    """`header`, `raw` and `parts` of SearchTexts."""
     raw = ""
     if b"=?" in root.header.raw:
         raw = "\n".join(decode(value, None) for _name, value in _unfolded(root.header))
-    below = "\n".join(fold(header_text(part.header)) for part in _below(root))
-    return fold(header_text(root.header)), fold(raw), below
+    below = "\n".join(search_form(header_text(part.header)) for part in _below(root))
+    return search_form(header_text(root.header)), search_form(raw), below
 
 
 def _texts(root: Part) -> Iterator[Part]:
     """The parts that a person can read, in order: text, and reports of delivery and their like (message/...)."""
-    for part in (root, *_below(root)):
+    for part in walk(root):
         if not part.children and part.type.lower() in (b"text", b"message"):
             yield part
 
@@ -117,29 +121,18 @@ def header_text(header: Header) -> str:
 
 
 _WITH_PARAMETERS = (b"content-type", b"content-disposition")
-_EXTENDED = re.compile(rb"([^*]+)\*(?:(\d{1,4})(\*)?)?")
 
 
 def extended_values(field: bytes) -> list[str]:
-    """Parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
-    found = content.written(field)
-    pieces: dict[bytes, list[tuple[int, bytes, bool]]] = {}
-    for name, value in found.parameters if found else ():
-        if match := _EXTENDED.fullmatch(name):
-            encoded = match[2] is None or match[3] is not None
-            pieces.setdefault(match[1].lower(), []).append((int(match[2] or 0), value, encoded))
-    return [_joined(sorted(values)) for values in pieces.values()]
-
-
-def _joined(pieces: list[tuple[int, bytes, bool]]) -> str:
-    """`charset'language'text` of the first piece says how all are read, if it is encoded."""
-    _number, first, encoded = pieces[0]
-    charset, quote, rest = first.partition(b"'")
-    label, skipped = None, 0
-    if encoded and quote and b"'" in rest:
-        label, skipped = charset, len(first) - len(rest.partition(b"'")[2])
-    octets = b"".join(unquote_to_bytes(value) if escaped else value for _number, value, escaped in pieces)
-    return decode(octets[skipped:], label)
+    """The parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
+    written, joined = content.written(field), content.valued(field)
+    if written is None or joined is None:
+        return []
+    return [
+        decode(*content.extended_octets(name, value))
+        for name, value in joined.parameters
+        if content.is_extended(name) or (name, value) not in written.parameters
+    ]
 
 
 def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:
@@ -148,27 +141,29 @@ def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _below(root: Part) -> Iterator[Part]:
-    """Every part but the first, in order."""
-    stack = list(reversed(root.children))
-    while stack:
-        part = stack.pop()
-        yield part
-        stack.extend(reversed(part.children))
+    """Every part but the message itself, in order."""
+    return islice(walk(root), 1, None)
 
 
-def body_texts(root: Part, read: Reader) -> Iterator[str]:
+def body_texts(root: Part, read: ReadOctets) -> Iterator[str]:
     """The text of each text part, decoded, one at a time."""
     return (part_text(part, read) for part in _texts(root))
 
 
-def part_text(part: Part, read: Reader) -> str:
-    """One text part, transfer encoding and charset undone, at most 16 MiB of it."""
-    raw = read(part.body, part.end)
-    pieces = content.decode_stream(raw, part.encoding) or read(part.body, part.end)
-    data = bytearray()
+def part_text(part: Part, read: ReadOctets, *, octets: int | None = None) -> str:
+    """The text of one part with its transfer encoding and charset undone.
+
+    Args:
+        part: which one.
+        read: gives the octets of the message.
+        octets: how many of the part's octets to look at, from its beginning; at most 16 MiB of text in any case.
+    """
+    end = part.end if octets is None else min(part.end, part.body + octets)
+    pieces = content.decode_stream(read(part.body, end), part.encoding) or read(part.body, end)
+    text = bytearray()
     for piece in pieces:
-        data += piece
-        if len(data) > MAX_PART_TEXT:
+        text += piece
+        if len(text) > MAX_PART_TEXT:
             break
     label = part.content.parameter(b"charset") if part.content else None
-    return decode(bytes(data), label)
+    return decode(bytes(text[:octets]), label)

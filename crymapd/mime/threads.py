@@ -6,7 +6,7 @@ A thread is a tree of numbers; nothing here recurses, as a conversation may be t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 MAX_STEPS = 2_000_000
@@ -235,34 +235,3 @@ def by_subject(messages: Sequence[Threadable]) -> list[Node]:
         else:
             threads[message.subject] = Node(message)
     return sorted(threads.values(), key=_sent)
-
-
-# The answer
-
-
-def formatted(roots: Iterable[Node]) -> bytes:
-    """`(1)(2 3)(4 (5)(6 7))` (RFC 5256 section 4)."""
-    out: list[bytes] = []
-    stack: list[Node | bytes] = []
-    for root in roots:
-        stack.append(root)
-        while stack:
-            item = stack.pop()
-            if isinstance(item, bytes):
-                out.append(item)
-                continue
-            out.append(b"(")
-            line: list[bytes] = []
-            node = item
-            while True:
-                if node.message is not None:
-                    line.append(b"%d" % node.message.number)
-                if len(node.children) != 1:
-                    break
-                node = node.children[0]
-            out.append(b" ".join(line))
-            if node.children and line:
-                out.append(b" ")
-            stack.append(b")")
-            stack.extend(reversed(node.children))
-    return b"".join(out)

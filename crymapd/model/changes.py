@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from crymapd.model.numbers import ModSeq, Uid
+from crymapd.model.numbers import FlagSetId, ModSeq, Uid
+
+
+class Entry(NamedTuple):
+    """A message in a mailbox, as far as its flags are concerned."""
+
+    uid: Uid
+    flagset: FlagSetId
+    modseq: ModSeq
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,15 +23,15 @@ class Changes:
     Attributes:
         modseq: the mailbox's modseq now.
         next_uid: the UID the next message will get.
-        flags: (UID, flag set, modseq) of changed or new messages, ascending.
+        changed: entries whose flags have changed, and those that are new, ascending by UID.
         expunged: UIDs gone, ascending.
-        gone: the mailbox itself was deleted (or became \\Noselect).
-        forgotten: expunges are among it that are no longer remembered; nothing of it is told.
+        gone: whether the mailbox itself was deleted (or became \\Noselect).
+        forgotten: whether expunges are among it that are no longer remembered; then nothing of it is told.
     """
 
     modseq: ModSeq
     next_uid: Uid
-    flags: tuple[tuple[int, int, int], ...] = ()
+    changed: tuple[Entry, ...] = ()
     expunged: tuple[Uid, ...] = ()
     gone: bool = False
     forgotten: bool = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Union
 
+from crymapd.model.numbers import Uid
 from crymapd.model.sequence import Range, SequenceSet
 
 
@@ -21,8 +22,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    left: SearchKey
-    right: SearchKey
+    keys: tuple[SearchKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Uids:
-    """What Numbers and `\\Recent` are in a session: ascending, disjoint ranges."""
+    """What Numbers and `\\Recent` mean in a session: ascending, disjoint ranges."""
 
-    ranges: tuple[Range, ...]
+    ranges: tuple[Range[Uid], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +111,14 @@ class ObjectId:
 SearchKey = Union[
     All, Not, Or, And, HasFlag, Numbers, Uids, Size, Dated, HeaderHas, BodyHas, ModSeqSince, Within, ObjectId
 ]
+
+
+def mentions(key: SearchKey, kind: type) -> bool:
+    """Whether a key of this kind is anywhere in a key."""
+    match key:
+        case Not(inner):
+            return mentions(inner, kind)
+        case Or(inner_keys) | And(inner_keys):
+            return any(mentions(inner, kind) for inner in inner_keys)
+        case _:
+            return isinstance(key, kind)

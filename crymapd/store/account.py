@@ -1,7 +1,7 @@
-"""An account: created, unlocked with a password, its `user.toml` kept twice.
+"""Creating an account, unlocking it with a password, and keeping `user.toml` twice.
 
-`user.toml` is the one file whose loss would lose all mail, so `backup/user.toml` is its equal copy;
-each login repairs whichever of the two is not what was written.
+`user.toml` is the one file whose loss would lose all mail.  So `backup/user.toml` is a copy that serves as
+well, and each login repairs whichever of the two is missing or altered.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from pathlib import Path
 import msgspec
 
 from crymapd import log
-from crymapd.config.user import FORMAT, MAX_BYTES, User, format_user, parse_user, slot_of
 from crymapd.crypto import slots
 from crymapd.crypto.secret import Secret, random_secret
+from crymapd.crypto.slots import Argon2, PasswordSlot
 from crymapd.errors import AccountExists, AccountUnusable, BadCredentials, Damaged
 from crymapd.store.layout import Layout
+from crymapd.store.user_file import FORMAT, MAX_BYTES, Slot, User, format_user, parse_user
 from crymapd.unix import files
 
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """An account whose password was right."""
+    """An account that was opened with its password: its directory, its `user.toml` and its master key."""
 
     layout: Layout
     user: User
     master: Secret
 
 
-def create(home: Path, password: str, argon2: slots.Argon2 | None = None) -> Unlocked:
+def create(home: Path, password: str, argon2: Argon2 | None = None) -> Unlocked:
     """Write a new account into an existing, empty directory that the caller owns.
 
     Raises:
@@ -58,15 +59,15 @@ def unlock(home: Path, password: str) -> Unlocked:
     """Open an account with its password.
 
     Raises:
-        BadCredentials: wrong password (or, the same to the caller, no such account).
-        AccountUnusable: right password, but neither copy of user.toml is intact.
+        BadCredentials: the password is wrong, or there is no such account; the caller cannot tell which.
+        AccountUnusable: the password is right, but neither copy of user.toml is intact.
     """
     layout = Layout(home)
     copies = _readable_copies(layout)
     altered: Damaged | None = None
     for path, user in copies:
         try:
-            index, master = slots.open_any([s.password_slot() for s in user.slot], password, user.account_id)
+            index, master = slots.open_any([password_slot(slot) for slot in user.slot], password, user.account_id)
             user.check(master)
         except BadCredentials:
             continue
@@ -84,39 +85,53 @@ def unlock(home: Path, password: str) -> Unlocked:
 
 
 def _readable_copies(layout: Layout) -> list[tuple[Path, User]]:
-    """user.toml and its copy, where they can be parsed; the copy only where it differs."""
-    found: list[tuple[Path, User]] = []
-    seen: list[bytes] = []
+    """Read user.toml and its copy, leaving out what cannot be parsed, and the copy if it does not differ."""
+    copies: list[tuple[Path, User]] = []
+    contents: list[bytes] = []
     for path in (layout.user, layout.user_copy):
         with suppress(OSError, Damaged):
             content = files.read_small(path, MAX_BYTES)
-            if content not in seen:
-                seen.append(content)
-                found.append((path, parse_user(content)))
-    return found
+            if content not in contents:
+                contents.append(content)
+                copies.append((path, parse_user(content)))
+    return copies
+
+
+def password_slot(slot: Slot) -> PasswordSlot:
+    """Convert a slot of `user.toml` into one that can be opened."""
+    return PasswordSlot(Argon2(slot.memory_kib, slot.passes, slot.lanes), slot.salt, slot.wrapped)
+
+
+def slot_of(slot: PasswordSlot, label: str, created: str, changed: str) -> Slot:
+    """Convert a slot into one for `user.toml`; the times are UTC, as in `2026-11-23T00:53:35Z`."""
+    argon2 = slot.argon2
+    return Slot(
+        "password", label, created, changed, slot.salt, argon2.memory_kib, argon2.passes, argon2.lanes, slot.wrapped
+    )
 
 
 def save(layout: Layout, user: User) -> None:
-    """Write both copies, the working one first; either the old or the new always works."""
+    """Write user.toml, then its copy, so that at any moment one of the two is complete."""
     text = format_user(user)
     files.write_atomic(layout.tmp, layout.user, text, replace=True)
     files.write_atomic(layout.tmp, layout.user_copy, text, replace=True)
 
 
 def _strengthen(layout: Layout, user: User, index: int, master: Secret, password: str) -> User:
-    """Re-wrap a slot whose Argon2 parameters are weaker than today's."""
-    old = user.slot[index]
-    if not old.password_slot().argon2.weaker_than(slots.CURRENT):
+    """Wrap the master key again in a slot whose Argon2 parameters are weaker than today's."""
+    old_slot = user.slot[index]
+    if not password_slot(old_slot).argon2.weaker_than(slots.CURRENT):
         return user
-    made = slots.new_password_slot(master, password, user.account_id)
-    new = slot_of(made, old.label, old.created, _timestamp())
-    slots_now = (*user.slot[:index], new, *user.slot[index + 1 :])
-    changed = msgspec.structs.replace(user, slot=slots_now).signed(master)
-    save(layout, changed)
-    return changed
+    strong_slot = slots.new_password_slot(master, password, user.account_id)
+    new_slot = slot_of(strong_slot, old_slot.label, old_slot.created, _timestamp())
+    new_slots = (*user.slot[:index], new_slot, *user.slot[index + 1 :])
+    changed_user = msgspec.structs.replace(user, slot=new_slots).signed(master)
+    save(layout, changed_user)
+    return changed_user
 
 
 def _repair(layout: Layout, user: User, source: Path) -> None:
+    """Make both copies equal again after one of them, read from `source`, has opened the account."""
     if source == layout.user_copy:
         log.user_restored("missing or altered")
     if not _same_bytes(layout.user, layout.user_copy):
@@ -126,7 +141,7 @@ def _repair(layout: Layout, user: User, source: Path) -> None:
 
 
 def _keep_strangers(layout: Layout, user: User) -> None:
-    """A copy that is another account's may be the only one that opens the mail here: it is put aside."""
+    """Put aside a copy that belongs to another account: perhaps nothing else can open the mail in this directory."""
     for path, other in _readable_copies(layout):
         if other.id != user.id:
             layout.put_aside(path, str(int(time.time())))

@@ -1,4 +1,7 @@
-"""Search keys that rows decide, as conditions of a query: `e` is `entries` (or `expunges`), `m` is `messages`."""
+"""Conditions: the search keys that the database decides by itself, as SQL.
+
+In the SQL text `e` stands for the table `entries` (or `expunges`), and `m` for `messages`.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from crymapd.model import search as keys
 from crymapd.model.search import SearchKey
 
 _MAX_RANGES = 2
-"""More are looked up one by one: a command with thousands of them must not become a query as long."""
+"""UID ranges in one condition. A client may send thousands, and the query must not become as long as the command."""
 _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """An expression that is true, or 0, and never NULL; with the values of its parameters."""
+    """An SQL expression that is true or 0 and never NULL, and the values of its parameters."""
 
     text: str
     values: tuple[object, ...] = ()
@@ -29,40 +32,42 @@ EVERYTHING = Condition("1")
 
 
 def condition(key: SearchKey) -> Condition | None:
-    """None for a key that needs more: the message, or the session that knows what Numbers are."""
+    """Translate a search key; None if the database cannot decide it without the message or the session."""
     match key:
         case keys.All():
             return EVERYTHING
         case keys.Not(inner):
-            found = condition(inner)
-            return found and Condition(f"NOT ({found.text})", found.values)
-        case keys.Or(left, right):
-            return _joined(" OR ", (left, right))
+            negated = condition(inner)
+            return negated and Condition(f"NOT ({negated.text})", negated.values)
+        case keys.Or(inner_keys):
+            return _joined(" OR ", inner_keys)
         case keys.And(inner_keys):
             return _joined(" AND ", inner_keys) if inner_keys else EVERYTHING
-    return _simple(key)
+        case _:
+            return _simple(key)
 
 
 def hull(key: SearchKey) -> Condition | None:
-    """Of many UID ranges, which are no condition, from where to where they go."""
+    """Limit the UIDs to the span of many ranges, which are too many for a condition; None for any other key."""
     if not isinstance(key, keys.Uids) or len(key.ranges) <= _MAX_RANGES:
         return None
     return Condition("e.uid BETWEEN ? AND ?", (min(low for low, _ in key.ranges), max(high for _, high in key.ranges)))
 
 
 def both(*conditions: Condition | None) -> Condition:
-    """All of them; those that are None aside."""
-    found = [one for one in conditions if one is not None]
-    return _join(" AND ", found) if found else EVERYTHING
+    """Demand that all conditions hold; any that is None is left out."""
+    present = [each for each in conditions if each is not None]
+    return _join(" AND ", present) if present else EVERYTHING
 
 
 def _joined(word: str, inner: Sequence[SearchKey]) -> Condition | None:
-    found = [one for one in map(condition, inner) if one is not None]
-    return _join(word, found) if len(found) == len(inner) else None
+    """Translate keys and join them; None if one of them cannot be translated."""
+    conditions = [each for each in map(condition, inner) if each is not None]
+    return _join(word, conditions) if len(conditions) == len(inner) else None
 
 
 def _join(word: str, conditions: Sequence[Condition]) -> Condition:
-    """A balanced tree: SQLite takes no expression that is a thousand deep."""
+    """Join conditions as a balanced tree, because SQLite refuses expressions that are a thousand levels deep."""
     if len(conditions) == 1:
         return conditions[0]
     middle = len(conditions) // 2
@@ -87,7 +92,7 @@ def _simple(key: SearchKey) -> Condition | None:
         case keys.ModSeqSince(modseq):
             return Condition("e.modseq >= ?", (modseq,))
         case keys.Within(seconds, older):
-            edge = int(time.time()) - seconds  # RFC 5032 section 2: the edge itself is both
+            edge = int(time.time()) - seconds  # RFC 5032 section 2: the edge belongs to OLDER and to YOUNGER
             return Condition("m.received <= ?" if older else "m.received >= ?", (edge,))
         case keys.ObjectId(value, thread):
             return _object_id(value, thread=thread)
@@ -97,7 +102,7 @@ def _simple(key: SearchKey) -> Condition | None:
 
 
 _MOMENTS = {"INTERNAL": "m.received + m.zone * 60", "SAVED": "e.saved"}
-"""Seconds whose day in UTC is the day that counts."""
+"""Expressions for a moment, by the source of the date; its day in UTC is the day that the search compares."""
 
 
 def _dated(moment: str, relation: str, start: int) -> Condition:
@@ -109,7 +114,7 @@ def _dated(moment: str, relation: str, start: int) -> Condition:
 
 
 def _object_id(value: str, *, thread: bool) -> Condition:
-    """EMAILID and THREADID are a letter and 32 hexadecimal digits (RFC 8474)."""
+    """Compare EMAILID or THREADID (RFC 8474); ours are a letter and 32 hexadecimal digits."""
     if not re.fullmatch("T[0-9a-f]{32}" if thread else "M[0-9a-f]{32}", value):
         return Condition("0")
     return Condition("m.thread IS ?" if thread else "m.email_id = ?", (bytes.fromhex(value[1:]),))

@@ -1,6 +1,7 @@
-"""An encrypted SQLite file: opening, migrations, transactions. The only module that knows apsw.
+"""An encrypted SQLite database: opening, migrations, transactions. No other module uses apsw.
 
-SQLite3 Multiple Ciphers, ChaCha20-Poly1305 per page under a raw key, write-ahead log.
+SQLite3 Multiple Ciphers encrypts each page with ChaCha20-Poly1305 under a raw key; changes go through a
+write-ahead log.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from crymapd.errors import Damaged, NewerStore, StoreBusy
 from crymapd.unix import files
 
 _CACHE_KIB = 1024
-CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+_CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 Bindings = Sequence[Any] | Mapping[str, Any]
 
 
@@ -29,25 +30,33 @@ def _scripts(schema: str) -> tuple[str, ...]:
     return tuple((folder / name).read_text() for name in names)
 
 
-# Read at import: a confined worker cannot reach the program's own files.
+# Read when the module is imported, because a confined worker cannot read the program's own files.
 _SCRIPTS = {schema: _scripts(schema) for schema in ("meta", "index")}
 
 
 class Database:
-    """One connection. `schema` names the ordered list `schema/<schema>-NNN.sql`."""
+    """One connection to a database."""
 
     def __init__(self, path: Path, key: Secret, schema: str, *, durable: bool, busy_seconds: float) -> None:
-        """Open, create or migrate. Where another process holds it, each step waits for so long.
+        """Open a database; create or migrate it if necessary.
+
+        Args:
+            path: the file.
+            key: 32 octets.
+            schema: names the scripts `schema/<schema>-NNN.sql` that create and migrate it, in order.
+            durable: whether a committed transaction must survive a power cut.
+            busy_seconds: how long each step waits for another process that holds the database.
 
         Raises:
-            Damaged: not a database under this key, or its pages are altered.
-            NewerStore: written by a newer program.
+            Damaged: it is not a database under this key, or its pages were altered.
+            NewerStore: a newer program wrote it.
             StoreBusy: another process holds it.
+            OSError: it cannot be opened or written.
         """
         self.path = path
-        # SQLite would create it as the umask says; its log and shared memory take the same mode.
+        # SQLite would apply the umask. It gives the mode of this file to the log and the shared memory as well.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE))
-        with translated(path.name):
+        with _translated(path.name):
             self._connection = apsw.Connection(str(path))
             try:
                 self._prepare(key, durable, busy_seconds)
@@ -56,7 +65,7 @@ class Database:
                 self._connection.close()
                 raise
         self.on_damage: Callable[[], None] = _nothing
-        """Called when a page turns out not to be what was written, before Damaged is raised."""
+        """Called when a page turns out to be damaged, before Damaged is raised."""
 
     def _prepare(self, key: Secret, durable: bool, busy_seconds: float) -> None:
         connection = self._connection
@@ -86,30 +95,30 @@ class Database:
         return int(self._connection.execute("PRAGMA user_version").get)
 
     def execute(self, query: str, arguments: Bindings = ()) -> Rows:
-        """Raises Damaged, StoreBusy, OSError."""
+        """Run one statement. Raises Damaged, StoreBusy, OSError."""
         try:
             return Rows(self, self._connection.execute(query, arguments))
         except apsw.Error as error:
-            raise self.reason(error) from error
+            raise self.reason_for(error) from error
 
     def executemany(self, query: str, arguments: Iterable[Bindings]) -> None:
-        """Raises Damaged, StoreBusy, OSError."""
+        """Run one statement for each of the arguments. Raises Damaged, StoreBusy, OSError."""
         try:
             self._connection.executemany(query, arguments)
         except apsw.Error as error:
-            raise self.reason(error) from error
+            raise self.reason_for(error) from error
 
-    def reason(self, error: apsw.Error) -> Exception:
-        """One of SQLite's reasons as one of ours; damage is noted."""
-        found = _reason(error, self.path.name)
-        if isinstance(found, Damaged):
+    def reason_for(self, error: apsw.Error) -> Exception:
+        """Translate an exception of SQLite into a reason, and report damage."""
+        reason = _reason(error, self.path.name)
+        if isinstance(reason, Damaged):
             self.on_damage()
-        return found
+        return reason
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """One immediate transaction: committed at the end, rolled back by any exception."""
-        with translated(self.path.name):
+        """Run the block in one write transaction: commit it at the end, roll it back after any exception."""
+        with _translated(self.path.name):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -123,8 +132,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """One snapshot for several queries."""
-        with translated(self.path.name):
+        """Let all queries of the block see the same snapshot."""
+        with _translated(self.path.name):
             self._connection.execute("BEGIN")
             try:
                 yield
@@ -133,47 +142,53 @@ class Database:
                     self._connection.execute("COMMIT")
 
     def value(self, query: str, *arguments: object) -> Any:
-        """The only column of the first row, or None."""
+        """Return the first column of the first row, or None if there is no row."""
         row = self.execute(query, arguments).fetchone()
         return None if row is None else row[0]
 
-    def changed_rows(self) -> int:
-        return int(self._connection.changes())
-
     def last_id(self) -> int:
+        """Return the id of the row that this connection inserted last."""
         return int(self._connection.last_insert_rowid())
 
     def copy_to(self, target: Path, key: Secret) -> None:
-        """A consistent copy under the same key, complete in itself (no write-ahead log)."""
-        copy = apsw.Connection(str(target))
-        try:
-            copy.execute("PRAGMA cipher = 'chacha20'")
-            copy.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
-            with copy.backup("main", self._connection, "main") as backup:
-                while not backup.done:
-                    backup.step(256)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            copy.execute("UPDATE settings SET value = 1 WHERE name = 'is_copy'")
-        finally:
-            copy.close()
+        """Write a consistent copy that needs no write-ahead log; `key` must be the key of this database.
+
+        Raises:
+            Damaged, StoreBusy, OSError.
+        """
+        with _translated(self.path.name):
+            copy = apsw.Connection(str(target))
+            try:
+                copy.execute("PRAGMA cipher = 'chacha20'")
+                copy.execute(f"PRAGMA key = 'raw:{key.reveal().hex()}'")
+                with copy.backup("main", self._connection, "main") as backup:
+                    while not backup.done:
+                        backup.step(256)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                copy.execute("UPDATE settings SET value = 1 WHERE name = 'is_copy'")
+            finally:
+                copy.close()
 
     def intact(self) -> bool:
-        """Whether every page authenticates and the structure is sound."""
-        try:
-            return bool(self._connection.execute("PRAGMA quick_check").get == "ok")
-        except CORRUPT:
-            return False
+        """Check that every page authenticates and that the structure is sound. Raises StoreBusy, OSError."""
+        with _translated(self.path.name):
+            try:
+                return bool(self._connection.execute("PRAGMA quick_check").get == "ok")
+            except _CORRUPT:
+                return False
 
     def release_memory(self) -> None:
-        """Forget cached pages."""
-        self._connection.execute("PRAGMA shrink_memory")
+        """Drop the page cache."""
+        with _translated(self.path.name):
+            self._connection.execute("PRAGMA shrink_memory")
 
     def close(self) -> None:
-        self._connection.close()
+        with _translated(self.path.name):
+            self._connection.close()
 
 
 class Rows:
-    """The answer to a query: tuples as the query says, typed where they are read."""
+    """The result of a query. Its rows are untyped tuples; whoever reads them gives them types."""
 
     __slots__ = ("_cursor", "_database")
 
@@ -185,24 +200,24 @@ class Rows:
         try:
             yield from self._cursor
         except apsw.Error as error:
-            raise self._database.reason(error) from error
+            raise self._database.reason_for(error) from error
 
     def fetchall(self) -> Any:
         try:
             return self._cursor.fetchall()
         except apsw.Error as error:
-            raise self._database.reason(error) from error
+            raise self._database.reason_for(error) from error
 
     def fetchone(self) -> Any:
         try:
             return self._cursor.fetchone()
         except apsw.Error as error:
-            raise self._database.reason(error) from error
+            raise self._database.reason_for(error) from error
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
-    """SQLite's reasons as ours."""
+def _translated(name: str) -> Iterator[None]:
+    """Translate the exceptions of SQLite into reasons, so that no other module meets an apsw.Error."""
     try:
         yield
     except apsw.Error as error:
@@ -210,8 +225,8 @@ def translated(name: str) -> Iterator[None]:
 
 
 def _reason(error: apsw.Error, name: str) -> Exception:
-    """Ours for one of SQLite's; what only a mistake in the program can bring about stays as it is."""
-    if isinstance(error, CORRUPT):
+    """Translate an exception of SQLite; one that only a bug can cause is returned as it is."""
+    if isinstance(error, _CORRUPT):
         return Damaged(f"{name}: {error}")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return StoreBusy(f"{name}: another process holds it")
@@ -221,4 +236,4 @@ def _reason(error: apsw.Error, name: str) -> Exception:
 
 
 def _nothing() -> None:
-    """Before somebody wants to know of damage."""
+    """Do nothing, as nobody has asked to be told of damage yet."""

@@ -1,4 +1,4 @@
-"""Filing: sealed files in `new/` get their rows, then their place under `messages/`."""
+"""Filing: giving the sealed files in `new/` their rows, then moving them to `messages/`."""
 
 from __future__ import annotations
 
@@ -14,73 +14,100 @@ from crymapd import log
 from crymapd.crypto.secret import Secret
 from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
 from crymapd.mime.references import references
-from crymapd.mime.summary import Room, Summarizer
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
+from crymapd.model.numbers import MailboxId, MessageId
 from crymapd.store import notes
 from crymapd.store.entries import Entries, NewMessage
 from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
-from crymapd.store.messages import UNKNOWN_KEY, Opened, place
+from crymapd.store.meta import Meta
+from crymapd.store.sealed_file import UNKNOWN_KEY, Opened, place
+from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
 _DIRECTORY = re.compile(r"[0-9a-f]{2}")
 _FILE = re.compile(r"[0-9a-f]{64}")
 _BATCH = 64
+_LEFT_TO_SIBLING = 60.0
+"""Seconds in which nobody waits again for a sibling that did not finish filing in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A sealed file that was read through, or why it could not be."""
+    """What reading a sealed file through has shown.
+
+    Attributes:
+        message: its future row, which also says why the file could not be opened.
+        mailbox: the name of the mailbox where it should go.
+        summarizer: what was gathered while reading; None if it was not opened, or if there was no room to keep it.
+    """
 
     message: NewMessage
     mailbox: str
     summarizer: Summarizer | None
 
 
+Arrived = Callable[[MessageId, Summarizer | None], None]
+"""Called for each message that has got its row, with what was gathered while its octets were read."""
+
+
+def ignore(_message: MessageId, _summarizer: Summarizer | None) -> None:
+    """Do nothing, in a process that does not index: whichever session indexes next reads the message again."""
+
+
 class Filing:
-    """What files arrivals, recovers orphans and finishes what a crash left."""
+    """Files arrivals, recovers orphans, and finishes what a crash has interrupted."""
 
     def __init__(
         self,
         layout: Layout,
         keys: KeyStore,
         account_id: bytes,
+        meta: Meta,
         mailboxes: Mailboxes,
         entries: Entries,
-        arrived: Callable[[int, Summarizer | None], None],
     ) -> None:
         self._layout = layout
         self._keys = keys
         self._account_id = account_id
+        self._meta = meta
         self._mailboxes = mailboxes
         self._entries = entries
-        self._tell = arrived
         self._ignored: set[str] = set()
+        self._not_before = 0.0
         self.more_waits = False
-        self._unlisted = False  # new/ could not be listed, and this was said
+        """Whether the last `file_arrivals` left some arrivals for want of time."""
+        self._unlisted = False  # whether the log says already that new/ cannot be listed
 
-    def file_arrivals(self, seconds: float) -> int:
-        """Give delivered messages their rows, the oldest first, for about so long: how many.
+    def file_arrivals(self, seconds: float, arrived: Arrived) -> int:
+        """File arrivals, the oldest first, for about so many seconds; return how many were filed.
 
-        `more_waits` says afterwards whether there are others.  Cheap when there is nothing.
+        It costs little if there are none.
         """
         self.more_waits = False
-        if not self._arrived():
+        if not self._waiting():
             return 0
         deadline = time.monotonic() + seconds
-        with files.locked(self._layout.tmp / "filing.lock"):
-            arrived = self._arrived()
+        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as mine:
+            if not mine:
+                self._not_before = time.monotonic() + _LEFT_TO_SIBLING
+                return 0
+            waiting = self._waiting()
             filed = 0
-            while filed < len(arrived) and not (filed and time.monotonic() > deadline):
-                self._file([bytes.fromhex(name) for name in arrived[filed : filed + _BATCH]])
+            while filed < len(waiting) and not (filed and time.monotonic() > deadline):
+                self._file([bytes.fromhex(name) for name in waiting[filed : filed + _BATCH]], arrived)
                 filed += _BATCH
-        self.more_waits = filed < len(arrived)
-        return min(filed, len(arrived))
+        self.more_waits = filed < len(waiting)
+        return min(filed, len(waiting))
 
-    def _arrived(self) -> list[str]:
-        """Names in `new/`, oldest first; none when it cannot be listed, which must not keep anybody from other mail."""
+    def _patience(self, seconds: float) -> float:
+        """How long to wait for a sibling that is filing; one that has been waited for in vain may hang."""
+        return 0.0 if time.monotonic() < self._not_before else seconds
+
+    def _waiting(self) -> list[str]:
+        """Names in `new/`, oldest first; none if it cannot be listed, which must not keep anybody from other mail."""
         try:
             return self._listed()
         except OSError as error:
@@ -100,7 +127,7 @@ class Filing:
             log.not_listed("new", str(error.strerror))
 
     def _listed(self) -> list[str]:
-        found = []
+        names: list[tuple[int, str]] = []
         with os.scandir(self._layout.new) as entries:
             for entry in entries:
                 if entry.name in self._ignored:
@@ -110,43 +137,43 @@ class Filing:
                 except FileNotFoundError:
                     continue  # a sibling has just filed it
                 if _FILE.fullmatch(entry.name) and stat.S_ISREG(status.st_mode):
-                    found.append((status.st_mtime_ns, entry.name))
+                    names.append((status.st_mtime_ns, entry.name))
                 else:
                     self._ignored.add(entry.name)
                     log.not_a_message(entry.name)
-        return [name for _moment, name in sorted(found)]
+        return [name for _moment, name in sorted(names)]
 
-    def _file(self, arrived: list[bytes]) -> None:
+    def _file(self, sealed_files: list[bytes], arrived: Arrived) -> None:
         examined: list[Examined] = []
         room = Room()
-        for file in arrived:
-            if self._entries.message_id(file) is None:  # else: a crash came between row and move
+        for file in sealed_files:
+            if self._entries.message_id(file) is None:  # otherwise a crash came after the row and before the move
                 try:
-                    examined.append(self.examine(file, room))
+                    examined.append(self._examine(file, room))
                 except MessageGone:
                     continue  # a sibling filed it
                 except OSError as error:
-                    # One file that cannot be read now must not hold up the others: the next session tries again.
+                    # A file that cannot be read now must not hold up the others; the next session tries it again.
                     self._ignored.add(file.hex())
                     log.not_filed(file.hex(), str(error.strerror))
-        self.add(examined)
-        for file in arrived:
+        self._add(examined, arrived)
+        for file in sealed_files:
             self._finish(file)
 
-    def add(self, examined: list[Examined]) -> None:
-        """Rows for examined files, by target mailbox; a mailbox that does not exist means INBOX."""
-        targets: dict[int, list[Examined]] = {}
+    def _add(self, examined: list[Examined], arrived: Arrived) -> None:
+        """Give examined files their rows, one transaction for each mailbox; INBOX replaces one that does not exist."""
+        targets: dict[MailboxId, list[Examined]] = {}
         for item in examined:
             targets.setdefault(self._target(item.mailbox), []).append(item)
         for mailbox, items in targets.items():
             self._append(mailbox, [item.message for item in items])
         for item in examined:
-            number = self._entries.message_id(item.message.file)
-            if number is not None:
-                self._tell(number, item.summarizer)
+            message = self._entries.message_id(item.message.file)
+            if message is not None:
+                arrived(message, item.summarizer)
 
-    def _append(self, mailbox: int, messages: list[NewMessage]) -> None:
-        """Rows in one mailbox; keywords beyond what an account can have are left off rather than the mail."""
+    def _append(self, mailbox: MailboxId, messages: list[NewMessage]) -> None:
+        """Add messages to a mailbox; if the account has too many keywords, add them without keywords."""
         try:
             self._entries.append(mailbox, messages)
         except MailboxFull:
@@ -157,57 +184,57 @@ class Filing:
                 for message in messages:
                     log.not_filed(message.file.hex(), str(error))
 
-    def _target(self, name: str) -> int:
+    def _target(self, name: str) -> MailboxId:
         try:
             return self._mailboxes.get(canonical_mailbox(name)).id
         except (NoSuchMailbox, BadMailboxName):
             return self._mailboxes.get(INBOX).id
 
     def _finish(self, file: bytes) -> None:
-        number = self._entries.message_id(file)
-        if number is not None and place(self._layout, file):
-            self._entries.placed([number])
+        message = self._entries.message_id(file)
+        if message is not None and place(self._layout, file):
+            self._entries.placed([message])
 
     def finish_interrupted(self) -> None:
-        """Move the files of rows whose move a crash prevented."""
-        for number, file in self._entries.unplaced():
+        """Place the files whose rows were committed before a crash."""
+        for message, file in self._entries.unplaced():
             if place(self._layout, file):
-                self._entries.placed([number])
+                self._entries.placed([message])
         self._entries.flush_placed()
 
-    def recover_orphans(self) -> bool:
-        """Files under `messages/` without a row mean an older database: they go to INBOX.
+    def recover_orphans(self, arrived: Arrived) -> bool:
+        """File all orphans into INBOX; return whether every one of them has been filed.
 
-        A row is always committed before its file comes to `messages/`, and removed after it, so an orphan
-        is no leftover of a crash; the UIDs that clients know may be about to be given again, hence a new
-        UIDVALIDITY.  True when every one has been filed.
+        A file is placed after its row is committed and removed before its row is, so no crash makes an orphan: the
+        database must be older than the files.  It may then give out UIDs again that clients know already, so every
+        mailbox gets a new UIDVALIDITY.
         """
-        present = self.message_files()  # before the rows: what is filed meanwhile must not look like an orphan
-        known = set(self._entries.files())
-        orphans = [file for file in present if file not in known]
+        present_files = self.message_files()  # listed before the rows, lest a file that is filed now seem an orphan
+        files_with_rows = set(self._entries.files())
+        orphans = [file for file in present_files if file not in files_with_rows]
         if not orphans:
             return True
-        self._entries.renumber()
+        self._meta.renumber()
         complete = True
         for at in range(0, len(orphans), _BATCH):
-            found: list[Examined] = []
+            examined: list[Examined] = []
             room = Room()
             for file in orphans[at : at + _BATCH]:
                 try:
-                    found.append(replace(self.examine(file, room), mailbox=INBOX))
+                    examined.append(replace(self._examine(file, room), mailbox=INBOX))
                 except MessageGone:
                     continue
                 except OSError as error:
-                    complete = False  # that one is tried again at the next login
+                    complete = False  # the next login tries this one again
                     log.message_unavailable(file.hex(), str(error.strerror))
-            self.add(found)
+            self._add(examined, arrived)
         self.finish_interrupted()
         log.orphans_filed(len(orphans))
         return complete
 
     def message_files(self) -> list[bytes]:
         """The names of all files under `messages/`, oldest first."""
-        found = []
+        names: list[tuple[int, bytes]] = []
         for directory in self._layout.messages.iterdir():
             if not _DIRECTORY.fullmatch(directory.name) or directory.is_symlink() or not directory.is_dir():
                 continue
@@ -215,14 +242,15 @@ class Filing:
                 for entry in entries:
                     name = directory.name + entry.name
                     if _FILE.fullmatch(name) and entry.is_file(follow_symlinks=False):
-                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
-        return [file for _moment, file in sorted(found)]
+                        names.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
+        return [file for _moment, file in sorted(names)]
 
-    def examine(self, file: bytes, room: Room) -> Examined:
-        """Read a sealed file through. One that does not open still becomes a message: a note about it.
+    def _examine(self, file: bytes, room: Room) -> Examined:
+        """Read a sealed file through; one that cannot be opened becomes a message too, which is read as a note.
 
         Raises:
-            MessageGone: it is gone. OSError: try again later.
+            MessageGone: the file is gone.
+            OSError: it cannot be read now, but perhaps later.
         """
         try:
             return self._read(file, room)
@@ -236,7 +264,7 @@ class Filing:
 
     def _read(self, file: bytes, room: Room) -> Examined:
         with Opened(self._layout, file) as opened:
-            metadata = opened.head.open(self._keys.opening(opened.head.key_name), self._account_id)
+            metadata = opened.head.open(self._keys.opening_key(opened.head.key_name), self._account_id)
             summarizer = Summarizer()
             for piece in opened.pieces(Secret(metadata.body_key)):
                 summarizer.feed(piece)

@@ -1,7 +1,7 @@
-"""Delivery without the password: seal into `new/`, and say yes only when it is on stable storage.
+"""Delivery without the password: seal a message into `new/`, and return only when it is on stable storage.
 
-Everything about the message (folder, flags, date) is sealed with it.  Nothing of the owner is
-opened and nothing can be read back.
+Mailbox, flags and date are sealed together with the message.  A delivery opens nothing of the owner's and
+cannot read back what it has written.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crymapd.config.user import MAX_BYTES, parse_user
 from crymapd.crypto.stream import new_metadata
 from crymapd.errors import BadMailboxName, Damaged, NoDeliveryKey
 from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store.keys import delivery_recipient
 from crymapd.store.layout import Layout
-from crymapd.store.messages import Sealing, publish
 from crymapd.store.quota import Quota
+from crymapd.store.sealed_file import Sealing, publish
+from crymapd.store.user_file import MAX_BYTES, parse_user
 from crymapd.unix import files
 
 
 def account_id(layout: Layout) -> bytes:
-    """The account's public identity, from whichever copy of user.toml is readable.
+    """Read the account id from user.toml, or from its copy if that cannot be read.
 
     Raises:
-        NoDeliveryKey: neither is (temporary: the administrator can restore it).
+        NoDeliveryKey: neither can be read. Trying again later can help: the administrator may restore the file.
     """
     for path in (layout.user, layout.user_copy):
         try:
@@ -37,27 +37,32 @@ def account_id(layout: Layout) -> bytes:
 
 
 class Delivery:
-    """A message on its way in: `write` its octets, then `commit`."""
+    """A message that is being delivered: `write` its octets, then `commit`."""
 
     def __init__(self, layout: Layout, sealing: Sealing) -> None:
         self._layout = layout
         self._sealing = sealing
-        self.committed = False
 
     def write(self, data: bytes) -> None:
-        """Raises TooBig."""
+        """Take the next octets. Raises TooBig."""
         self._sealing.write(data)
 
     def commit(self) -> None:
-        """After this returns the message survives a power cut."""
+        """Put the message into `new/`; once this has returned, it survives a power cut. Raises OSError."""
         self._sealing.finish()
         publish([self._sealing], self._layout.new)
-        self.committed = True
 
 
 @contextmanager
 def deliver(home: Path, mailbox: str, flags: frozenset[str], limit: int, max_storage: int = 0) -> Iterator[Delivery]:
-    """Begin a delivery; leaving without `commit` leaves nothing behind.
+    """Begin a delivery. If the block is left without `commit`, nothing remains of it.
+
+    Args:
+        home: the user directory.
+        mailbox: where the message should go; INBOX replaces a mailbox that does not exist at filing.
+        flags: the flags that it should have.
+        limit: the largest size of a message in octets.
+        max_storage: how many octets all sealed files may have together; 0 for no limit.
 
     Raises:
         NoDeliveryKey: there is no key to seal for.
@@ -66,7 +71,7 @@ def deliver(home: Path, mailbox: str, flags: frozenset[str], limit: int, max_sto
     try:
         mailbox = canonical_mailbox(mailbox)
     except BadMailboxName:
-        mailbox = INBOX  # as for any mailbox that does not exist
+        mailbox = INBOX  # a bad name is treated like a mailbox that does not exist
     layout = Layout(home)
     Quota(layout, max_storage).check(0)
     now = time.time()

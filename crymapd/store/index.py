@@ -1,12 +1,16 @@
-"""`index.db`: what can be read out of the messages again, kept ready. It may be deleted at any time."""
+"""The index, `index.db`: what can be read out of the messages again, kept ready. It may be deleted at any time.
+
+No client ever sees a failure of the index.  A damaged file is replaced by an empty one, and whatever the index cannot
+tell is read from the messages, which only takes longer.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
 from typing import Any
 
 import brotli
@@ -14,50 +18,51 @@ import brotli
 from crymapd import log
 from crymapd.crypto.secret import Secret, derive
 from crymapd.errors import Damaged, NewerStore, StoreBusy
-from crymapd.mime.summary import Summary
-from crymapd.mime.text import Folded
-from crymapd.model.sequence import ranges_of
+from crymapd.mime.text import SearchTexts
+from crymapd.model.numbers import MessageId
 from crymapd.store.database import Database
+from crymapd.store.history import History, Step
 from crymapd.store.layout import Layout
-from crymapd.store.meta import Meta, Step
+from crymapd.store.summary import Summary
 from crymapd.unix import files
 
 _KEY_LABEL = "index.db"
 _TABLES = ("headers", "rendered", "fields", "texts")
-RENDERED = ("envelope", "body", "structure", "preview", "fields")
-_FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in RENDERED[:3]}
+ANSWERS = ("envelope", "body", "structure", "preview", "fields")
+"""The names of the prepared answers that are kept: those of `summary.Prepared`, and the preview."""
+_FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in ANSWERS[:3]}
 MAX_KEPT_TEXT = 256 * 1024
-"""Longer texts are found through their words, but read from the message."""
+"""Characters. Of longer search texts only the trigrams are kept, and the text is read from the message."""
 _MAX_TRIGRAMS = 40
-_MAX_VARIED = 150_000
-_OF_PROSE = 0.25
-"""Characters that begin a trigram not seen before: at most in prose; base64 has three times as many, and takes SQLite
-twenty times as long. So many beyond that take about half a second."""
+_PROSE_VARIETY = 0.25
+"""New trigrams for each character of prose, at most. Base64 has three times as many and takes 20 times as long."""
+_MAX_EXCESS = 150_000
+"""How many new trigrams beyond those of prose a text may have; indexing so many takes about half a second."""
 _SAMPLES, _SAMPLE = 16, 2_048
 BUSY_SECONDS = 5.0
-"""How long to wait for another process; nobody needs the index so much that it would be longer."""
+"""How long to wait for another process that holds the file; reading the messages is better than waiting longer."""
 _LEFT_ALONE = 30.0
-"""Seconds without another attempt, where that was in vain."""
+"""For how many seconds the file is left alone after waiting in vain."""
 
 
 class Index:
-    """Headers, answers and texts by message id. Every failure here is repaired by starting anew, never shown."""
+    """Header blocks, prepared answers and search texts by message id."""
 
-    def __init__(self, layout: Layout, master: Secret, meta: Meta) -> None:
-        """Of the messages whose ids `meta` has given out."""
+    def __init__(self, layout: Layout, master: Secret, history: History) -> None:
+        """Prepare to open the file when it is first needed; `history` says what message ids mean."""
         self._layout = layout
-        self._lock = layout.tmp / "index-open.lock"  # around what makes or removes the file and its logs
+        self._lock = layout.tmp / "index-open.lock"  # held while the file and its logs are created or removed
         self._key = derive(master, _KEY_LABEL)
-        self._meta = meta
+        self._history = history
         self._inode = 0
         self._opened: Database | None = None
-        self._ours: Step = (-1, b"")
+        self._ours = Step(-1, b"")  # the last step of the file that is known to be in our history
         self._alone_until = 0.0
-        self._told = False
+        self._is_logged = False  # whether the log says already that the index is not used
 
     @property
     def _db(self) -> Database:
-        """Opened when it is first needed: many sessions never do."""
+        """The database, opened when it is first needed; many sessions never need it."""
         if self._opened is None:
             with files.locked(self._lock, wait=BUSY_SECONDS) as mine:
                 if not mine:
@@ -67,7 +72,7 @@ class Index:
 
     def _open(self) -> Database:
         if not self._layout.index.exists():
-            self._remove()  # a log of a file that was deleted
+            self._remove()  # logs may remain of a file that was deleted
         try:
             database = self._database()
         except (Damaged, NewerStore) as error:
@@ -85,7 +90,7 @@ class Index:
             files.remove(self._layout.home / f"index.db{suffix}")
 
     def _replace(self, reason: str) -> None:
-        """The opened file is damaged: away with it, unless another session has done that."""
+        """Remove the opened file, which is damaged, unless another session has replaced it already."""
         self.rest()
         with suppress(OSError), files.locked(self._lock, wait=BUSY_SECONDS) as mine:
             if mine and self._is_there():
@@ -93,47 +98,50 @@ class Index:
                 self._remove()
 
     def _is_there(self) -> bool:
-        """Whether the file that was opened last still has its name."""
+        """Whether the file that was last opened still bears its name."""
         try:
             return os.stat(self._layout.index).st_ino == self._inode
         except FileNotFoundError:
             return False
 
     def _attempt(self, action: Callable[[Database], None], *, write: bool = False) -> bool:
-        """Run it in one transaction of the file, if its ids are ours: whether it was done."""
-        last = self._meta.last_step() if write else None
-        others: list[Step] = []
+        """Run an action in one transaction, provided that the file's message ids mean ours; return whether it ran."""
+        last = self._history.last_step() if write else None
+        foreign_steps: list[Step] = []
 
         def run(db: Database) -> None:
             with db.write() if write else db.read():
                 step = _step(db)
                 if step != self._ours:
-                    others.append(step)
+                    foreign_steps.append(step)
                     return
                 action(db)
-                if last is not None and last[0] > step[0]:
+                if last is not None and last.position > step.position:
                     db.execute("UPDATE progress SET step = ?, token = ?", last)
 
         for _turn in range(3):
-            others.clear()
+            foreign_steps.clear()
             if not self._guarded(run, write=write):
                 return False
-            if not others:
-                self._ours = last if last is not None and last[0] > self._ours[0] else self._ours
+            if not foreign_steps:
+                self._ours = last if last is not None and last.position > self._ours.position else self._ours
                 return True
-            if not self._adopt(others[0]):
+            if not self._adopt(foreign_steps[0]):
                 return False
-        return False  # another session, whose meta.db was taken away, fills it with other ids meanwhile
+        return False  # a session that still has a meta.db which was put aside keeps filling the file with its ids
 
     def _adopt(self, step: Step) -> bool:
-        """The file was last filled at that step: empty it unless its ids are ours; False when it could not be done.
+        """Accept a file that was last filled at a step: empty it, unless the step is in our history.
 
-        Where an older `meta.db` was put back, it has given the ids to other messages since, or will.
+        If it is not, an older `meta.db` was put back, in which the same ids mean other messages or will do so.
+
+        Returns:
+            False if the file could not be emptied.
         """
-        if self._meta.has_step(step):
+        if self._history.has_step(step):
             self._ours = step
             return True
-        last = self._meta.last_step()
+        last = self._history.last_step()
 
         def clear(db: Database) -> None:
             with db.write():
@@ -147,10 +155,7 @@ class Index:
         return self._guarded(clear, write=True)
 
     def _guarded(self, action: Callable[[Database], None], *, write: bool) -> bool:
-        """Run it on the opened file: whether it was done. A damaged file is replaced by an empty one.
-
-        What is not there then is made again when it is asked for.
-        """
+        """Run an action on the file and return whether it ran; a damaged file is removed, and made anew later."""
         try:
             if not self._is_there():
                 self.rest()
@@ -169,183 +174,199 @@ class Index:
         return False
 
     def not_used(self, reason: str) -> None:
-        """Told once in a session."""
-        if not self._told:
+        """Log, once in a session, that the index cannot be used."""
+        if not self._is_logged:
             log.index_not_used(reason)
-        self._told = True
+        self._is_logged = True
 
     def _write(self, action: Callable[[Database], None]) -> bool:
-        """`_attempt` of what puts ids in."""
+        """Run an action that writes message ids; return whether it ran."""
         return self._attempt(action, write=True)
 
     # Keeping
 
-    def put(self, summaries: Iterable[tuple[int, Summary]]) -> bool:
-        """Keep headers and answers of messages; False when it could not be done."""
-        rows = [(number, summary.header, summary.fields, _row(number, summary)) for number, summary in summaries]
+    def put(self, summaries: Iterable[tuple[MessageId, Summary]]) -> bool:
+        """Keep header blocks and prepared answers; False if they could not be written."""
+        pairs = list(summaries)
 
         def insert(db: Database) -> None:
-            db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", (row[:2] for row in rows))
-            db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", (row[:3:2] for row in rows))
+            headers = ((message, summary.header) for message, summary in pairs)
+            db.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", headers)
+            fields = ((message, summary.prepared.fields) for message, summary in pairs)
+            db.executemany("INSERT OR REPLACE INTO fields VALUES (?, ?)", fields)
             query = "INSERT OR REPLACE INTO rendered VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            db.executemany(query, (row[3] for row in rows))
+            db.executemany(query, (_rendered_row(message, summary) for message, summary in pairs))
 
-        return not rows or self._write(insert)
+        return not pairs or self._write(insert)
 
-    def put_texts(self, texts: Iterable[tuple[int, Folded]]) -> bool:
-        """Keep what SEARCH looks into; False when it could not be done. What would take too long is read each time."""
-        rows = [(number, *_packed(folded)) for number, folded in texts]
+    def put_texts(self, texts: Iterable[tuple[MessageId, SearchTexts]]) -> bool:
+        """Keep search texts; False if they could not be written.
+
+        A text that would take too long to index is noted as `unindexed`: each search reads its message.
+        """
+        rows = [(message, *_packed(search_texts)) for message, search_texts in texts]
 
         def insert(db: Database) -> None:
-            for number, words, kept in rows:
+            for message, words, packed in rows:
                 if _is_varied(words):
-                    db.execute("INSERT OR IGNORE INTO unindexed VALUES (?)", (number,))
+                    db.execute("INSERT OR IGNORE INTO unindexed VALUES (?)", (message,))
                     continue
-                db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (number, words))
-                db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (number, kept))
-                db.execute("DELETE FROM unindexed WHERE message = ?", (number,))
+                db.execute("INSERT OR REPLACE INTO words (rowid, folded) VALUES (?, ?)", (message, words))
+                db.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (message, packed))
+                db.execute("DELETE FROM unindexed WHERE message = ?", (message,))
 
         return not rows or self._write(insert)
 
-    def forget(self, numbers: Iterable[int], *, purged: bool = True) -> None:
-        """Drop what is known of messages; those not `purged` are read by each search from now on."""
-        rows = [(number,) for number in numbers]
-        last = "DELETE FROM unindexed WHERE message = ?" if purged else "INSERT OR IGNORE INTO unindexed VALUES (?)"
+    def forget(self, messages: Iterable[MessageId], *, purged: bool = True) -> None:
+        """Remove what is kept of messages; unless they were `purged`, each search reads them from now on."""
+        rows = [(message,) for message in messages]
+        mark = "DELETE FROM unindexed WHERE message = ?" if purged else "INSERT OR IGNORE INTO unindexed VALUES (?)"
 
         def delete(db: Database) -> None:
             for table in _TABLES:
                 db.executemany(f"DELETE FROM {table} WHERE message = ?", rows)
             db.executemany("DELETE FROM words WHERE rowid = ?", rows)
-            db.executemany(last, rows)
+            db.executemany(mark, rows)
 
         if rows:
             self._write(delete)
 
     # Asking
 
-    def headers(self, numbers: Iterable[int]) -> dict[int, bytes]:
-        """Those of the asked header blocks that are there."""
-        return dict(self._select("headers", ("header",), numbers))
+    def headers(self, messages: Iterable[MessageId]) -> dict[MessageId, bytes]:
+        """Return the header blocks of those messages that have one here."""
+        return dict(self._select("headers", ("header",), messages))
 
-    def rendered(
-        self, numbers: Iterable[int], names: Sequence[str], *, utf8: bool
-    ) -> dict[int, tuple[bytes | None, ...]]:
-        """Of the asked messages those that are there: the values of `names`, some of RENDERED, in that order."""
+    def answers(
+        self, messages: Iterable[MessageId], names: Sequence[str], *, utf8: bool
+    ) -> dict[MessageId, tuple[bytes | None, ...]]:
+        """Return prepared answers of those messages that have them here.
+
+        Args:
+            messages: the messages.
+            names: the answers wanted, from ANSWERS.
+            utf8: whether the client takes UTF-8.
+
+        Returns:
+            For each message a tuple in the order of `names`; its value is None if the answer is too long to be kept.
+        """
         columns = [_FOR_UTF8.get(name, name) if utf8 else name for name in names if name != "fields"]
-        found = {row[0]: row[1:] for row in self._select("rendered", columns, numbers)} if columns else {}
+        rows = self._select("rendered", columns, messages) if columns else []
+        answers: dict[MessageId, tuple[bytes | None, ...]] = {message: tuple(values) for message, *values in rows}
         if "fields" not in names:
-            return found
-        at, fields = names.index("fields"), dict(self._select("fields", ("fields",), numbers))
+            return answers
+        at, fields = names.index("fields"), dict(self._select("fields", ("fields",), messages))
         if not columns:
-            return {number: (value,) for number, value in fields.items()}
-        return {n: (*row[:at], fields[n], *row[at:]) for n, row in found.items() if n in fields}
+            return {message: (value,) for message, value in fields.items()}
+        return {m: (*row[:at], fields[m], *row[at:]) for m, row in answers.items() if m in fields}
 
-    def texts(self, numbers: Iterable[int]) -> dict[int, Folded]:
-        """Those of the asked texts that are there."""
+    def texts(self, messages: Iterable[MessageId]) -> dict[MessageId, SearchTexts]:
+        """Return the search texts of those messages whose texts are kept."""
         return {
-            number: Folded(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
-            for number, packed in self._select("texts", ("folded",), numbers)
+            message: SearchTexts(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
+            for message, packed in self._select("texts", ("folded",), messages)
             if packed is not None
         }
 
-    def indexed(self, numbers: Iterable[int]) -> set[int]:
-        """Which of the asked messages `candidates` knows."""
-        return {number for (number,) in self._select("texts", (), numbers)}
+    def indexed(self, messages: Iterable[MessageId]) -> set[MessageId]:
+        """Return those messages that are indexed, so that `candidates` can find them."""
+        return {message for (message,) in self._select("texts", (), messages)}
 
-    def _select(self, table: str, columns: Sequence[str], numbers: Iterable[int]) -> list[Any]:
-        found: list[list[Any]] = []
-        query = f"SELECT {', '.join(('message', *columns))} FROM {table} WHERE message BETWEEN ? AND ?"
+    def _select(self, table: str, columns: Sequence[str], messages: Iterable[MessageId]) -> list[Any]:
+        rows: list[Any] = []
+        wanted = json.dumps(list(messages))
+        shown = ", ".join(("message", *columns))
+        query = f"SELECT {shown} FROM {table} WHERE message IN (SELECT value FROM json_each(?))"
+        self._attempt(lambda db: rows.extend(db.execute(query, (wanted,)).fetchall()))
+        return rows
 
-        def select(db: Database) -> None:
-            for low, high in ranges_of(sorted(numbers)):
-                found.append(db.execute(query, (low, high)).fetchall())
-
-        self._attempt(select)
-        return list(chain.from_iterable(found))
-
-    def candidates(self, wanted: str) -> set[int] | None:
-        """The messages that may hold a folded text, among those indexed; None where the index cannot tell."""
+    def candidates(self, wanted: str) -> set[MessageId] | None:
+        """Return the indexed messages that may contain a text in search form; None if the index cannot tell."""
         trigrams = dict.fromkeys(wanted[at : at + 3] for at in range(len(wanted) - 2))
         if not trigrams:
             return None
         query = " AND ".join('"' + text.replace('"', '""') + '"' for text in list(trigrams)[:_MAX_TRIGRAMS])
-        found: set[int] = set()
+        candidates: set[MessageId] = set()
 
         def match(db: Database) -> None:
-            found.update(row[0] for row in db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,)))
+            rows = db.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,))
+            candidates.update(message for (message,) in rows)
 
-        return found if self._attempt(match) else None
+        return candidates if self._attempt(match) else None
 
     # How far it has come
 
     def incarnation(self) -> bytes | None:
-        """Another one whenever the tables were emptied; None where that cannot be told."""
-        found: bytes | None = self._progress("incarnation")
-        return found
+        """Return a token that changes whenever the tables are emptied; None if it cannot be read."""
+        incarnation: bytes | None = self._progress("incarnation")
+        return incarnation
 
-    def complete(self) -> int:
-        """Messages up to this id are indexed, or in `unindexed`."""
-        return self._progress("complete") or 0
+    def complete(self) -> MessageId:
+        """Return the id up to which every message is indexed or in `unindexed`; 0 if it cannot be read."""
+        return MessageId(self._progress("complete") or 0)
 
     def _progress(self, column: str) -> Any:
-        found: list[Any] = []
-        done = self._attempt(lambda db: found.append(db.value(f"SELECT {column} FROM progress")))
-        return found[0] if done else None
+        values: list[Any] = []
+        was_read = self._attempt(lambda db: values.append(db.value(f"SELECT {column} FROM progress")))
+        return values[0] if was_read else None
 
-    def set_complete(self, number: int, unindexed: Iterable[int], incarnation: bytes | None) -> bool:
-        """In that incarnation all up to `number` were looked at; those `unindexed` cannot be indexed.
+    def set_complete(self, message: MessageId, unindexed: Iterable[MessageId], incarnation: bytes | None) -> bool:
+        """Note that every message up to this one was looked at, and which ones could not be indexed.
 
-        False when it could not be written.
+        Nothing is noted if the tables were emptied meanwhile, so that `incarnation` is no longer theirs.
+
+        Returns:
+            False if the file could not be written.
         """
-        rows = [(message,) for message in unindexed]
+        rows = [(unreadable,) for unreadable in unindexed]
 
         def update(db: Database) -> None:
             if db.value("SELECT incarnation FROM progress") == incarnation:
                 db.executemany("INSERT OR IGNORE INTO unindexed VALUES (?)", rows)
-                db.execute("UPDATE progress SET complete = max(complete, ?)", (number,))
+                db.execute("UPDATE progress SET complete = max(complete, ?)", (message,))
 
         return self._write(update)
 
-    def unindexed(self) -> set[int] | None:
-        """Messages that each search must read; None where the index cannot tell."""
-        found: set[int] = set()
+    def unindexed(self) -> set[MessageId] | None:
+        """Return the messages that each search must read; None if the index cannot tell."""
+        unindexed: set[MessageId] = set()
 
         def select(db: Database) -> None:
-            found.update(row[0] for row in db.execute("SELECT message FROM unindexed"))
+            unindexed.update(message for (message,) in db.execute("SELECT message FROM unindexed"))
 
-        return found if self._attempt(select) else None
+        return unindexed if self._attempt(select) else None
 
     def rest(self) -> None:
-        """Close the file until it is needed again."""
+        """Close the file; it is opened again when it is needed."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
 
 
-def _packed(texts: Folded) -> tuple[str, bytes | None]:
-    """What the words are taken from, and the texts as they are kept (None where they are too long)."""
+def _packed(texts: SearchTexts) -> tuple[str, bytes | None]:
+    """Return the text to take trigrams from, and the compressed texts to keep (None if they are too long)."""
     pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
-    kept = None
+    packed = None
     if texts.size <= MAX_KEPT_TEXT:
-        kept = brotli.compress("\0".join(pieces).encode(), quality=4)
-    return "\n".join(pieces), kept
+        packed = brotli.compress("\0".join(pieces).encode(), quality=4)
+    return "\n".join(pieces), packed
 
 
 def _is_varied(text: str) -> bool:
-    """Whether it has more trigrams than a client should wait for; judged by samples."""
-    if len(text) <= _MAX_VARIED:
+    """Estimate from samples whether a text has so many different trigrams that a client would have to wait."""
+    if len(text) <= _MAX_EXCESS:
         return False
-    step = len(text) // _SAMPLES
-    found = {text[at : at + 3] for low in range(0, len(text), step) for at in range(low, low + _SAMPLE)}
-    return (len(found) / (_SAMPLES * _SAMPLE) - _OF_PROSE) * len(text) > _MAX_VARIED
+    interval = len(text) // _SAMPLES
+    trigrams = {text[at : at + 3] for low in range(0, len(text), interval) for at in range(low, low + _SAMPLE)}
+    return (len(trigrams) / (_SAMPLES * _SAMPLE) - _PROSE_VARIETY) * len(text) > _MAX_EXCESS
 
 
 def _step(db: Database) -> Step:
-    found: Step = db.execute("SELECT step, token FROM progress").fetchone()
-    return found
+    return Step(*db.execute("SELECT step, token FROM progress").fetchone())
 
 
-def _row(number: int, summary: Summary) -> tuple[object, ...]:
-    plain, utf8 = summary.ascii, summary.utf8
-    differing = (utf8.envelope, utf8.body, utf8.structure) if utf8 != plain else (None, None, None)
-    return (number, plain.envelope, plain.body, plain.structure, *differing, summary.preview.encode())
+def _rendered_row(message: MessageId, summary: Summary) -> tuple[object, ...]:
+    """Make a row of the table `rendered`, in the order of its columns."""
+    answers = summary.prepared
+    plain = (answers.envelope, answers.body, answers.structure)
+    return message, *plain, answers.envelope8, answers.body8, answers.structure8, summary.preview.encode()

@@ -1,6 +1,6 @@
-"""Filling `index.db` in the time that clients leave: answers and texts of messages.
+"""Filling the index, `index.db`, while no client asks for anything.
 
-Nobody waits for it: what a client asks for before it is ready is made then.
+A client never has to wait until it is complete: whatever is asked for and missing is made then.
 """
 
 from __future__ import annotations
@@ -8,99 +8,112 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from crymapd import log
 from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
-from crymapd.mime.summary import Room, Summarizer, Summary
-from crymapd.mime.text import Folded
+from crymapd.mime.text import SearchTexts
+from crymapd.model.numbers import MessageId
 from crymapd.store.entries import Entries
 from crymapd.store.index import MAX_KEPT_TEXT, Index
-from crymapd.store.reading import Message
+from crymapd.store.reader import MessageReader
+from crymapd.store.summary import Prepare, Room, Summarizer, Summary
 from crymapd.unix import files
 
 _SLICE = 1000
-_AT_ONCE = 64
-MAX_FRESH = 4 << 20
-"""Characters of texts that are remembered until there is time to index them; others are read again."""
+_BATCH = 64
+MAX_REMEMBERED = 4 << 20
+"""Characters of search texts that are remembered until there is time to index them; messages beyond are read again."""
 
 T = TypeVar("T")
 
 
-class Indexing:
-    """From messages to the index."""
+class _Made(NamedTuple):
+    """What was made of a message: its summary, and its search texts (None if they are too long)."""
 
-    def __init__(
-        self, index: Index, entries: Entries, lock: Path, read: Callable[[int], AbstractContextManager[Message]]
-    ) -> None:
+    summary: Summary
+    texts: SearchTexts | None
+
+
+class _Batch(NamedTuple):
+    """Which messages of a batch were indexed, and which could not be read."""
+
+    indexed: set[MessageId]
+    unreadable: set[MessageId]
+
+
+class Indexing:
+    """Fills the index of one account."""
+
+    def __init__(self, index: Index, entries: Entries, lock: Path, reader: MessageReader, prepare: Prepare) -> None:
+        """Begin with nothing remembered.
+
+        Args:
+            index: the index to fill.
+            entries: knows which messages there are.
+            lock: a lock file; the session that holds it reads old messages, on behalf of all.
+            reader: opens messages.
+            prepare: makes a protocol's prepared answers.
+        """
         self._index = index
         self._entries = entries
         self._lock = lock
-        self._read = read
-        self._new: dict[int, Summarizer] = {}
+        self._reader = reader
+        self._prepare = prepare
+        self._new: dict[MessageId, Summarizer] = {}
         self._room = Room()
-        self._fresh: list[tuple[int, Folded]] = []
-        self._fresh_size = 0
+        self._texts: list[tuple[MessageId, SearchTexts]] = []
+        self._texts_size = 0
         self.behind = True
         """Whether there may be messages that are not indexed."""
 
-    # What need not be read again
+    # Remembering what need not be read again
 
-    def arrived(self, number: int, summarizer: Summarizer | None) -> None:
-        """A new message, whose octets have just passed by."""
+    def arrived(self, message: MessageId, summarizer: Summarizer | None) -> None:
+        """Remember what was gathered of a new message while its octets were read."""
         summarizer = self._room.keep(summarizer)
         if summarizer is not None:
-            self._new[number] = summarizer
+            self._new[message] = summarizer
         self.behind = True
 
-    def heard(self, number: int, texts: Folded) -> None:
-        """The texts of a message that had to be read for them."""
-        if texts.size > MAX_KEPT_TEXT and self._index.indexed([number]):
-            return  # its words are there, and it will be read again each time
-        if self._fresh_size + texts.size <= MAX_FRESH:
-            self._fresh.append((number, texts))
-            self._fresh_size += texts.size
+    def remember_texts(self, message: MessageId, texts: SearchTexts) -> None:
+        """Remember the search texts of a message that had to be read for them."""
+        if texts.size > MAX_KEPT_TEXT and self._index.indexed([message]):
+            return  # its trigrams are there already, and its texts are too long to be kept
+        if self._texts_size + texts.size <= MAX_REMEMBERED:
+            self._texts.append((message, texts))
+            self._texts_size += texts.size
         self.behind = True
 
-    def summary(self, number: int) -> tuple[Summary, bool]:
-        """That of a message the index does not have, and whether it is of a note in its place.
+    def make_summary(self, message: MessageId) -> tuple[Summary, bool]:
+        """Make the summary of a message, and say whether it is that of a note in the message's place.
 
         Raises:
             MessageGone, MessageUnavailable.
         """
-        if number in self._new:
-            summary = self._finished(number)
+        if message in self._new:
+            summary = self._finished(message)
             if summary.texts is not None:
-                self.heard(number, summary.texts)
+                self.remember_texts(message, summary.texts)
             return summary, False
-        with self._read(number) as message:
-            return message.summary(), message.is_note
+        with self._reader.read(message) as opened:
+            return opened.summary(self._prepare), opened.is_note
 
-    def _finished(self, number: int) -> Summary:
-        summarizer = self._new.pop(number)
+    def _finished(self, message: MessageId) -> Summary:
+        summarizer = self._new.pop(message)
         self._room.free(summarizer)
-        return summarizer.finish()
+        return summarizer.finish(self._prepare)
 
-    def forget(self, numbers: Collection[int], *, purged: bool) -> None:
-        """Drop what is known of messages, or was about to be; see `Index.forget`."""
-        for number in numbers:
-            if number in self._new:
-                self._room.free(self._new.pop(number))
-        fresh = [(number, texts) for number, texts in self._taken() if number not in numbers]
-        for number, texts in fresh:
-            self.heard(number, texts)
-        self._index.forget(numbers, purged=purged)
-
-    # In the time clients leave
+    # Working while clients are quiet
 
     def catch_up(self, seconds: float) -> None:
-        """Index for about so long; `behind` says whether there is more. One session at a time reads for all."""
+        """Index for about so many seconds; `behind` says afterwards whether there is more to do."""
         deadline = time.monotonic() + seconds
         self._finish_new(deadline)
-        self._index.put_texts(self._sound(self._taken()))
+        self._index.put_texts(self._without_damaged(self._take_texts()))
         with ExitStack() as stack:
             mine = False
             try:
@@ -113,93 +126,93 @@ class Indexing:
                 self.behind = bool(self._new)
 
     def _finish_new(self, deadline: float) -> None:
-        done: list[tuple[int, Summary]] = []
-        for number in list(self._new):
-            summary = _unless_mistaken(number, self._finished)
+        """Index new messages whose octets were gathered when they came in."""
+        summaries: list[tuple[MessageId, Summary]] = []
+        for message in list(self._new):
+            summary = _make_or_log(message, self._finished)
             if summary is not None:
-                done.append((number, summary))
-            if time.monotonic() > deadline or len(done) == _AT_ONCE:
+                summaries.append((message, summary))
+            if time.monotonic() > deadline or len(summaries) == _BATCH:
                 break
-        done = self._sound(done)
-        self._index.put(done)
-        self._index.put_texts((number, summary.texts) for number, summary in done if summary.texts is not None)
+        summaries = self._without_damaged(summaries)
+        self._index.put(summaries)
+        self._index.put_texts((message, summary.texts) for message, summary in summaries if summary.texts is not None)
 
-    def _sound(self, known: list[tuple[int, T]]) -> list[tuple[int, T]]:
-        """Of what is known of messages, that of those which nobody has found damaged since."""
-        files_now = self._entries.sealed_files(number for number, _known in known)
-        return [(number, what) for number, what in known if number in files_now and files_now[number][3] is None]
+    def _without_damaged(self, products: list[tuple[MessageId, T]]) -> list[tuple[MessageId, T]]:
+        """Leave out what was made of messages that have been found damaged since, or are gone."""
+        sealed_files = self._entries.sealed_files(message for message, _product in products)
+        damaged = self._reader.unsound | {message for message, file in sealed_files.items() if file.damaged is not None}
+        return [
+            (message, product) for message, product in products if message in sealed_files and message not in damaged
+        ]
 
-    def _taken(self) -> list[tuple[int, Folded]]:
-        fresh, self._fresh, self._fresh_size = self._fresh, [], 0
-        return fresh
+    def _take_texts(self) -> list[tuple[MessageId, SearchTexts]]:
+        texts, self._texts, self._texts_size = self._texts, [], 0
+        return texts
 
     def _catch_up(self, deadline: float) -> None:
-        """Where the index cannot be written (a full disk), searches read; it is tried again with the next mail."""
+        """Continue where the index ends. If it cannot be written (a full disk), stop until the next mail comes."""
         while time.monotonic() < deadline and not self._new:
             incarnation = self._index.incarnation()
-            numbers = self._entries.messages_after(self._index.complete(), _SLICE)
-            missing = sorted(set(numbers) - self._index.indexed(numbers))
-            looked_at = self._index_some(missing, deadline)
-            if looked_at is None:
+            messages = self._entries.messages_after(self._index.complete(), _SLICE)
+            missing = sorted(set(messages) - self._index.indexed(messages))
+            batch = self._index_batch(missing, deadline)
+            if batch is None:
                 self.behind = False
                 return
-            read, unreadable = looked_at
-            left = next((number for number in missing if number not in read and number not in unreadable), None)
-            done = [number for number in numbers if left is None or number < left]
-            if done and not self._index.set_complete(done[-1], unreadable, incarnation):
+            first_left = next((m for m in missing if m not in batch.indexed and m not in batch.unreadable), None)
+            completed = [message for message in messages if first_left is None or message < first_left]
+            if completed and not self._index.set_complete(completed[-1], batch.unreadable, incarnation):
                 self.behind = False
                 return
             if self._index.incarnation() != incarnation:
-                continue  # emptied meanwhile: from the beginning
-            if left is None and len(numbers) < _SLICE:
+                continue  # the index was emptied meanwhile, so begin again
+            if first_left is None and len(messages) < _SLICE:
                 self.behind = False
                 return
 
-    def _index_some(self, numbers: Sequence[int], deadline: float) -> tuple[set[int], set[int]] | None:
-        """As many messages as there is time and room for: those indexed, and those that cannot be.
-
-        None where the index could not be written.
-        """
-        summaries: list[tuple[int, Summary]] = []
-        texts: dict[int, Folded] = {}
-        unreadable: set[int] = set()
+    def _index_batch(self, messages: Sequence[MessageId], deadline: float) -> _Batch | None:
+        """Index as many messages as there is time and room for; None if the index could not be written."""
+        summaries: list[tuple[MessageId, Summary]] = []
+        texts: dict[MessageId, SearchTexts] = {}
+        unreadable: set[MessageId] = set()
         size = 0
-        for number in numbers[:_AT_ONCE]:
-            made = _unless_mistaken(number, self._made)
+        for message in messages[:_BATCH]:
+            made = _make_or_log(message, self._make)
             if made is not None:
-                summaries.append((number, made[0]))
-            if made is None or made[1] is None:
-                unreadable.add(number)
+                summaries.append((message, made.summary))
+            if made is None or made.texts is None:
+                unreadable.add(message)
             else:
-                texts[number] = made[1]
-                size += made[1].size
-            if time.monotonic() > deadline or size > MAX_FRESH:
+                texts[message] = made.texts
+                size += made.texts.size
+            if time.monotonic() > deadline or size > MAX_REMEMBERED:
                 break
         written = self._index.put(summaries) and self._index.put_texts(texts.items())
-        return (set(texts), unreadable) if written else None
+        return _Batch(set(texts), unreadable) if written else None
 
-    def _made(self, number: int) -> tuple[Summary, Folded | None] | None:
-        """Summary and texts (None where they are too long) of a message; None where it cannot be read."""
-        with suppress(MessageGone, MessageUnavailable), self._read(number) as message:
-            if not message.is_note:
-                summary = message.summary()
-                return summary, summary.texts or message.folded()
+    def _make(self, message: MessageId) -> _Made | None:
+        """Read a message and make its summary and texts; None if it cannot be read."""
+        with suppress(MessageGone, MessageUnavailable), self._reader.read(message) as opened:
+            if not opened.is_note:
+                summary = opened.summary(self._prepare)
+                return _Made(summary, summary.texts or opened.search_texts())
         return None
 
-    def unindexed(self) -> set[int]:
-        """Messages of which the index does not know what they hold."""
+    def unindexed(self) -> set[MessageId]:
+        """Return the messages that are not indexed, so that a search must read them."""
         unindexed = self._index.unindexed()
-        waiting = self._entries.messages_after(0 if unindexed is None else self._index.complete())
-        return (unindexed or set()) | (set(waiting) - self._index.indexed(waiting))
+        later = self._entries.messages_after(MessageId(0) if unindexed is None else self._index.complete())
+        return (unindexed or set()) | (set(later) - self._index.indexed(later))
 
 
-def _unless_mistaken(number: int, make: Callable[[int], T | None]) -> T | None:
-    """What is made of a message; where that ends in a bug, a line in the log: nobody has asked for it."""
+def _make_or_log(message: MessageId, make: Callable[[MessageId], T | None]) -> T | None:
+    """Make something of a message; log a bug instead of raising it, since no client has asked for this message."""
     try:
-        return make(number)
+        return make(message)
     except (CrymapError, OSError):
         raise
     except Exception as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
-        log.not_indexed(number, f"{type(error).__name__} in {at.name}, {os.path.basename(at.filename)}:{at.lineno}")
+        log.not_indexed(message, f"{type(error).__name__} in {at.name}, {os.path.basename(at.filename)}:{at.lineno}")
         return None

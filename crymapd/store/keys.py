@@ -1,10 +1,11 @@
-"""The key store: sealing key pairs in `keys/`, one file each, and their rotation.
+"""The key store: the sealing pairs in `keys/`, one file each, and their rotation.
 
-A key file is TOML: name, created (seconds since 1970), wrapped (the private half under the account's
-key), for external pairs `public`, a MAC over name, creation and public half, and a checksum of all that.
-Delivery, which has no secret, picks the newest external pair whose checksum is right: mail sealed for a
-public half with a flipped bit could never be opened.  Login checks every MAC and sets aside what was
-exchanged behind the user's back.  Every file has a copy in `backup/keys`.
+A key file is TOML.  It has a name, the time it was created (seconds since 1970), the wrapped private half, the
+public half of an external pair, a MAC over name, time and public half, and a checksum over all of these.
+
+Delivery, which has no secret, takes the newest external pair whose checksum is right: mail that was sealed for a
+public half with a flipped bit could never be opened.  Login checks every MAC, and puts aside what somebody
+exchanged behind the owner's back.  Every file has a copy in `backup/keys`.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ import tomli_w
 
 from crymapd import log
 from crymapd.config.load import parse
-from crymapd.config.user import KeyPatterns
 from crymapd.crypto import sealing
 from crymapd.crypto.sealing import OpeningKey, SealingKey
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, unwrap, wrap
 from crymapd.crypto.stream import Recipient
 from crymapd.errors import ConfigError, Damaged, KeyMissing, NoDeliveryKey
 from crymapd.store.layout import Layout
+from crymapd.store.user_file import KeyPatterns
 from crymapd.unix import files
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 _MAX_BYTES = 64 * 1024
-_FUTURE = 24 * 3600
+_FUTURE = 24 * 3600  # seconds by which a clock may have been wrong when a pair was made
 
 
 class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file in `keys/` says; octets are base64."""
+    """The content of a file in `keys/`, where octets are written in base64."""
 
     name: str
     created: int
@@ -45,23 +46,24 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def authenticated(self) -> bytes:
+        """The octets that the MAC covers."""
         return b"\0".join((self.name.encode(), str(self.created).encode(), self.public))
 
-    def summed(self) -> bytes:
-        """SHA-256 of everything else: no protection from people, but from disks."""
+    def computed_checksum(self) -> bytes:
+        """Compute SHA-256 of everything else, which protects against failing disks but not against people."""
         return hashlib.sha256(b"\0".join((self.authenticated, self.wrapped, self.mac))).digest()
 
 
 def key_name(pattern: str, now: float) -> str:
-    """A pattern expanded with the UTC time. Raises ValueError unless it gives a plain file name."""
+    """Expand a key pattern with the UTC time. Raises ValueError unless the result is a safe file name."""
     name = time.strftime(pattern, time.gmtime(now))
     if not _NAME.fullmatch(name):
-        raise ValueError(f"the key pattern {pattern!r} gives {name!r}, which is no safe file name")
+        raise ValueError(f"the key pattern {pattern!r} gives {name!r}, which is not a safe file name")
     return name
 
 
 class KeyStore:
-    """The key pairs of an unlocked account."""
+    """The sealing pairs of an unlocked account."""
 
     def __init__(self, layout: Layout, master: Secret, account_id: bytes) -> None:
         self._layout = layout
@@ -72,7 +74,11 @@ class KeyStore:
         self._internal = ""
 
     def rotate(self, patterns: KeyPatterns, now: float) -> None:
-        """Check every file, then make today's pairs if they are not there (external first)."""
+        """Check every key file, then make the pairs whose names the patterns give today, the external one first.
+
+        Raises:
+            ValueError: a pattern does not give a safe file name.
+        """
         self._check_all()
         external, internal = key_name(patterns.external_pattern, now), key_name(patterns.internal_pattern, now)
         for name, public in ((external, True), (internal, False)):
@@ -81,11 +87,15 @@ class KeyStore:
         self._internal = internal
 
     def own_recipient(self) -> Recipient:
-        """For what we seal ourselves: the internal pair, whose public half nobody else can read."""
-        return Recipient(self._internal, self.opening(self._internal).public, self._account_id)
+        """Return for whom the owner's sessions seal: the internal pair, whose public half nobody else can read."""
+        return Recipient(self._internal, self.opening_key(self._internal).public, self._account_id)
 
-    def opening(self, name: str) -> OpeningKey:
-        """The private half of a pair. Raises KeyMissing; a damaged file is repaired from its copy first."""
+    def opening_key(self, name: str) -> OpeningKey:
+        """Return the private half of a pair, after restoring its file from the copy if it is damaged.
+
+        Raises:
+            KeyMissing: there is no usable file of that name.
+        """
         if name not in self._opened:
             if not _NAME.fullmatch(name):
                 raise KeyMissing("the message names an impossible key")
@@ -112,14 +122,14 @@ class KeyStore:
         log.key_restored(name)
 
     def _trusted(self, path: Path) -> Secret:
-        """The private half in a file that is what we wrote. Raises Damaged or OSError."""
+        """Read the private half from a file that is exactly what this account wrote. Raises Damaged, OSError."""
         key = read_key_file(path)
         if key.name != path.name or not mac_matches(self._master, "key file mac", key.authenticated, key.mac):
             raise Damaged("it is not what this account wrote (altered or exchanged)")
         return unwrap(self._wrapping, key.wrapped, key.name.encode())
 
     def _check_all(self) -> None:
-        """Every file is ours and has a copy; a stranger's is set aside, a lost one comes back."""
+        """Check that every file is ours and has a copy: put strange files aside, restore lost ones."""
         names = {path.name for path in self._layout.keys.iterdir()}
         names |= {path.name for path in self._layout.keys_copy.iterdir()}
         for name in sorted(names):
@@ -135,45 +145,45 @@ class KeyStore:
         content = files.read_small(self._layout.keys / name, _MAX_BYTES)
         copy = self._layout.keys_copy / name
         try:
-            same = files.read_small(copy, _MAX_BYTES) == content
+            is_same = files.read_small(copy, _MAX_BYTES) == content
         except OSError:
-            same = False
-        if not same:
+            is_same = False
+        if not is_same:
             files.write_atomic(self._layout.tmp, copy, content, replace=True)
 
     def _make(self, name: str, public: bool, created: int) -> None:
         raw = sealing.generate()
-        half = OpeningKey(raw).public.raw if public else b""
-        key = KeyFile(name, created, wrap(self._wrapping, raw, name.encode()), b"", b"", half)
+        public_half = OpeningKey(raw).public.raw if public else b""
+        key = KeyFile(name, created, wrap(self._wrapping, raw, name.encode()), b"", b"", public_half)
         key = msgspec.structs.replace(key, mac=mac(self._master, "key file mac", key.authenticated))
-        key = msgspec.structs.replace(key, checksum=key.summed())
+        key = msgspec.structs.replace(key, checksum=key.computed_checksum())
         text = tomli_w.dumps(msgspec.to_builtins(key)).encode()
         try:
             files.write_atomic(self._layout.tmp, self._layout.keys / name, text, replace=False)
         except FileExistsError:
-            return  # a sibling was first
+            return  # a sibling has made it meanwhile
         self._copy(name)
 
 
 def read_key_file(path: Path) -> KeyFile:
-    """Raises Damaged or OSError."""
+    """Read a key file and check its checksum, but not its MAC. Raises Damaged, OSError."""
     try:
         key = parse(files.read_small(path, _MAX_BYTES), KeyFile, f"keys/{path.name}")
     except ConfigError as error:
         raise Damaged(str(error)) from None
-    if key.checksum != key.summed():
+    if key.checksum != key.computed_checksum():
         raise Damaged("its checksum is wrong")
     return key
 
 
 def delivery_recipient(layout: Layout, account_id: bytes, now: float) -> Recipient:
-    """The newest external public half, without any secret.
+    """Find the newest external public half, for which anybody can seal without a secret.
 
-    A half-written, damaged or stale file never stops delivery: the next newest serves, first of
-    `keys/`, then of its copy.
+    A damaged file never stops delivery: the next newest one is taken instead, first from `keys/`, then
+    from `backup/keys`.
 
     Raises:
-        NoDeliveryKey: there is none at all.
+        NoDeliveryKey: there is no usable external pair at all.
     """
     for directory in (layout.keys, layout.keys_copy):
         candidates = []

@@ -1,4 +1,4 @@
-"""Where things lie in a user directory; the only place that spells these names."""
+"""The names of files and directories in a user directory. No other module spells them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crymapd.unix import files
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The user directory (DESIGN section 4; `docs/store.md`)."""
+    """The user directory (`docs/store.md` section 3)."""
 
     home: Path
 
@@ -57,12 +57,12 @@ class Layout:
 
     @property
     def maintained(self) -> Path:
-        """Empty; its time says when daily maintenance last succeeded."""
+        """An empty file whose modification time says when daily maintenance last succeeded."""
         return self.home / "maintained"
 
     @property
     def recovering(self) -> Path:
-        """There while the rows of message files may be incomplete: recovery was begun and not finished."""
+        """An empty file that exists while a recovery is not finished, so that there may be orphans."""
         return self.home / "recovering"
 
     @property
@@ -75,19 +75,19 @@ class Layout:
 
     @property
     def damaged(self) -> Path:
-        """Where unusable databases and key files are put aside: nothing is thrown away."""
+        """The directory for unusable databases and key files, which are put aside and never deleted."""
         return self.home / "damaged"
 
     def message(self, name: str) -> Path:
-        """The final place of a sealed message, by its 64 hexadecimal digits."""
+        """Return the final place of the sealed file with this name of 64 hexadecimal digits."""
         return self.messages / name[:2] / name[2:]
 
     def places(self, name: str) -> tuple[Path, Path, Path]:
-        """Where the file of a committed row may be: filed, delivered, or staged by an APPEND."""
+        """Return where a sealed file with a row may be: placed, delivered, or brought in by an APPEND."""
         return self.message(name), self.new / name, self.tmp / name
 
-    def looked_for(self, name: str) -> Iterator[str]:
-        """The same in the order to look: it may move on between two looks, so the final place comes twice."""
+    def search_order(self, name: str) -> Iterator[str]:
+        """Yield where to look for a sealed file, in order; the final place twice, as the file may move meanwhile."""
         final = f"{self.home}/messages/{name[:2]}/{name[2:]}"
         yield final
         yield f"{self.tmp}/{name}"
@@ -95,17 +95,17 @@ class Layout:
         yield final
 
     def make(self) -> None:
-        """Create what is missing of the directories."""
+        """Create the directories that are missing."""
         for path in (self.keys, self.new, self.messages, self.tmp, self.backup, self.keys_copy):
             files.make_dir(path)
 
     def put_aside(self, path: Path, stamp: str) -> Path:
-        """Move something unusable to `damaged/` under a name that does not clash."""
+        """Move something unusable to `damaged/`, under its name with a stamp, and return where it is now."""
         files.make_dir(self.damaged)
         target = self.damaged / f"{path.name}.{stamp}"
-        number = 1
+        attempt = 1
         while target.exists():
-            number += 1
-            target = self.damaged / f"{path.name}.{stamp}.{number}"
+            attempt += 1
+            target = self.damaged / f"{path.name}.{stamp}.{attempt}"
         files.move(path, target)
         return target

@@ -1,234 +1,271 @@
-"""Questions about messages in mailboxes, by mailbox id and ascending disjoint UID ranges.
+"""Questions about the messages in mailboxes. Nothing here writes; UID ranges are ascending and disjoint.
 
-Rows come out as tuples: a mailbox of 100,000 messages must not become 100,000 objects.
+Questions about many messages are answered in columns (`rows.EntryColumns`).  SQLite writes a column as a JSON array,
+and the JSON decoder makes the list, which takes a third of the time that rows take.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from crymapd.model.changes import Changes
-from crymapd.model.numbers import MAX_UID, ModSeq, Uid
+from crymapd.model.changes import Changes, Entry
+from crymapd.model.numbers import MAX_UID, MailboxId, MessageId, ModSeq, SeqNum, Uid
 from crymapd.model.sequence import Range, difference, intersection, ranges_of
 from crymapd.store.condition import Condition
 from crymapd.store.database import Bindings
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
+from crymapd.store.rows import EntryColumns, SealedFile, Stored
+from crymapd.store.uid_set import in_groups, uid_set
 
 _PAGE = 1000
 _NEAR = 1000
 _BLOCK = 10  # bits of a UID within its block, as in schema/meta-002.sql
-_NO_BLOCK = 1 << 32
+_NO_BLOCK = 1 << 32  # beyond the block of any UID
 
-Entry = tuple[int, int, int]
-"""uid, flagset, modseq: what `meta.flags_of` and a FETCH of flags need."""
-
-Stored = tuple[int, int, int, int, int, int, int, int, bytes, "bytes | None"]
-"""uid, flagset, modseq, saved, message id, size, received, zone, email id, thread."""
-
-SealedFile = tuple[bytes, bytes, int, "str | None"]
-"""file, body key, size, why it is damaged."""
-
-Columns = tuple[list[int], ...]
-"""The columns of Entry, or the first. SQLite and the JSON decoder make them: as rows they take three times as long."""
-
-STORED_COLUMNS = 10
-_numbers = msgspec.json.Decoder(list[int]).decode
+T = TypeVar("T")
+_decoded = msgspec.json.Decoder(list[int]).decode
 _ENTRY_NAMES = ("e.uid", "e.flagset", "e.modseq")
 _ENTRY = ", ".join(_ENTRY_NAMES)
 _STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone, m.email_id, m.thread"
+_STORED_COUNT = len(Stored._fields)
+
+
+class Judged(NamedTuple):
+    """A row, and the truth (1 or 0) of each further condition."""
+
+    row: Stored
+    truths: tuple[int, ...]
+
+
+def _matching_query(columns: str, source: str, where: Condition) -> str:
+    """Write a query with three gaps for %: the table, the kind of join, and a condition on expunged messages."""
+    return (
+        f"SELECT {columns} FROM {source} %s JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
+        f" AND e.uid BETWEEN ? AND ? AND ({where.text})%s ORDER BY e.uid LIMIT ?"
+    )
+
+
+def _merged(page: EntryColumns, other: EntryColumns) -> EntryColumns:
+    """Merge two pages into one, ascending by UID."""
+    return EntryColumns(*zip(*sorted((*zip(*page, strict=True), *zip(*other, strict=True))), strict=True))
 
 
 class Lookup:
-    """What `meta.db` knows of messages; nothing here writes."""
+    """Answers questions about messages from `meta.db`."""
 
     def __init__(self, meta: Meta) -> None:
         self._meta = meta
         self._db = meta.db
 
-    def uids(self, mailbox: int, below: int, since: int) -> array[int]:
-        """UIDs under `below` that a session must still count: present now, or expunged after modseq `since`."""
+    def uids(self, mailbox: MailboxId, below: Uid, since: ModSeq) -> array[int]:
+        """Return the UIDs below `below` that a session counts: those present, and those expunged after `since`."""
         present = "SELECT uid FROM entries WHERE mailbox = ? AND uid < ?"
         gone = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
         query = "SELECT json_group_array(uid) FROM (%s)"
         with self._db.read():
-            found = _numbers(self._db.value(query % present, mailbox, below))
-            found += _numbers(self._db.value(query % gone, mailbox, since, below))
-        found.sort()
-        return array("I", found)
+            uids = _decoded(self._db.value(query % present, mailbox, below))
+            uids += _decoded(self._db.value(query % gone, mailbox, since, below))
+        uids.sort()
+        return array("I", uids)
 
-    def flags(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Entry]:
-        """(uid, flagset, modseq) of present messages, from the entries alone: the fast way."""
-        return chain.from_iterable(zip(*page, strict=True) for page in self.flag_pages(mailbox, ranges))
+    def entries(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Entry]:
+        """Yield the entries in these ranges, ascending by UID."""
+        pages = self.entry_pages(mailbox, ranges)
+        return map(Entry._make, chain.from_iterable(zip(*page, strict=True) for page in pages))
 
-    def flag_pages(
-        self, mailbox: int, ranges: Sequence[Range], since: int = 0, *, modseqs: bool = True
-    ) -> Iterator[Columns]:
-        """The same in columns, the last only where it is asked for, of messages changed after a modseq.
+    def entry_pages(
+        self, mailbox: MailboxId, ranges: Sequence[Range[Uid]], since: int = 0, *, modseqs: bool = True
+    ) -> Iterator[EntryColumns]:
+        """Yield the entries that have changed after modseq `since`, as columns.
 
-        A page at a time, so that no slow client holds a read transaction.
+        They come a page at a time, and no page is read before it is asked for, so that a slow client does not hold a
+        read transaction.  Without `modseqs` that column is empty.
         """
-        changed = " AND +modseq > :since" if since else ""
-        query = f"SELECT {_ENTRY} FROM entries e WHERE mailbox = :mailbox AND uid BETWEEN :low AND :high{changed}"
-        query += " ORDER BY uid LIMIT :page"
-        for low, high in ranges:
-            while low <= high:
-                values = {"mailbox": mailbox, "low": low, "high": high, "since": since, "page": _PAGE}
-                page = self._columns(query, values, 3 if modseqs else 2)
-                uids = page[0]
-                if uids:
+        changed = f" AND +e.modseq > {since:d}" if since else ""
+        for group in in_groups(ranges, _PAGE):
+            while group:
+                uids = uid_set(mailbox, group)
+                query = f"SELECT {_ENTRY} FROM {uids.tables} WHERE {uids.where}{changed} ORDER BY e.uid LIMIT {_PAGE}"
+                page = self._columns(query, uids.values, 3 if modseqs else 2)
+                if page.uids:
                     yield page
-                if len(uids) < _PAGE:
-                    break
-                low = uids[-1] + 1
+                is_last = len(page.uids) < _PAGE
+                group = [] if is_last else intersection(group, [(Uid(page.uids[-1] + 1), MAX_UID)])
 
-    def _columns(self, query: str, values: Bindings, count: int = 3) -> Columns:
-        """The first columns of what a query for Entry finds that has a LIMIT, and so its order."""
-        shown = ", ".join(f"json_group_array({name})" for name in _ENTRY_NAMES[:count])
-        return tuple(map(_numbers, self._db.execute(f"SELECT {shown} FROM ({query}) e", values).fetchone()))
+    def _columns(self, query: str, values: Bindings, count: int = 3) -> EntryColumns:
+        """Run a query for entries and return its first `count` columns.
 
-    def stored(self, mailbox: int, ranges: Sequence[Range]) -> Iterator[Stored]:
-        """Full rows of present messages; each range is read before any of it is given out."""
-        for low, high in ranges:
-            yield from self._db.execute(
-                f"SELECT {_STORED} FROM entries e JOIN messages m ON m.id = e.message"
-                " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? ORDER BY e.uid",
-                (mailbox, low, high),
-            ).fetchall()
+        The query must have a LIMIT, without which SQLite would not keep its order in a subquery.
+        """
+        arrays = ", ".join(f"json_group_array({name})" for name in _ENTRY_NAMES[:count])
+        columns = map(_decoded, self._db.execute(f"SELECT {arrays} FROM ({query}) e", values).fetchone())
+        return EntryColumns(*columns, *((),) * (3 - count))  # type: ignore[arg-type]  # SQLite gives plain numbers
 
-    def sealed_files(self, messages: Iterable[int]) -> dict[int, SealedFile]:
-        """Where to read messages, by their ids; those gone for good are left out."""
-        query = "SELECT id, file, body_key, size, damaged FROM messages WHERE id BETWEEN ? AND ?"
-        return {
-            row[0]: row[1:]
-            for low, high in ranges_of(sorted(set(messages)))
-            for row in self._db.execute(query, (low, high)).fetchall()
-        }
+    def stored(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Stored]:
+        """Yield the full rows of present messages; those of a thousand UIDs, or of a range, are read at once."""
+        for group in in_groups(ranges, _PAGE):
+            uids = uid_set(mailbox, group)
+            query = (
+                f"SELECT {_STORED} FROM {uids.tables} JOIN messages m ON m.id = e.message"
+                f" WHERE {uids.where} ORDER BY e.uid"
+            )
+            yield from map(Stored._make, self._db.execute(query, uids.values).fetchall())
 
-    def expunged(self, mailbox: int, uid: int) -> Stored | None:
-        """A message that was expunged but whose file is still there, for a session not yet told."""
-        row: Stored | None = self._db.execute(
+    def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
+        """Return where messages are read from, by message id; purged messages are left out."""
+        query = "SELECT id, file, body_key, size, damaged FROM messages WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._db.execute(query, (json.dumps(list(messages)),)).fetchall()
+        return {message: SealedFile(*values) for message, *values in rows}
+
+    def expunged(self, mailbox: MailboxId, uid: Uid) -> Stored | None:
+        """Return the row of an expunged message, for a session that has not been told; None once it is purged."""
+        row = self._db.execute(
             f"SELECT {_STORED} FROM expunges e JOIN messages m ON m.id = e.message WHERE e.mailbox = ? AND e.uid = ?"
             " ORDER BY e.modseq DESC LIMIT 1",
             (mailbox, uid),
         ).fetchone()
-        return row
+        return None if row is None else Stored._make(row)
 
-    def messages_after(self, number: int, limit: int = -1) -> list[int]:
-        """Ids of messages beyond an id, ascending."""
-        return [
-            row[0]
-            for row in self._db.execute("SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", (number, limit))
-        ]
+    def messages_after(self, message: MessageId, limit: int = -1) -> list[MessageId]:
+        """Return the ids of at most `limit` messages after this one, ascending; of all if `limit` is -1."""
+        rows = self._db.execute("SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", (message, limit))
+        return [later for (later,) in rows]
 
-    def matching(
+    def matching_entries(
+        self, mailbox: MailboxId, where: Condition, *, page: int, below: Uid, since: ModSeq
+    ) -> Iterator[EntryColumns]:
+        """Yield the entries that meet a condition, ascending by UID, as columns, a page at a time.
+
+        Args:
+            mailbox: the mailbox to look in.
+            where: the condition.
+            page: how many present messages a page has at most.
+            below: only messages with smaller UIDs are looked at.
+            since: messages expunged after this modseq are looked at too.
+        """
+
+        query = _matching_query(_ENTRY, "%s e", where)
+        for present, gone in self._matched(query, mailbox, where, page, below, since, self._fetched_columns):
+            yield _merged(present, gone) if gone.uids else present
+
+    def _fetched_columns(self, query: str, values: Bindings) -> tuple[Sequence[Uid], EntryColumns]:
+        columns = self._columns(query, values)
+        return columns.uids, columns
+
+    def matching_rows(
         self,
-        mailbox: int,
+        mailbox: MailboxId,
         where: Condition,
         also: Sequence[Condition] = (),
         *,
-        whole: bool,
         page: int,
-        below: int,
-        since: int,
-        among: Iterable[int] | None = None,
-    ) -> Iterator[list[tuple[Any, ...]]]:
-        """Messages that meet a condition, ascending by UID, in pages.
+        below: Uid,
+        since: ModSeq,
+        among: Iterable[MessageId] | None = None,
+    ) -> Iterator[list[Judged]]:
+        """Yield the full rows of messages that meet a condition, with the truth of further ones, a page at a time.
 
         Args:
-            mailbox: where.
-            where: the condition.
-            also: conditions that are answered behind the columns of each whole row.
-            whole: rows of Stored; else of Entry.
-            page: at most so many rows at once.
-            below: of UIDs under this.
-            since: with those expunged after this modseq.
-            among: only these message ids.
+            mailbox, where, page, below, since: as for `matching_entries`.
+            also: the further conditions.
+            among: the only messages to look at; None for all.
         """
-
-        def rows_of(query: str, values: Bindings) -> list[tuple[Any, ...]]:
-            found = (
-                self._db.execute(query, values).fetchall() if whole else zip(*self._columns(query, values), strict=True)
-            )
-            return list(found)
-
-        columns = ", ".join([_STORED, *(f"({one.text})" for one in also)]) if whole else _ENTRY
+        columns = ", ".join([_STORED, *(f"({each.text})" for each in also)])
         source = "%s e" if among is None else "json_each(?) j CROSS JOIN %s e ON e.message = j.value"
-        query = (
-            f"SELECT {columns} FROM {source} %s JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
-            f" AND e.uid BETWEEN ? AND ? AND ({where.text})%s ORDER BY e.uid LIMIT ?"
-        )
-        before = [value for one in also for value in one.values]
-        limit, low = page, 1
+        before: list[object] = [value for each in also for value in each.values]
         if among is not None:
             before.append(json.dumps(list(among)))
-            limit = -1
+        query = _matching_query(columns, source, where)
+        limit = page if among is None else -1
+        pages = self._matched(query, mailbox, where, limit, below, since, self._fetched_judged, before)
+        for present, gone in pages:
+            rows = sorted(present + gone) if gone else present
+            yield from (rows[at : at + page] for at in range(0, len(rows), page))
+
+    def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[Judged]]:
+        rows = self._db.execute(query, values).fetchall()
+        return [row[0] for row in rows], [
+            Judged(Stored._make(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
+        ]
+
+    def _matched(
+        self,
+        query: str,
+        mailbox: MailboxId,
+        where: Condition,
+        limit: int,
+        below: Uid,
+        since: ModSeq,
+        fetch: Callable[[str, Bindings], tuple[Sequence[Uid], T]],
+        before: Sequence[object] = (),
+    ) -> Iterator[tuple[T, T]]:
+        """Run a `_matching_query` page by page: yield what it fetches of present and of expunged messages.
+
+        `before` are values for parameters that stand before those of the query's WHERE.
+        """
+        low = 1
         while low < below:
             with self._db.read():
                 values = (*before, mailbox, low, below - 1, *where.values)
-                # A message that is present has its row: LEFT, as that is then read only where it is needed.
-                rows = rows_of(query % ("entries", "LEFT", ""), (*values, limit))
-                high = rows[-1][0] if len(rows) == limit else below - 1
+                # LEFT lets SQLite skip `messages` if no column of it is needed; every entry has its row there.
+                uids, present = fetch(query % ("entries", "LEFT", ""), (*values, limit))
+                high = uids[-1] if len(uids) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
-                gone = rows_of(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
-            rows = sorted(rows + gone) if gone else rows
-            yield from (rows[at : at + page] for at in range(0, len(rows), page))
+                _uids, gone = fetch(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
+            yield present, gone
             low = high + 1
 
-    def first_unseen(self, mailbox: int, messages: int, unseen: int) -> int | None:
-        """The number of the first message without \\Seen, where it is near the beginning or the end.
+    def first_unseen(self, mailbox: Mailbox) -> SeqNum | None:
+        """Return the sequence number of the first message without \\Seen, at the moment that the row shows.
 
-        At most a thousand messages are looked at from either side, whatever the size of the mailbox.
+        At most a thousand messages are looked at from either end of the mailbox, whatever its size.
+
+        Returns:
+            None if there is none, or if it was not found near either end.
         """
+        unseen = mailbox.unseen
         if not unseen:
             return None
         order = (
             "SELECT f.seen FROM entries e JOIN flagsets f ON f.id = e.flagset WHERE e.mailbox = ? ORDER BY e.uid"
             " %s LIMIT %d"
         )
-        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox,)), 1):
+        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox.id,)).fetchall(), 1):
             if not seen:
-                return at
-        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox,))):
+                return SeqNum(at)
+        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox.id,)).fetchall()):
             unseen -= not seen
             if not unseen:
-                return messages - at
+                return SeqNum(mailbox.messages - at)
         return None
 
-    def count(self, mailbox: int, low: int, high: int) -> int:
-        """How many messages have a UID in a range."""
-        query = "SELECT count(*) FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ?"
-        return int(self._db.value(query, mailbox, low, high))
+    def count(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
+        """Count the messages whose UIDs are in some ranges."""
+        uids = uid_set(mailbox, ranges)
+        return int(self._db.value(f"SELECT count(*) FROM {uids.tables} WHERE {uids.where}", *uids.values))
 
-    def deleted_octets(self, mailbox: Mailbox) -> int:
-        """The octets of messages with \\Deleted; costs nothing where there are none."""
-        if not mailbox.deleted:
-            return 0
-        return int(
-            self._db.value(
-                "SELECT total(m.size) FROM entries e JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
-                " AND e.flagset IN (SELECT id FROM flagsets WHERE deleted)",
-                mailbox.id,
-            )
-        )
-
-    def sealed_octets(self, mailbox: int, ranges: Sequence[Range]) -> int:
-        """What the files of messages take on disk that are in no other mailbox."""
+    def sealed_octets(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
+        """Return how many octets on disk expunging messages would free, as they are in no other mailbox."""
+        uids = uid_set(mailbox, ranges)
         query = (
-            "SELECT total(m.sealed) FROM entries e JOIN messages m ON m.id = e.message"
-            " WHERE e.mailbox = ? AND e.uid BETWEEN ? AND ? AND m.copies = 1"
+            f"SELECT total(m.sealed) FROM {uids.tables} JOIN messages m ON m.id = e.message"
+            f" WHERE {uids.where} AND m.copies = 1"
         )
-        return sum(int(self._db.value(query, mailbox, low, high)) for low, high in ranges)
+        return int(self._db.value(query, *uids.values))
 
-    def ranks(self, mailbox: int, uids: Sequence[int]) -> dict[int, int]:
-        """Sequence numbers of ascending, present UIDs, in time proportional to their number and not to the mailbox."""
-        found: dict[int, int] = {}
+    def ranks(self, mailbox: MailboxId, uids: Sequence[Uid]) -> dict[Uid, SeqNum]:
+        """Return the sequence numbers of ascending UIDs, in time proportional to their count, not to the mailbox.
+
+        UIDs that are not present are left out.
+        """
+        ranks: dict[Uid, SeqNum] = {}
         before, blocks = 0, self._db.execute("SELECT block, messages FROM blocks WHERE mailbox = ?", (mailbox,))
         counts = iter(blocks.fetchall())
         block, messages = next(counts, (_NO_BLOCK, 0))
@@ -244,49 +281,59 @@ class Lookup:
                     "SELECT uid FROM entries WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid",
                     (mailbox, low, low + (1 << _BLOCK) - 1),
                 )
-                within = {row[0]: at for at, row in enumerate(rows, 1)}
+                within = {present: at for at, (present,) in enumerate(rows, 1)}
             if uid in within:
-                found[uid] = before + within[uid]
-        return found
+                ranks[uid] = SeqNum(before + within[uid])
+        return ranks
 
-    def vanished(self, mailbox: Mailbox, since: int, within: Sequence[Range]) -> list[Range]:
-        """UIDs of `within` that went away after a modseq (RFC 7162 section 3.2.5.2).
+    def vanished(self, mailbox: Mailbox, since: int, within: Sequence[Range[Uid]]) -> list[Range[Uid]]:
+        """Return the UIDs of `within` that were expunged after a modseq (RFC 7162 section 3.2.5.2).
 
-        Where expunges that old are no longer remembered, all of `within` that is not there.
+        If expunges that old are no longer remembered, return all UIDs of `within` that are not present.
         """
         if since >= mailbox.pruned:
             rows = self._db.execute(
                 "SELECT DISTINCT uid FROM expunges WHERE mailbox = ? AND modseq > ? ORDER BY uid", (mailbox.id, since)
             )
-            return intersection(ranges_of(row[0] for row in rows), within)
-        below = intersection(within, [(1, mailbox.next_uid - 1)])
-        return difference(below, ranges_of(uid for uid, _flagset, _modseq in self.flags(mailbox.id, below)))
+            return intersection(ranges_of(Uid(uid) for (uid,) in rows), within)
+        below = intersection(within, [(Uid(1), Uid(mailbox.next_uid - 1))])
+        return difference(below, ranges_of(entry.uid for entry in self.entries(mailbox.id, below)))
 
     def changes(
-        self, mailbox: int, modseq: int, expunged_since: int, own: Collection[int] = (), known: int = MAX_UID
+        self,
+        mailbox: MailboxId,
+        modseq: ModSeq,
+        expunged_since: ModSeq,
+        own: Collection[ModSeq] = (),
+        told_below: Uid = MAX_UID,
     ) -> Changes:
-        """What happened after two modseqs (for flags and arrivals, and for expunges).
+        """Return what has happened in a mailbox.
 
-        Changes of UIDs under `known` at the modseqs `own` are left out: who asks made them.
+        Args:
+            mailbox: the mailbox.
+            modseq: changed flags and new messages after this modseq are returned.
+            expunged_since: expunges after this modseq are returned.
+            own: modseqs at which the asking session itself changed flags; these changes are left out.
+            told_below: messages with larger UIDs are never left out, since the session has yet to be told of them.
         """
         with self._db.read():
-            now = self._db.execute(
+            mailbox_now = self._db.execute(
                 "SELECT modseq, next_uid, pruned FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
             ).fetchone()
-            if now is None:
-                return Changes(ModSeq(modseq), Uid(0), gone=True)
-            if expunged_since < now[2]:
-                return Changes(ModSeq(modseq), Uid(0), forgotten=True)
-            if now[0] == modseq == expunged_since:
-                return Changes(ModSeq(modseq), Uid(now[1]))
+            if mailbox_now is None:
+                return Changes(modseq, Uid(0), gone=True)
+            modseq_now, next_uid, pruned = mailbox_now
+            if expunged_since < pruned:
+                return Changes(modseq, Uid(0), forgotten=True)
+            if modseq_now == modseq == expunged_since:
+                return Changes(modseq, next_uid)
             changed = self._db.execute(
                 "SELECT uid, flagset, modseq FROM entries WHERE mailbox = ? AND modseq > ?"
                 " AND NOT (uid < ? AND modseq IN (SELECT value FROM json_each(?)))",
-                (mailbox, modseq, known, json.dumps(list(own))),
+                (mailbox, modseq, told_below, json.dumps(list(own))),
             ).fetchall()
             expunged = self._db.execute(
                 "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ?", (mailbox, expunged_since)
             ).fetchall()
-        return Changes(
-            ModSeq(now[0]), Uid(now[1]), tuple(sorted(changed)), tuple(sorted(Uid(uid) for (uid,) in expunged))
-        )
+        entries = tuple(map(Entry._make, sorted(changed)))
+        return Changes(modseq_now, next_uid, entries, tuple(sorted(uid for (uid,) in expunged)))

@@ -1,10 +1,11 @@
-"""Mailboxes and subscriptions: every method is one transaction on `meta.db`."""
+"""Mailboxes and subscriptions. Every method is one transaction on `meta.db`."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crymapd.errors import (
     MailboxExists,
@@ -14,6 +15,7 @@ from crymapd.errors import (
     RenameIntoSelf,
 )
 from crymapd.model.names import DEFAULT_MAILBOXES, DELIMITER, INBOX, canonical_mailbox, parents
+from crymapd.model.numbers import MailboxId, ModSeq, Uid
 from crymapd.store.meta import Meta
 
 _COLUMNS = (
@@ -24,23 +26,42 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A row of `mailboxes` as it stood when it was read."""
+    """A row of `mailboxes` as it stood when it was read.
 
-    id: int
+    Attributes:
+        name: the canonical name, levels separated by the delimiter.
+        object_id: MAILBOXID (RFC 8474).
+        selectable: False for a \\Noselect remnant, which is only there because it has children.
+        special_use: such as `\\Sent` (RFC 6154).
+        next_uid: the UID that the next message will get.
+        recent_uid: no session has been told of messages from this UID on as \\Recent.
+        modseq: the highest modseq.
+        pruned: expunges up to this modseq are no longer remembered.
+        messages, unseen, deleted, octets, recent: counters of the messages in it.
+    """
+
+    id: MailboxId
     name: str
     object_id: str
     selectable: bool
     special_use: str | None
     uidvalidity: int
-    next_uid: int
-    recent_uid: int
-    modseq: int
-    pruned: int
+    next_uid: Uid
+    recent_uid: Uid
+    modseq: ModSeq
+    pruned: ModSeq
     messages: int
     unseen: int
     deleted: int
     octets: int
     recent: int
+
+
+class Recent(NamedTuple):
+    """The first UID that is \\Recent for a session, and how many messages are \\Recent."""
+
+    first: Uid
+    messages: int
 
 
 class Mailboxes:
@@ -51,40 +72,40 @@ class Mailboxes:
         self._db = meta.db
 
     def provide_defaults(self) -> None:
-        """A new account's mailboxes, subscribed; INBOX also when it was lost."""
-        names = [row[0] for row in self._db.execute("SELECT name FROM mailboxes LIMIT 1")]
-        if names and self._find(INBOX):
+        """Create and subscribe the mailboxes of a new account, or only INBOX if an old account has lost it."""
+        is_new = self._db.value("SELECT name FROM mailboxes LIMIT 1") is None
+        if not is_new and self._find(INBOX):
             return
         with self._meta.change():
             if not self._find(INBOX):
                 self._insert(INBOX, None)
                 self._subscribe(INBOX)
-            for name, use in DEFAULT_MAILBOXES.items() if not names else ():
+            for name, use in DEFAULT_MAILBOXES.items() if is_new else ():
                 self._insert(name, use)
                 self._subscribe(name)
 
     def all(self) -> list[Mailbox]:
-        """Every mailbox, parents before children."""
+        """Return every mailbox, INBOX first, parents before children."""
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes").fetchall()
         return sorted((_mailbox(row) for row in rows), key=lambda m: (m.name != INBOX, m.name.split(DELIMITER)))
 
     def get(self, name: str) -> Mailbox:
-        """Raises NoSuchMailbox when it is not there or only a \\Noselect remnant."""
-        found = self._find(name)
-        if found is None or not found.selectable:
+        """Return a mailbox. Raises NoSuchMailbox if there is none, or only a \\Noselect remnant."""
+        mailbox = self._find(name)
+        if mailbox is None or not mailbox.selectable:
             raise NoSuchMailbox(f"no mailbox {name}")
-        return found
+        return mailbox
 
     def has_children(self, name: str) -> bool:
         return bool(self._children(name))
 
-    def by_id(self, number: int) -> Mailbox | None:
-        """The mailbox as it is now, under whatever name; None when it was deleted."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ? AND selectable", (number,)).fetchone()
+    def by_id(self, mailbox: MailboxId) -> Mailbox | None:
+        """Return a mailbox as it is now, whatever its name; None if it was deleted."""
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ? AND selectable", (mailbox,)).fetchone()
         return None if row is None else _mailbox(row)
 
     def create(self, name: str, special_use: str | None = None) -> Mailbox:
-        """Create it and the levels above it; a \\Noselect remnant comes to life again.
+        """Create a mailbox and the levels above it; a \\Noselect remnant becomes selectable again.
 
         Raises:
             MailboxExists, NotAllowedOnInbox.
@@ -92,21 +113,21 @@ class Mailboxes:
         if name == INBOX:
             raise NotAllowedOnInbox("INBOX is always there")
         with self._meta.change():
-            found = self._find(name)
-            if found is not None and found.selectable:
+            existing = self._find(name)
+            if existing is not None and existing.selectable:
                 raise MailboxExists(f"{name} exists")
             self._create_parents(name)
-            if found is None:
+            if existing is None:
                 self._insert(name, special_use)
             else:
                 self._db.execute(
                     "UPDATE mailboxes SET selectable = 1, special_use = ?, uidvalidity = ? WHERE id = ?",
-                    (special_use, self._meta.next_uidvalidity(), found.id),
+                    (special_use, self._meta.next_uidvalidity(), existing.id),
                 )
             return self._must_find(name)
 
     def delete(self, name: str) -> None:
-        """Delete it with its messages; with children it stays as \\Noselect (RFC 9051 section 6.3.5).
+        """Delete a mailbox with its messages; if it has children, it stays as \\Noselect (RFC 9051 section 6.3.5).
 
         Raises:
             NoSuchMailbox, NotAllowedOnInbox, MailboxHasChildren.
@@ -114,19 +135,19 @@ class Mailboxes:
         if name == INBOX:
             raise NotAllowedOnInbox("INBOX cannot be deleted")
         with self._meta.change():
-            found = self._must_find(name)
+            mailbox = self._must_find(name)
             if not self._children(name):
-                self._db.execute("DELETE FROM mailboxes WHERE id = ?", (found.id,))
+                self._db.execute("DELETE FROM mailboxes WHERE id = ?", (mailbox.id,))
                 self._prune_remnants(name)
                 return
-            if not found.selectable:
+            if not mailbox.selectable:
                 raise MailboxHasChildren(f"{name} has children")
-            # The remnant is a new object: whoever had the old one selected must notice that it is gone.
-            self._db.execute("DELETE FROM mailboxes WHERE id = ?", (found.id,))
+            # The remnant is a new mailbox: sessions that have the old one selected must notice that it is gone.
+            self._db.execute("DELETE FROM mailboxes WHERE id = ?", (mailbox.id,))
             self._insert(name, None, selectable=False)
 
     def rename(self, old: str, new: str) -> None:
-        """Rename with all children; renaming INBOX moves its mail to a new mailbox (RFC 9051 section 6.3.6).
+        """Rename a mailbox and its children; renaming INBOX moves its mail to a new mailbox (RFC 9051 section 6.3.6).
 
         Raises:
             NoSuchMailbox, MailboxExists, NotAllowedOnInbox, RenameIntoSelf, BadMailboxName.
@@ -145,12 +166,12 @@ class Mailboxes:
                 return
             self._db.execute("UPDATE mailboxes SET name = ? WHERE id = ?", (new, source.id))
             for child in self._children(old):
-                canonical_mailbox(new + child[len(old) :])  # it may have become too long or too deep
+                canonical_mailbox(new + child[len(old) :])  # raises if the name has become too long or too deep
                 self._db.execute("UPDATE mailboxes SET name = ? WHERE name = ?", (new + child[len(old) :], child))
             self._prune_remnants(old)
 
     def _empty_inbox_into(self, inbox: Mailbox, new: str) -> None:
-        """The messages, with their UIDs, become a new mailbox; INBOX keeps its identity and is empty."""
+        """Move all messages, with their UIDs, to a new mailbox; INBOX stays the same mailbox and becomes empty."""
         target = self._insert(new, None)
         self._db.execute(
             "UPDATE mailboxes SET modseq = 2,"
@@ -174,21 +195,44 @@ class Mailboxes:
             (inbox.modseq + 1, inbox.id),
         )
 
-    def claim_recent(self, mailbox: Mailbox) -> tuple[int, int]:
-        """The first UID that is \\Recent for the caller, who is now the session that was told, and how many are.
+    def claim_recent(self, mailbox: MailboxId, below: Uid) -> Recent:
+        """Claim the messages under a UID that no session has been told of, and return which these are.
 
+        The caller claims what it counts: a message that arrives meanwhile is left to whoever counts it first.
         RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
         """
-        if mailbox.recent_uid == mailbox.next_uid:
-            return mailbox.recent_uid, 0
+        if self._first_recent(mailbox, below) >= below:
+            return Recent(below, 0)  # most often: nothing is written
         with self._meta.change():
-            fresh = self.by_id(mailbox.id)
-            if fresh is None:
-                return mailbox.next_uid, 0
-            self._db.execute("UPDATE mailboxes SET recent_uid = next_uid, recent = 0 WHERE id = ?", (mailbox.id,))
-            return fresh.recent_uid, fresh.recent
+            first = self._first_recent(mailbox, below)
+            claimed = int(
+                self._db.value(
+                    "SELECT count(*) FROM entries WHERE mailbox = ? AND uid >= ? AND uid < ?", mailbox, first, below
+                )
+            )
+            self._db.execute(
+                "UPDATE mailboxes SET recent_uid = max(recent_uid, ?), recent = recent - ? WHERE id = ?",
+                (below, claimed, mailbox),
+            )
+            return Recent(first, claimed)
 
-    # Subscriptions: plain names, whether or not there is a mailbox (RFC 9051 section 6.3.7)
+    def _first_recent(self, mailbox: MailboxId, otherwise: Uid) -> Uid:
+        first: Uid | None = self._db.value("SELECT recent_uid FROM mailboxes WHERE id = ? AND selectable", mailbox)
+        return otherwise if first is None else first
+
+    def deleted_octets(self, mailbox: Mailbox) -> int:
+        """Return how many octets the messages with \\Deleted have; it costs nothing if there are none."""
+        if not mailbox.deleted:
+            return 0
+        return int(
+            self._db.value(
+                "SELECT total(m.size) FROM entries e JOIN messages m ON m.id = e.message WHERE e.mailbox = ?"
+                " AND e.flagset IN (SELECT id FROM flagsets WHERE deleted)",
+                mailbox.id,
+            )
+        )
+
+    # Subscriptions: names only, to which there need not be a mailbox (RFC 9051 section 6.3.7)
 
     def subscribe(self, name: str) -> None:
         if self._db.value("SELECT 1 FROM subscriptions WHERE name = ?", name) is None:
@@ -210,17 +254,17 @@ class Mailboxes:
         return None if row is None else _mailbox(row)
 
     def _must_find(self, name: str) -> Mailbox:
-        found = self._find(name)
-        if found is None:
+        mailbox = self._find(name)
+        if mailbox is None:
             raise NoSuchMailbox(f"no mailbox {name}")
-        return found
+        return mailbox
 
-    def _insert(self, name: str, special_use: str | None, *, selectable: bool = True) -> int:
+    def _insert(self, name: str, special_use: str | None, *, selectable: bool = True) -> MailboxId:
         self._db.execute(
             "INSERT INTO mailboxes (name, object_id, selectable, special_use, uidvalidity) VALUES (?, ?, ?, ?, ?)",
             (name, "F" + secrets.token_hex(10), selectable, special_use, self._meta.next_uidvalidity()),
         )
-        return self._db.last_id()
+        return MailboxId(self._db.last_id())
 
     def _create_parents(self, name: str) -> None:
         for parent in parents(name):
@@ -235,12 +279,12 @@ class Mailboxes:
         return [child for (child,) in rows]
 
     def _prune_remnants(self, name: str) -> None:
-        """\\Noselect parents left without children have no reason to stay."""
+        """Remove the \\Noselect remnants above a name that have no children any more."""
         for parent in reversed(parents(name)):
-            found = self._find(parent)
-            if found is None or found.selectable or self._children(parent):
+            remnant = self._find(parent)
+            if remnant is None or remnant.selectable or self._children(parent):
                 return
-            self._db.execute("DELETE FROM mailboxes WHERE id = ?", (found.id,))
+            self._db.execute("DELETE FROM mailboxes WHERE id = ?", (remnant.id,))
 
     def _subscribe(self, name: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO subscriptions VALUES (?)", (name,))

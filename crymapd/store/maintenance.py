@@ -17,9 +17,10 @@ from pathlib import Path
 from crymapd import log
 from crymapd.errors import CrymapError, MessageUnavailable
 from crymapd.store.account import Unlocked
+from crymapd.store.filing import ignore
 from crymapd.store.layout import Layout
-from crymapd.store.meta import backups
-from crymapd.store.store import Store
+from crymapd.store.parts import Parts, open_parts
+from crymapd.store.restoring import backups
 from crymapd.unix import files
 
 DAY = 24 * 3600
@@ -38,42 +39,42 @@ def is_due(layout: Layout, now: float) -> bool:
         return True
 
 
-def run(store: Store, now: float, *, force: bool = False) -> bool:
-    """Every step; True when all succeeded. False also when it is not due or a sibling is at it."""
-    with files.locked(store.layout.tmp / "maintenance.lock", wait=0) as mine:
-        if not mine or not (force or is_due(store.layout, now)):
+def run(parts: Parts, now: float, *, force: bool = False) -> bool:
+    """Take every step; True when all succeeded, False also when it is not due or a sibling is at it."""
+    with files.locked(parts.layout.tmp / "maintenance.lock", wait=0) as mine:
+        if not mine or not (force or is_due(parts.layout, now)):
             return False
-        failed = [name for name, step in STEPS if not _attempt(name, step, store, now)]
+        failed = [name for name, step in STEPS if not _attempt(name, step, parts, now)]
         if not failed:
-            files.write_atomic(store.layout.tmp, store.layout.maintained, b"", replace=True)
-            os.utime(store.layout.maintained, (now, now))
+            files.write_atomic(parts.layout.tmp, parts.layout.maintained, b"", replace=True)
+            os.utime(parts.layout.maintained, (now, now))
         return not failed
 
 
-def _attempt(name: str, step: Callable[[Store, float], None], store: Store, now: float) -> bool:
+def _attempt(name: str, step: Callable[[Parts, float], None], parts: Parts, now: float) -> bool:
     try:
-        step(store, now)
+        step(parts, now)
     except (CrymapError, OSError) as error:
         log.maintenance_failed(name, str(error))
         return False
     return True
 
 
-def finish_moves(store: Store, _now: float) -> None:
+def finish_moves(parts: Parts, _now: float) -> None:
     """Files whose rows were committed but which a crash left in `new/` or `tmp/`."""
-    store.filing.finish_interrupted()
-    store.file_arrivals(DAY)
+    parts.filing.finish_interrupted()
+    parts.filing.file_arrivals(DAY, ignore)
 
 
-def recover_orphans(store: Store, _now: float) -> None:
+def recover_orphans(parts: Parts, _now: float) -> None:
     """Files under `messages/` without a row."""
-    store.filing.recover_orphans()
+    parts.filing.recover_orphans(ignore)
 
 
-def in_child(account: Unlocked, max_message_size: int, close: tuple[int, ...] = ()) -> None:
-    """Run in a grandchild of ours when due, with databases of its own: SQLite must not cross a fork.
+def in_child(account: Unlocked, close: tuple[int, ...] = ()) -> None:
+    """Run in a grandchild of this process when it is due, with databases of its own: SQLite must not cross a fork.
 
-    Call it before the caller opens its `Store`; `close` are descriptors that are the caller's alone.
+    Call it before opening a `Store`; `close` are descriptors that are the caller's alone.
     """
     if not is_due(account.layout, time.time()):
         return
@@ -87,64 +88,65 @@ def in_child(account: Unlocked, max_message_size: int, close: tuple[int, ...] = 
             for fd in close:
                 os.close(fd)
             os.nice(10)
-            store = Store(account, max_message_size)
-            run(store, time.time())
-            store.close()
+            parts = open_parts(account)
+            parts.finish_interrupted()
+            run(parts, time.time())
+            parts.close()
     except (CrymapError, OSError) as error:
         log.maintenance_failed("start", str(error))
     finally:
         os._exit(0)
 
 
-def purge_expunged(store: Store, now: float) -> None:
+def purge_expunged(parts: Parts, now: float) -> None:
     """Remove files that no mailbox has referred to for a day; file first, so that no crash leaves an orphan."""
-    released = dict(store.entries.released_before(int(now) - GRACE))
+    released = dict(parts.entries.released_before(int(now) - GRACE))
     for file in released.values():
-        for path in store.layout.places(bytes(file).hex()):
+        for path in parts.layout.places(bytes(file).hex()):
             files.remove(path)
-    store.index.forget(store.entries.forget(released))
-    store.entries.prune_expunges()
+    parts.index.forget(parts.entries.forget(released))
+    parts.entries.prune_expunges()
 
 
-def back_up(store: Store, now: float) -> None:
+def back_up(parts: Parts, now: float) -> None:
     """Today's copy of meta.db, complete and openable where it lies."""
-    target = store.layout.backup / time.strftime("meta.db.%Y-%m-%d", time.gmtime(now))
+    target = parts.layout.backup / time.strftime("meta.db.%Y-%m-%d", time.gmtime(now))
     if not target.exists():
-        with files.Staged(store.layout.tmp) as staged:
-            store.meta.copy_to(staged.path)
+        with files.Staged(parts.layout.tmp) as staged:
+            parts.meta.copy_to(staged.path)
             staged.publish(target, replace=True)
-    for old in backups(store.layout)[_KEPT_BACKUPS:]:
+    for old in backups(parts.layout)[_KEPT_BACKUPS:]:
         files.remove(old)
 
 
-def sweep(store: Store, now: float) -> None:
+def sweep(parts: Parts, now: float) -> None:
     """Staging files of processes that died, a day old; a file that a row refers to is kept."""
-    with os.scandir(store.layout.tmp) as entries:
+    with os.scandir(parts.layout.tmp) as entries:
         for entry in entries:
             if entry.name.endswith(".lock") or not entry.is_file(follow_symlinks=False):
                 continue
-            if now - entry.stat(follow_symlinks=False).st_mtime > DAY and not _referred(store, entry.name):
+            if now - entry.stat(follow_symlinks=False).st_mtime > DAY and not _referred(parts, entry.name):
                 files.remove(Path(entry.path))
 
 
-def _referred(store: Store, name: str) -> bool:
-    return len(name) == 64 and bool(_HEX.fullmatch(name)) and store.entries.message_id(bytes.fromhex(name)) is not None
+def _referred(parts: Parts, name: str) -> bool:
+    return len(name) == 64 and bool(_HEX.fullmatch(name)) and parts.entries.message_id(bytes.fromhex(name)) is not None
 
 
-def check_sample(store: Store, _now: float) -> None:
+def check_sample(parts: Parts, _now: float) -> None:
     """Read a few messages through, so that bad disks are heard of before they are needed."""
-    names = store.filing.message_files()
+    names = parts.filing.message_files()
     for file in random.sample(names, min(_SAMPLE, len(names))):  # noqa: S311  # no secret hangs on the choice
-        number = store.entries.message_id(file)
-        if number is not None:
-            with contextlib.suppress(MessageUnavailable), store.read(number) as message:
-                for _piece in message.pieces():
+        message = parts.entries.message_id(file)
+        if message is not None:
+            with contextlib.suppress(MessageUnavailable), parts.reader.read(message) as opened:
+                for _piece in opened.pieces():
                     pass
-    if not store.meta.db.intact():
-        store.meta.mark_damaged()
+    if not parts.meta.db.intact():
+        parts.meta.mark_damaged()
 
 
-STEPS: tuple[tuple[str, Callable[[Store, float], None]], ...] = (
+STEPS: tuple[tuple[str, Callable[[Parts, float], None]], ...] = (
     ("finishing moves", finish_moves),
     ("recovering files without rows", recover_orphans),
     ("removing expunged messages", purge_expunged),

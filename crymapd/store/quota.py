@@ -10,11 +10,8 @@ import os
 import stat
 
 from crymapd.errors import OverQuota
+from crymapd.store.epoch import read_epoch
 from crymapd.store.layout import Layout
-from crymapd.store.meta import parse_epoch
-from crymapd.unix import files
-
-_EPOCH_OCTETS = 64
 
 
 class Quota:
@@ -25,15 +22,15 @@ class Quota:
         self.limit = limit
 
     def used(self) -> int:
-        """Octets of all sealed files, delivered ones included."""
+        """The octets of all sealed files, including delivered ones that have no row yet."""
         return self._filed() + self._waiting()
 
     def _filed(self) -> int:
         try:
-            found = parse_epoch(files.read_small(self._layout.epoch, _EPOCH_OCTETS))
+            epoch = read_epoch(self._layout.epoch)
         except OSError:
             return 0
-        return 0 if found is None else found.octets
+        return 0 if epoch is None else epoch.octets
 
     def _waiting(self) -> int:
         total = 0
@@ -48,6 +45,6 @@ class Quota:
         return total
 
     def check(self, octets: int) -> None:
-        """Raises OverQuota when that many more would be too much."""
+        """Raises OverQuota if that many more octets would exceed the limit."""
         if self.limit and self.used() + octets > self.limit:
             raise OverQuota(f"the account may have {self.limit} octets of mail on disk; delete some or ask for more")

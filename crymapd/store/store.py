@@ -1,233 +1,176 @@
-"""The opened store of one user: everything a session needs, put together."""
+"""The store's face: what a protocol may do with one user's mail.
+
+    store.select(name)          a `View`: sequence numbers, flags, rows, searches and changes of one mailbox
+    store.mailboxes             the tree of mailboxes (`Mailboxes`)
+    store.incoming()            messages brought in by one command (`Incoming`)
+    store.read(message)         the octets and parts of one message (`Message`)
+    store.headers(messages)     header blocks, from the index or made now
+    store.answers(messages)     a protocol's prepared answers, likewise
+    store.flags_of(flagset)     the flags of a flag set
+    store.flag_names()          every flag that a client may meet
+    store.quota                 how much there is and may be (`Quota`)
+    store.file_arrivals()       let delivered mail appear
+    store.catch_up(), .rest()   work in the time that clients leave
+
+Nothing else of this package is for protocols.  No method lets an exception of the database out: what fails is a
+reason of `errors.py`, or an OSError.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 
-from crymapd import log
-from crymapd.crypto.secret import Secret
-from crymapd.errors import CrymapError, Damaged, KeyMissing, MessageGone, MessageUnavailable
-from crymapd.mime.summary import Summary
 from crymapd.model.flags import SYSTEM_FLAGS
-from crymapd.store import notes
+from crymapd.model.numbers import FlagSetId, MessageId
 from crymapd.store.account import Unlocked
-from crymapd.store.entries import Entries
-from crymapd.store.filing import Filing
+from crymapd.store.answers import Answers
 from crymapd.store.incoming import Incoming
-from crymapd.store.index import Index
 from crymapd.store.indexing import Indexing
-from crymapd.store.keys import KeyStore
-from crymapd.store.lookup import SealedFile
-from crymapd.store.mailboxes import Mailboxes
-from crymapd.store.messages import UNKNOWN_KEY, Opened
-from crymapd.store.meta import Meta
+from crymapd.store.mailboxes import Recent
+from crymapd.store.message import Message
+from crymapd.store.parts import open_parts
 from crymapd.store.quota import Quota
-from crymapd.store.reading import Message, Streamed, Whole
-from crymapd.store.view import View
-from crymapd.unix import files, memory
+from crymapd.store.rows import SealedFile
+from crymapd.store.searching import Search
+from crymapd.store.summary import Prepare
+from crymapd.store.view import Tools, View
+from crymapd.unix import memory
 
-_SMALL = 1 << 20
-"""Octets of a message that is held whole."""
 FILING_SECONDS = 0.5
 """How long a command may wait for delivered mail to be filed."""
 
 
 class Store:
-    """One user's mail, unlocked."""
+    """One user's mail, unlocked.
 
-    def __init__(self, account: Unlocked, max_message_size: int, max_storage: int = 0) -> None:
+    Attributes:
+        mailboxes: the tree of mailboxes.
+        quota: what the account's mail takes on disk, and may take.
+        max_message_size: octets of the largest message taken.
+        hidden_capabilities: what a protocol shall not announce to this account's clients.
+    """
+
+    def __init__(self, account: Unlocked, prepare: Prepare, max_message_size: int, max_storage: int = 0) -> None:
         """Open the databases, rotate keys, finish what a crash left.
 
         Args:
-            account: whose.
+            account: whose mail it is.
+            prepare: makes a protocol's answers of a message, to be kept in the index.
             max_message_size: octets of the largest message taken.
             max_storage: octets that all sealed files together may have; 0 for no limit.
 
         Raises:
             NewerStore, StoreBusy, OSError.
         """
-        self.layout = account.layout
-        self.layout.make()
         self.max_message_size = max_message_size
         self.hidden_capabilities = account.user.preferences.hidden_capabilities
-        self.quota = Quota(self.layout, max_storage)
-        self._account_id = account.user.account_id
-        self.keys = KeyStore(self.layout, account.master, self._account_id)
-        self.keys.rotate(account.user.keys, time.time())
-        self.meta = Meta(self.layout, account.master)
-        self.mailboxes = Mailboxes(self.meta)
-        self.entries = Entries(self.meta)
-        self.index = Index(self.layout, account.master, self.meta)
-        self.mailboxes.provide_defaults()
-        self.indexing = Indexing(self.index, self.entries, self.layout.tmp / "index.lock", self.read)
-        self.filing = Filing(
-            self.layout, self.keys, self._account_id, self.mailboxes, self.entries, self.indexing.arrived
-        )
-        self.filing.finish_interrupted()
-        if self.layout.recovering.exists() and self.filing.recover_orphans():
-            files.remove(self.layout.recovering)
+        self.parts = open_parts(account)
+        parts = self.parts
+        self.mailboxes = parts.mailboxes
+        self.quota = Quota(parts.layout, max_storage)
+        self.indexing = Indexing(parts.index, parts.entries, parts.layout.tmp / "index.lock", parts.reader, prepare)
+        self._answers = Answers(parts.index, self.indexing)
+        search = Search(parts.entries, parts.index, self.indexing, self._answers, parts.reader)
+        self._tools = Tools(parts.entries, parts.mailboxes, parts.meta.flagsets, search)
+        parts.finish_interrupted(self.indexing.arrived)
 
-    def file_arrivals(self, seconds: float = FILING_SECONDS) -> int:
-        """Let delivered mail appear: how many. What there is no time for comes while the client waits (`catch_up`)."""
-        return self.filing.file_arrivals(seconds)
-
-    def flag_names(self) -> list[str]:
-        """Every flag a client may meet in this account."""
-        return [*SYSTEM_FLAGS, *self.meta.keywords()]
+    # Mailboxes
 
     def select(self, name: str, *, read_only: bool, recent: bool = True) -> View:
-        """A view of a mailbox, after filing what has arrived; without `recent` its \\Recent are for others.
+        """A view of a mailbox, after filing what has arrived; without `recent` its \\Recent are left to others.
 
         Raises:
             NoSuchMailbox.
         """
         self.file_arrivals()
-        mailbox = self.mailboxes.get(name)
+        with self.parts.meta.snapshot():
+            mailbox = self.mailboxes.get(name)
+            first_unseen = self.parts.entries.first_unseen(mailbox) if recent else None
         if not recent:
-            first, count = mailbox.next_uid, 0
+            claimed = Recent(mailbox.next_uid, 0)
         elif read_only:
-            first, count = mailbox.recent_uid, mailbox.recent
+            claimed = Recent(mailbox.recent_uid, mailbox.recent)
         else:
-            first, count = self.mailboxes.claim_recent(mailbox)
-        return View(self.entries, mailbox, first, count, read_only=read_only)
+            claimed = self.mailboxes.claim_recent(mailbox.id, mailbox.next_uid)
+        return View(self._tools, mailbox, claimed, first_unseen, read_only=read_only)
+
+    def flags_of(self, flagset: FlagSetId) -> str:
+        """The flags of a set, parted by spaces."""
+        return self._tools.flagsets.flags_of(flagset)
+
+    def flag_names(self) -> list[str]:
+        """Every flag a client may meet in this account."""
+        return [*SYSTEM_FLAGS, *self._tools.flagsets.keywords()]
+
+    @property
+    def keywords_are_used_up(self) -> bool:
+        """Whether the account has as many keywords as it may, so that a client cannot make another."""
+        return self._tools.flagsets.is_full
 
     # Bringing mail in
+
+    def file_arrivals(self) -> int:
+        """Let delivered mail appear and return how many messages did; what there is no time for `catch_up` files."""
+        return self.parts.filing.file_arrivals(FILING_SECONDS, self.indexing.arrived)
 
     def incoming(self) -> Incoming:
         """Begin to bring mail in."""
         return Incoming(
-            self.layout,
-            self.keys.own_recipient,
+            self.parts.layout,
+            self.parts.keys.own_recipient,
             self.max_message_size,
-            self.entries,
+            self.parts.entries,
             self.mailboxes,
-            self.indexing,
             self.quota,
+            self.indexing.arrived,
         )
 
     # Reading mail
 
-    def headers(self, numbers: Sequence[int]) -> dict[int, bytes]:
-        """Top-level header blocks, from the index or read now; messages that are gone are left out."""
-        found = self.index.headers(numbers)
-        for number, summary in self._missing(numbers, found):
-            found[number] = summary.header
-        return found
+    def read(self, message: MessageId, known: SealedFile | None = None) -> Message:
+        """Open a message; see `MessageReader.read`."""
+        return self.parts.reader.read(message, known)
 
-    def rendered(
-        self, numbers: Sequence[int], names: Sequence[str], *, utf8: bool
-    ) -> dict[int, tuple[bytes | None, ...]]:
-        """Answers (`index.RENDERED`) ready for the wire, from the index or made now."""
-        found = self.index.rendered(numbers, names, utf8=utf8)
-        for number, summary in self._missing(numbers, found):
-            found[number] = summary.rendered(names, utf8=utf8)
-        return found
+    def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
+        """What `read` needs to know of messages, asked for together."""
+        return self.parts.entries.sealed_files(messages)
 
-    def _missing(self, numbers: Sequence[int], found: Container[int]) -> list[tuple[int, Summary]]:
-        made: list[tuple[int, Summary]] = []
-        kept: list[tuple[int, Summary]] = []
-        for number in numbers:
-            if number not in found:
-                with contextlib.suppress(MessageGone, MessageUnavailable):
-                    summary, is_note = self.indexing.summary(number)
-                    made.append((number, summary))
-                    if not is_note:
-                        kept.append(made[-1])
-        if kept:
-            self.index.put(kept)
-        return made
+    def headers(self, messages: Sequence[MessageId]) -> dict[MessageId, bytes]:
+        """Top-level header blocks; messages that are gone are left out."""
+        return self._answers.headers(messages)
+
+    def answers(
+        self, messages: Sequence[MessageId], names: Sequence[str], *, utf8: bool
+    ) -> dict[MessageId, tuple[bytes | None, ...]]:
+        """Prepared answers (`index.ANSWERS`) by these names; messages that are gone are left out."""
+        return self._answers.answers(messages, names, utf8=utf8)
+
+    # In the time that clients leave
 
     def catch_up(self, seconds: float) -> None:
         """File what has arrived and index it for SEARCH, for about so long; `behind` says whether there is more."""
-        self.filing.file_arrivals(seconds)
+        self.parts.filing.file_arrivals(seconds, self.indexing.arrived)
         self.indexing.catch_up(seconds)
 
     @property
     def behind(self) -> bool:
         """Whether there may be mail to file or to index."""
-        return self.indexing.behind or self.filing.more_waits
-
-    def read(self, number: int, known: SealedFile | None = None) -> Message:
-        """A message's octets by its id (and what `entries.sealed_files` knows); a context manager.
-
-        A missing or damaged file is reported once and read as a note about it; a file that has come
-        back is read again.
-
-        Raises:
-            MessageGone: it was expunged and purged.
-        """
-        known = known or self.entries.sealed_files([number]).get(number)
-        if known is None:
-            raise MessageGone(f"message {number} was expunged")
-        file, damaged = known[0], known[3]
-        try:
-            return self._opened(number, known)
-        except MessageGone:
-            reason = "the file is missing"
-            log.message_missing(file.hex())
-        except OSError as error:
-            log.message_unavailable(file.hex(), error.strerror or str(error))
-            raise MessageUnavailable(f"message {number}: {error.strerror or error}") from error
-        except (Damaged, KeyMissing) as error:
-            reason = str(error)
-            log.message_damaged(file.hex(), reason)
-        return self._note(number, file, reason, damaged)
-
-    def _opened(self, number: int, known: SealedFile) -> Message:
-        file, sealed_key, size, damaged = known
-        opened = Opened(self.layout, file)
-        try:
-            body_key = self._body_key(sealed_key, opened)
-            if damaged is not None:
-                size = sum(map(len, opened.pieces(body_key)))
-                self._remember(number, size, None)
-            if size > _SMALL:
-                return Streamed(opened, body_key, size, lambda error: self._failed(number, file, error))
-            whole = opened.whole(body_key)
-        except BaseException:
-            opened.close()
-            raise
-        opened.close()
-        return Whole(whole)
-
-    def _body_key(self, known: bytes, opened: Opened) -> Secret:
-        """That of the row; one that could not be had at filing is in the sealed head."""
-        if known == UNKNOWN_KEY:
-            known = opened.head.open(self.keys.opening(opened.head.key_name), self._account_id).body_key
-        return Secret(known)
-
-    def _note(self, number: int, file: bytes, reason: str, known: str | None) -> Message:
-        text = notes.note(file, reason)
-        if known != reason:
-            self._remember(number, len(text), reason)
-        if known != reason or self.index.indexed([number]):  # by another session, that had read it before
-            self.indexing.forget([number], purged=False)
-        return Whole(text, is_note=True)
-
-    def _remember(self, number: int, size: int, damaged: str | None) -> None:
-        """Where that cannot be written, the next who reads it finds out again."""
-        with contextlib.suppress(CrymapError, OSError):
-            self.entries.set_condition(number, size, damaged)
-
-    def _failed(self, number: int, file: bytes, error: Exception) -> None:
-        """A large message could not be read to its end."""
-        if isinstance(error, OSError):
-            log.message_unavailable(file.hex(), error.strerror or str(error))
-        else:
-            log.message_damaged(file.hex(), str(error))
-            self._note(number, file, str(error), None)
+        return self.indexing.behind or self.parts.filing.more_waits
 
     def rest(self) -> None:
-        """Nobody asks for anything: hold as little memory as can be."""
-        self.index.rest()
-        self.meta.db.release_memory()
+        """Hold as little memory as can be, since nobody asks for anything."""
+        self.parts.index.rest()
+        self.parts.meta.db.release_memory()
         memory.trim()
+
+    def renumber(self) -> None:
+        """Give every mailbox a new UIDVALIDITY, since a client has proved that the database was put back."""
+        self.parts.meta.renumber()
+
+    def mark_damaged(self) -> None:
+        """The database turned out to be damaged: the next process that opens it puts it right."""
+        self.parts.meta.mark_damaged()
 
     def close(self) -> None:
         """Note what is in place, close the databases."""
-        with contextlib.suppress(Exception):
-            self.entries.flush_placed()
-        self.index.rest()
-        self.meta.close()
+        self.parts.close()

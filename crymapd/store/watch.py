@@ -16,10 +16,10 @@ class StoreWatch:
     """Waits for a change in one user's store, or for octets from the client."""
 
     def __init__(self, store: Store) -> None:
-        self._watcher: Watcher = watch(store.layout.epoch, store.layout.new)
+        self._watcher: Watcher = watch(store.parts.layout.epoch, store.parts.layout.new)
 
     def wait(self, client: int, timeout: float) -> tuple[bool, bool]:
-        """(the client sent something, the store may have changed); both False when time ran out."""
+        """Wait for either: (the client sent something, the store may have changed); both False when time ran out."""
         poller = select.poll()
         poller.register(client, select.POLLIN)
         own = self._watcher.fileno()

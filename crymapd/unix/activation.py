@@ -1,4 +1,4 @@
-"""Sockets that somebody else has opened for us: systemd's LISTEN_FDS and inetd's descriptor 0."""
+"""Sockets that another process opened for this one: systemd with LISTEN_FDS, or inetd on descriptor 0."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ UNNAMED = "unknown"
 
 
 def passed_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, socket.socket]]:
-    """Take the listening sockets from systemd with their names (sd_listen_fds(3)), and forget the variables.
+    """Take the listening sockets that systemd passed (sd_listen_fds(3)), and remove its variables from `environ`.
 
-    The list is empty when none were passed to this process.
+    Returns:
+        (name, socket) pairs; none if no sockets were passed to this process.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     count = int(environ.pop("LISTEN_FDS", "0"))
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
     environ.pop("LISTEN_PID")
-    sockets = []
+    named_sockets = []
     for index in range(count):
         fd = FIRST_FD + index
         os.set_inheritable(fd, False)
         name = names[index] if index < len(names) and names[index] else UNNAMED
-        sockets.append((name, socket.socket(fileno=fd)))
-    return sockets
+        named_sockets.append((name, socket.socket(fileno=fd)))
+    return named_sockets
 
 
 def connected_socket() -> socket.socket:
-    """Take the connection that inetd or systemd (`Accept=yes`) has put on descriptor 0 or 3.
+    """Take the connection that inetd put on descriptor 0, or systemd with `Accept=yes` on descriptor 3.
 
-    Descriptors 1 and 2 are pointed away from it, so that nothing that is printed reaches the client.
+    Descriptors 0, 1 and 2 no longer refer to it afterwards, so that nothing that is printed reaches the client.
 
     Raises:
         ValueError: there is no connected socket there.
@@ -44,8 +45,8 @@ def connected_socket() -> socket.socket:
         raise ValueError("descriptor 0 is not a socket: start this from inetd or a systemd socket with Accept=yes")
     sock = socket.socket(fileno=os.dup(fd))
     null = os.open(os.devnull, os.O_RDWR)
-    for used in {fd, 0, 1}:
-        os.dup2(null, used)
+    for replaced in {fd, 0, 1}:
+        os.dup2(null, replaced)
     if os.fstat(2).st_ino == os.fstat(sock.fileno()).st_ino and stat.S_ISSOCK(os.fstat(2).st_mode):
         os.dup2(null, 2)
     os.close(null)

@@ -1,7 +1,7 @@
-"""Files that appear complete or not at all, and survive a power cut once we say so.
+"""Files that appear complete or not at all, and that survive a power cut as soon as a function here returns.
 
-Rule: data is fsynced before the name appears, and the directory after it.  Everything that
-writes a file of an account goes through here, so this is also the one seam where the crash
+The rule: the data is fsynced before the file gets its name, and the directory afterwards.  Everything
+that writes a file of an account goes through this module, so it is also the one place where the crash
 tests kill the process (`checkpoint`).
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import math
 import os
 import secrets
 import stat
@@ -25,7 +24,7 @@ _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def _nothing(_step: str) -> None:
-    """In service nothing happens at a step."""
+    """Do nothing at a step, as in service."""
 
 
 checkpoint: Callable[[str], None] = _nothing
@@ -33,7 +32,7 @@ checkpoint: Callable[[str], None] = _nothing
 
 
 def fsync_dir(path: Path) -> None:
-    """Make the names in a directory durable."""
+    """Put the names in a directory on stable storage."""
     checkpoint(f"fsync_dir {path.name}")
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -43,7 +42,7 @@ def fsync_dir(path: Path) -> None:
 
 
 def make_dir(path: Path, mode: int = PRIVATE_DIR) -> bool:
-    """Create a directory that is there after a power cut; False when there is one already, which is fine."""
+    """Create a directory durably, and return False if it exists already."""
     try:
         checkpoint(f"mkdir {path.name}")
         os.mkdir(path, mode)
@@ -55,7 +54,7 @@ def make_dir(path: Path, mode: int = PRIVATE_DIR) -> bool:
 
 
 def open_regular(path: Path | str) -> int:
-    """Open a plain file for reading; a symlink, FIFO or directory in its place is an OSError."""
+    """Open a regular file for reading. Raises OSError for a symlink, a FIFO or a directory in its place."""
     fd = os.open(path, _READING)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -64,7 +63,7 @@ def open_regular(path: Path | str) -> int:
 
 
 def read_small(path: Path, limit: int = 1 << 20) -> bytes:
-    """Read a plain file of at most `limit` bytes, or raise OSError (EFBIG)."""
+    """Read a regular file of at most `limit` octets. Raises OSError, EFBIG for a larger file."""
     fd = open_regular(path)
     with os.fdopen(fd, "rb") as file:
         data = file.read(limit + 1)
@@ -74,9 +73,9 @@ def read_small(path: Path, limit: int = 1 << 20) -> bytes:
 
 
 class Staged:
-    """A new file under `tmp/` that gets its real name only when it is complete.
+    """A new file in a staging directory that gets its real name only when it is complete.
 
-    Use as a context manager: leaving it without `publish` removes the staging file.
+    It is a context manager: leaving it without `publish` removes the staging file.
     """
 
     def __init__(self, tmp: Path, mode: int = PRIVATE_FILE) -> None:
@@ -90,7 +89,7 @@ class Staged:
         self.file.write(data)
 
     def settle(self) -> int:
-        """All is written, and the kernel may begin to store it: how many octets."""
+        """Let the kernel begin to store a file that is completely written; return its length in octets."""
         checkpoint("write")
         self.file.flush()
         if hasattr(os, "posix_fadvise"):
@@ -98,18 +97,22 @@ class Staged:
         return self.file.tell()
 
     def sync(self) -> None:
-        """Put the contents on stable storage."""
+        """Put the contents on stable storage; the name comes with `name`."""
         checkpoint("write")
         self.file.flush()
         checkpoint("fsync")
         os.fsync(self.file.fileno())
 
     def publish(self, target: Path, *, replace: bool = False) -> None:
-        """Sync, give the file its name, sync the directory. Without `replace` an existing one is kept."""
+        """Sync the file, give it its name, sync the directory.
+
+        Raises:
+            FileExistsError: the name is taken and `replace` is not set; the existing file is kept.
+        """
         publish_together([(self, target)], replace=replace)
 
     def name(self, target: Path, *, replace: bool) -> None:
-        """Give a synced file its name."""
+        """Give a synced file its name; syncing the directory is left to the caller. Raises as `publish` does."""
         self.file.close()
         checkpoint("rename")
         if replace:
@@ -123,13 +126,19 @@ class Staged:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self.file.close()
-        if self._pending:
-            remove(self.path)
+        try:
+            self.file.close()
+        except OSError:
+            if not self._pending:
+                raise
+            # The disk may be full, but this file is removed anyway.
+        finally:
+            if self._pending:
+                remove(self.path)
 
 
 def publish_together(batch: Sequence[tuple[Staged, Path]], *, replace: bool = False) -> None:
-    """`publish` for several: all contents before the first name, the directory once."""
+    """Publish several files: sync all contents before the first name appears, and each directory once at the end."""
     for staged, _target in batch:
         staged.sync()
     for staged, target in batch:
@@ -139,14 +148,17 @@ def publish_together(batch: Sequence[tuple[Staged, Path]], *, replace: bool = Fa
 
 
 def write_atomic(tmp: Path, target: Path, data: bytes, *, replace: bool, mode: int = PRIVATE_FILE) -> None:
-    """Write a small file in one durable step. Raises FileExistsError without `replace`."""
+    """Write a small file in one durable step. Raises FileExistsError if it exists and `replace` is not set."""
     with Staged(tmp, mode) as staged:
         staged.write(data)
         staged.publish(target, replace=replace)
 
 
 def move(source: Path, target: Path) -> bool:
-    """Rename; False when the source was moved or removed by somebody else."""
+    """Rename a file, and return False if somebody else has moved or removed it already.
+
+    The directory of the target is created if it is missing; neither directory is synced.
+    """
     checkpoint("rename")
     try:
         os.rename(source, target)
@@ -159,7 +171,7 @@ def move(source: Path, target: Path) -> bool:
 
 
 def remove(path: Path) -> bool:
-    """Unlink; False when it was gone already."""
+    """Remove a file, and return False if it was gone already."""
     checkpoint("unlink")
     try:
         os.unlink(path)
@@ -168,11 +180,11 @@ def remove(path: Path) -> bool:
     return True
 
 
-def _locked(fd: int, wait: float) -> bool:
+def _take_lock(fd: int, wait: float) -> bool:
     deadline = time.monotonic() + wait
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait == math.inf else fcntl.LOCK_NB))
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
@@ -182,10 +194,18 @@ def _locked(fd: int, wait: float) -> bool:
 
 
 @contextmanager
-def locked(path: Path, *, wait: float = math.inf) -> Iterator[bool]:
-    """Hold an exclusive lock on a file; yields False where another still holds it after so many seconds."""
+def locked(path: Path, *, wait: float) -> Iterator[bool]:
+    """Hold an exclusive lock on a file, which is created if it is missing.
+
+    Args:
+        path: the file.
+        wait: how many seconds to wait for another process that holds the lock.
+
+    Yields:
+        True; False if the other process still holds the lock after that time.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        yield _locked(fd, wait)
+        yield _take_lock(fd, wait)
     finally:
         os.close(fd)

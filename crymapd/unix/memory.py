@@ -1,4 +1,4 @@
-"""Memory that need not be held, or held twice."""
+"""Saving memory: giving unused pages back to the system, and sharing pages between forked processes."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ from contextlib import suppress
 from types import CodeType, FrameType
 
 _SIZES = tuple(1 << power for power in range(16, 3, -1))
-"""Octets; malloc takes what is larger from elsewhere."""
+"""The sizes of gaps to fill, in octets, the largest first; malloc takes much larger blocks from outside the heap."""
 
 
 def _glibc() -> ctypes.CDLL | None:
-    """None for other C libraries: they give back by themselves, and do not allocate this way."""
+    """The C library if it is glibc. Others return free pages by themselves and arrange their heap differently."""
     with suppress(OSError):
-        found = ctypes.CDLL(None)
-        if hasattr(found, "malloc_trim"):
-            found.malloc_trim.argtypes = found.malloc.argtypes = (ctypes.c_size_t,)
-            found.malloc.restype = found.sbrk.restype = ctypes.c_void_p
-            found.sbrk.argtypes = (ctypes.c_ssize_t,)
-            return found
+        library = ctypes.CDLL(None)
+        if hasattr(library, "malloc_trim"):
+            library.malloc_trim.argtypes = library.malloc.argtypes = (ctypes.c_size_t,)
+            library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
+            library.sbrk.argtypes = (ctypes.c_ssize_t,)
+            return library
     return None
 
 
 _libc = _glibc()
 
 _set_count = getattr(ctypes.pythonapi, "_Py_SetRefcnt", None)
-"""`Py_SET_REFCNT` as the stable ABI has it, in CPython 3.13 and newer."""
+"""`Py_SET_REFCNT` as a function, which the stable ABI has since CPython 3.13; None before."""
 if _set_count is not None:
     _set_count.argtypes, _set_count.restype = (ctypes.py_object, ctypes.c_ssize_t), None
 
-_OF_CODE = ("co_consts", "co_names", "co_varnames", "co_name", "co_qualname", "co_linetable", "co_exceptiontable")
+_CODE_ATTRIBUTES = (
+    "co_consts",
+    "co_names",
+    "co_varnames",
+    "co_name",
+    "co_qualname",
+    "co_linetable",
+    "co_exceptiontable",
+)
 
 
 def trim() -> None:
@@ -41,8 +49,9 @@ def trim() -> None:
 
 
 def fill_holes() -> None:
-    """Use up what is free between what is used in the C heap: what is allocated later lies together, in pages
-    that nobody else has, and not in pages that forked processes could have shared.
+    """Fill every gap in the C heap before forking.
+
+    Later allocations then come from fresh pages, instead of dirtying pages that forked processes share.
     """
     if _libc is None:
         return
@@ -55,31 +64,33 @@ def fill_holes() -> None:
 
 
 def share_objects() -> int:
-    """Count no references any more to what is loaded, so that processes forked from this one use it without
-    a copy of their own: half of what they need otherwise. Returns how many objects that are; 0 where Python cannot.
+    """Make every loaded object immortal, so that using it no longer writes its reference count into its page.
 
-    Once, before the first fork, and for what should live as long as the process: it gets the count of None, which
-    is immortal (PEP 683).
+    Processes forked from this one then go on sharing these pages, which halves the memory that they need.  Call it
+    once, before the first fork, when only objects are loaded that may live as long as the process.
+
+    Returns:
+        The number of objects that were made immortal; 0 if this Python has no means to do so.
     """
     gc.collect()
-    found = _reachable() if _set_count is not None else {}
-    immortal = sys.getrefcount(None)
-    for thing in found.values():
-        _set_count(thing, immortal)  # type: ignore[misc]  # nothing is found without it
+    objects = _reachable() if _set_count is not None else {}
+    immortal = sys.getrefcount(None)  # None is immortal, so its count is the one that says so
+    for thing in objects.values():
+        _set_count(thing, immortal)  # type: ignore[misc]  # without it, there are no objects here
     gc.freeze()
-    return len(found)
+    return len(objects)
 
 
 def _reachable() -> dict[int, object]:
-    """All objects that the collector knows and what they refer to, but for code that is running."""
-    found: dict[int, object] = {}
-    todo = [sys.modules, *gc.get_objects()]
-    while todo:
-        thing = todo.pop()
-        if id(thing) in found or thing is found or thing is todo or isinstance(thing, FrameType):
+    """Every object that the garbage collector knows, or that one of these refers to, by id; frames are left out."""
+    objects: dict[int, object] = {}
+    queue = [sys.modules, *gc.get_objects()]
+    while queue:
+        thing = queue.pop()
+        if id(thing) in objects or thing is objects or thing is queue or isinstance(thing, FrameType):
             continue
-        found[id(thing)] = thing
-        todo += gc.get_referents(thing)
-        if isinstance(thing, CodeType):  # which the collector does not look into
-            todo += (getattr(thing, name) for name in _OF_CODE)
-    return found
+        objects[id(thing)] = thing
+        queue += gc.get_referents(thing)
+        if isinstance(thing, CodeType):  # the collector does not look into code objects
+            queue += (getattr(thing, name) for name in _CODE_ATTRIBUTES)
+    return objects

@@ -1,8 +1,6 @@
-"""Waiting for a change in a user directory: inotify, kqueue, or a look every second.
+"""Waiting for a change in a user directory, with inotify, with kqueue, or by looking every second.
 
-One seam, `Watcher`: `fileno()` for poll (or None, then wake at least every `interval` seconds),
-`drain()` to forget what was signalled and say whether it concerns us.  What changed is not told
-here; the reader asks the database.
+A `Watcher` says that something may have changed, not what: for that, the reader asks the database.
 """
 
 from __future__ import annotations
@@ -14,30 +12,37 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-if sys.platform == "linux":  # at import: a confined worker cannot reach the program's own files
+if sys.platform == "linux":  # imported at the top, since a confined worker cannot read the program's own files
     from inotify_simple import INotify, flags
 
 
 class Watcher(Protocol):
-    """Signals that something was written under the watched directory."""
+    """Signals that something was written.
+
+    Attributes:
+        interval: call `drain` at least every so many seconds; None if `fileno` becomes readable at every change.
+    """
 
     interval: float | None
 
-    def fileno(self) -> int | None: ...
+    def fileno(self) -> int | None:
+        """The descriptor to poll; None if this watcher has none."""
 
-    def drain(self) -> bool: ...
+    def drain(self) -> bool:
+        """Forget all signals up to now, and return whether there were any."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the descriptors."""
 
 
 class Inotify:
-    """Linux: one descriptor, two watches, no wake-up without a change."""
+    """For Linux: one descriptor with two watches, which wakes nobody without a change."""
 
     interval: float | None = None
 
     def __init__(self, signal: Path, arrivals: Path) -> None:
         self._arrivals = arrivals
-        self._lost = False  # the directory of arrivals was removed; whoever looks into it makes it again
+        self._lost = False  # whether the directory of arrivals was removed; filing makes it again
         self._inotify = INotify(nonblocking=True)
         self._inotify.add_watch(signal, flags.MODIFY)
         self._watch_arrivals()
@@ -53,18 +58,18 @@ class Inotify:
         return int(self._inotify.fileno())
 
     def drain(self) -> bool:
-        found = self._inotify.read(timeout=0)
-        self._lost = self._lost or any(event.mask & (flags.IGNORED | flags.MOVE_SELF) for event in found)
-        return bool(found)
+        events = self._inotify.read(timeout=0)
+        self._lost = self._lost or any(event.mask & (flags.IGNORED | flags.MOVE_SELF) for event in events)
+        return bool(events)
 
     def close(self) -> None:
         self._inotify.close()
 
 
 class Kqueue:
-    """The BSDs: vnode events on the signal file and the arrivals directory.
+    """For the BSDs: vnode events on the signal file and on the directory of arrivals.
 
-    Never run on FreeBSD by us; tested with a fake kernel that follows kqueue(2).
+    We have never run it on FreeBSD; the tests use a fake kernel that behaves as kqueue(2) says.
     """
 
     interval: float | None = None
@@ -96,39 +101,41 @@ class Kqueue:
 
 
 class Polling:
-    """Anywhere else (and on network file systems): look at sizes and times every second."""
+    """For any other system, and for want of watches: compares sizes and times every second."""
 
     interval: float | None = 1.0
 
     def __init__(self, signal: Path, arrivals: Path) -> None:
         self._paths = (signal, arrivals)
-        self._seen = self._look()
+        self._states = self._look()
 
     def _look(self) -> list[tuple[int, int]]:
-        found = []
+        states = []
         for path in self._paths:
             try:
                 status = path.stat()
-                found.append((status.st_mtime_ns, status.st_size))
+                states.append((status.st_mtime_ns, status.st_size))
             except FileNotFoundError:
-                found.append((0, 0))
-        return found
+                states.append((0, 0))
+        return states
 
     def fileno(self) -> None:
         return None
 
     def drain(self) -> bool:
-        before, self._seen = self._seen, self._look()
-        return before != self._seen
+        before, self._states = self._states, self._look()
+        return before != self._states
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, as nothing is open."""
 
 
 def watch(signal: Path, arrivals: Path) -> Watcher:
-    """The best watcher this kernel has; polling when its resources are used up.
+    """Choose the best watcher that this kernel has, or polling if it has run out of resources.
 
-    `signal` is a file that is written in place after each change, `arrivals` a directory.
+    Args:
+        signal: a file that is written in place after each change.
+        arrivals: a directory into which files are moved.
     """
     try:
         if sys.platform == "linux":
@@ -136,5 +143,5 @@ def watch(signal: Path, arrivals: Path) -> Watcher:
         if hasattr(select, "kqueue"):
             return Kqueue(signal, arrivals)
     except OSError:
-        pass  # out of watches or descriptors: slower notice is better than none
+        pass  # out of watches or descriptors: learning of changes late is better than never
     return Polling(signal, arrivals)

@@ -1,4 +1,4 @@
-"""The signals that end a process, put off while that would leave something behind."""
+"""Delaying the signals that end a process, for a moment when ending would leave something behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def put_off() -> Iterator[None]:
-    """They are delivered afterwards; a process forked meanwhile has them put off until it calls `let_through`."""
+    """Delay the signals that end a process until the block is left.
+
+    In a process that is forked within the block they stay delayed until it calls `let_through`.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -20,4 +23,5 @@ def put_off() -> Iterator[None]:
 
 
 def let_through() -> None:
+    """Let the signals that end a process through again."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)

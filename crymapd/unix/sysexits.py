@@ -1,4 +1,4 @@
-"""Exit statuses of sysexits(3), as mail transfer agents read them."""
+"""The exit statuses of sysexits(3), by which mail transfer agents tell permanent failures from temporary ones."""
 
 OK = 0
 USAGE = 64

@@ -22,6 +22,7 @@ UNREACHABLE = {
     errors.MailboxHasChildren: "only an IMAP session works on mailboxes",
     errors.NotAllowedOnInbox: "only an IMAP session works on mailboxes",
     errors.RenameIntoSelf: "only an IMAP session works on mailboxes",
+    errors.SearchTooComplex: "only an IMAP session searches",
     errors.MailboxFull: "delivery gives no UIDs",
 }
 

@@ -81,7 +81,7 @@ def messages(folder: Path | None, own: int) -> Iterator[tuple[str, bytes]]:
 
 
 def connected(server: Server) -> Asker:
-    asker = Asker(server.tls_socket())
+    asker = Asker(server.connect("imaps"))
     asker.command(f'LOGIN alice "{PASSWORD}"'.encode())
     asker.command(b"SELECT INBOX")
     return asker

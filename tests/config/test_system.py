@@ -10,6 +10,7 @@ import pytest
 from crymapd.config.system import load_root
 from crymapd.errors import ConfigError
 from crymapd.model.endpoint import TcpAddress, UnixAddress
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import CRYMAPD
 
 WRONG = {
@@ -32,7 +33,9 @@ WRONG = {
 def test_one_clear_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "users").mkdir()
     (tmp_path / "crymap.toml").write_text(text)
-    done = subprocess.run([*CRYMAPD, "--root", tmp_path, "listen"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [*CRYMAPD, "--root", tmp_path, "listen"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == 78, done.stderr
     assert WRONG[text] in done.stderr and str(tmp_path / "crymap.toml") in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not done.stdout

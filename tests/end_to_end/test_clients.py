@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import imapclient
 import pytest
 
 from tests.testlib.corpus import sample, samples
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server, trusting
 from tests.testlib.terminal import Terminal
 
@@ -23,18 +23,21 @@ def mail(server: Server) -> Server:
 
 
 def curl(server: Server, path: str, *options: str) -> str:
-    url = f"imaps://127.0.0.1:{server.port}/{path}"
+    url = f"imaps://{server.address('imaps')}/{path}"
     command = ["curl", "--silent", "--show-error", "--insecure", "--user", f"carl:{PASSWORD}", *options, url]
-    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode("utf-8", "replace")
+    return subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_SECONDS).stdout.decode(
+        "utf-8", "replace"
+    )
 
 
+@pytest.mark.peer("curl")
 def test_curl(mail: Server, tmp_path: Path) -> None:
     assert "Archive" in curl(mail, "")
     body = subprocess.run(
-        ["curl", "-sk", "-u", f"carl:{PASSWORD}", f"imaps://127.0.0.1:{mail.port}/INBOX;UID=1"],
+        ["curl", "-sk", "-u", f"carl:{PASSWORD}", f"imaps://{mail.address('imaps')}/INBOX;UID=1"],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     ).stdout
     assert body == sample("welcome")
     assert "FLAGS (" in curl(mail, "INBOX", "-X", "STORE 2 +FLAGS (\\Flagged)")
@@ -66,7 +69,7 @@ def test_imaplib(mail: Server) -> None:
 
 
 def test_imapclient(mail: Server) -> None:
-    with imapclient.IMAPClient("127.0.0.1", mail.port, ssl_context=trusting()) as client:
+    with imapclient.IMAPClient("127.0.0.1", mail.port("imaps"), ssl_context=trusting()) as client:
         client.login("imapclient", PASSWORD)
         special = {name: flags for flags, _delimiter, name in client.list_folders()}
         assert b"\\Sent" in special["Sent"] and b"\\Junk" in special["Spam"]
@@ -86,14 +89,14 @@ def test_imapclient(mail: Server) -> None:
         assert client.search("ALL") == uids[2:]
 
 
-@pytest.mark.parametrize("program", ["mutt", "neomutt"])
+@pytest.mark.peer("tmux")
+@pytest.mark.parametrize("program", [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("mutt", "neomutt")])
 def test_mutt(mail: Server, tmp_path: Path, program: str) -> None:
     """In a real terminal: the index, a message, a flag, a search, save to another mailbox, delete."""
-    assert shutil.which(program), f"{program} is required (apt-get install {program})"
     rc = tmp_path / "muttrc"
     rc.write_text(
         f"""\
-set folder="imaps://{program}@127.0.0.1:{mail.port}/"
+set folder="imaps://{program}@127.0.0.1:{mail.port("imaps")}/"
 set imap_pass="{PASSWORD}"
 set spoolfile="+INBOX"
 set record=""

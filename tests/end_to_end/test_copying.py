@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
@@ -13,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.corpus import sample, samples
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 
 
 def run(folder: Path, *command: str | Path) -> str:
-    """A program that is required, with a home of its own."""
-    assert shutil.which(command[0]), f"{command[0]} is required"
+    """A program with a home of its own."""
     environment = {**os.environ, "HOME": str(folder), "LANG": "C.UTF-8"}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=60)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=PATIENCE_SECONDS)
     output = (done.stdout + done.stderr).decode("utf-8", "replace")
     assert done.returncode == 0, output
     return output
@@ -47,6 +46,7 @@ def account(server: Server) -> Server:
     return server
 
 
+@pytest.mark.peer("offlineimap")
 def test_offlineimap(account: Server, tmp_path: Path) -> None:
     config = tmp_path / "rc"
     config.write_text(f"""\
@@ -66,7 +66,7 @@ localfolders = {tmp_path}/mail
 [Repository far]
 type = IMAP
 remotehost = localhost
-remoteport = {account.port}
+remoteport = {account.port("imaps")}
 remoteuser = copying
 remotepass = {PASSWORD}
 ssl = yes
@@ -96,6 +96,7 @@ def own(message: bytes) -> bytes:
     return re.sub(rb"(?m)^X-OfflineIMAP: [^\r\n]*\r\n", b"", message, count=1)
 
 
+@pytest.mark.peer("getmail")
 def test_getmail(account: Server, tmp_path: Path) -> None:
     into = tmp_path / "into"
     into.mkdir()
@@ -103,7 +104,7 @@ def test_getmail(account: Server, tmp_path: Path) -> None:
 [retriever]
 type = SimpleIMAPSSLRetriever
 server = localhost
-port = {account.port}
+port = {account.port("imaps")}
 username = copying
 password = {PASSWORD}
 mailboxes = ("INBOX",)
@@ -129,6 +130,7 @@ received = false
     assert "0 messages" in run(tmp_path, *collect)  # the UIDs are the same as before
 
 
+@pytest.mark.peer("fetchmail")
 def test_fetchmail(account: Server, tmp_path: Path) -> None:
     into = tmp_path / "into"
     into.mkdir()
@@ -136,7 +138,7 @@ def test_fetchmail(account: Server, tmp_path: Path) -> None:
     config.touch(mode=0o600)
     config.write_text(f"""\
 set no syslog
-poll localhost service {account.port} protocol imap auth password
+poll localhost service {account.port("imaps")} protocol imap auth password
   user "copying" password "{PASSWORD}" ssl sslcertck sslcertfile "{account.root}/cert.pem"
   fetchall keep no rewrite no mimedecode no dropstatus
   mda "cat > {into}/$$"

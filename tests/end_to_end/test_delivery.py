@@ -153,9 +153,9 @@ def test_what_may_pass_is_temporary(tmp_path: Path) -> None:
     assert NOBODY == 65534
 
 
+@pytest.mark.peer("procmail")
 def test_procmail(server: Server, tmp_path: Path) -> None:
     """As in a .procmailrc: a pipe whose status procmail believes."""
-    assert shutil.which("procmail"), "procmail is required (apt-get install procmail)"
     server.add_user("procmail")
     rc = tmp_path / "procmailrc"
     rc.write_text(f":0 w\n| {' '.join(map(str, DELIVER))} --root {server.root} --user procmail --mailbox Archive\n")

@@ -15,7 +15,8 @@ import pytest
 
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
-from tests.testlib.server import CRYMAPD, NOBODY, PASSWORD, Server, running, trusting
+from tests.testlib.patience import PATIENCE_SECONDS
+from tests.testlib.server import NOBODY, PASSWORD, Server, running, trusting
 
 MESSAGE = b"Subject: x\r\n\r\ny\r\n"
 
@@ -44,36 +45,39 @@ def converse(near: socket.socket) -> None:
 TWO_STEP = '[security]\nsystem_user = "nobody"\nchroot_system = true\n'
 
 
-@pytest.mark.parametrize("config", ["", TWO_STEP], ids=["one step", "two steps"])
+@pytest.mark.parametrize(
+    "config", [pytest.param("", id="one step"), pytest.param(TWO_STEP, id="two steps", marks=pytest.mark.root)]
+)
 def test_inetd(tmp_path: Path, config: str) -> None:
     """inetd: the connection is descriptors 0, 1 and 2; nothing but IMAP may be written to it."""
     server = Server(tmp_path / "root", config)
     server.prepare()
     server.add_user()
-    os.chown(server.root / "users", NOBODY, NOBODY)
+    if config:
+        os.chown(server.root / "users", NOBODY, NOBODY)
     server.deliver(MESSAGE)
     with pair() as (near, far):
-        command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
+        command = [*server.program, "--root", server.root, "serve-imaps"]
         process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno())
         far.close()
         converse(near)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_inetd_with_a_wrong_configuration_says_nothing_to_the_client(tmp_path: Path) -> None:
     server = Server(tmp_path / "root", "[nonsense]\n")
     server.prepare()
     with pair() as (near, far):
-        command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
+        command = [*server.program, "--root", server.root, "serve-imaps"]
         process = subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno())
         far.close()
         assert near.recv(1000) == b""
-        assert process.wait(timeout=30) == 78
+        assert process.wait(timeout=PATIENCE_SECONDS) == 78
 
 
 def test_serve_without_a_connection(server: Server) -> None:
-    command = [*CRYMAPD, "--root", server.root, "serve-imaps"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    command = [*server.program, "--root", server.root, "serve-imaps"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 78 and "not a socket" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
@@ -87,18 +91,19 @@ def test_systemd_socket(tmp_path: Path) -> None:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         start = 'exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=imaps exec "$@"'
-        command = ["sh", "-c", start, "sh", *CRYMAPD, "--root", server.root, "listen"]
+        command = ["sh", "-c", start, "sh", *server.program, "--root", server.root, "listen"]
         process = subprocess.Popen(command, stdin=listening.fileno())
         try:
-            with socket.create_connection(listening.getsockname(), timeout=20) as near:
+            with socket.create_connection(listening.getsockname(), timeout=PATIENCE_SECONDS) as near:
                 converse(near)
             with socket.socket() as probe:
-                assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+                assert probe.connect_ex(("127.0.0.1", server.port("imaps"))) != 0
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_SECONDS)
 
 
+@pytest.mark.root
 def test_two_step_black_box(tmp_path: Path) -> None:
     """Root reads the TLS key, then everything is the system user's, before a client is heard."""
     server = Server(tmp_path / "root", TWO_STEP)
@@ -122,7 +127,7 @@ def test_two_step_black_box(tmp_path: Path) -> None:
 
 def serial(server: Server) -> str:
     """The serial number of the certificate that a new connection gets."""
-    with server.tls_socket() as sock:
+    with server.tls_socket("imaps") as sock:
         octets = sock.getpeercert(binary_form=True)
     assert octets
     return ssl.DER_cert_to_PEM_cert(octets)
@@ -138,24 +143,25 @@ def test_a_new_certificate_is_used(tmp_path: Path) -> None:
         assert "cannot be used" in server.log() and kept != before
 
 
+@pytest.mark.peer("openssl")
 def test_tls_is_current(server: Server) -> None:
     context = trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection(("127.0.0.1", server.port)) as sock, context.wrap_socket(sock) as tls:
+    with server.plain_socket("imaps") as sock, context.wrap_socket(sock) as tls:
         assert tls.version() == "TLSv1.2"
     foreign = trusting()
     foreign.set_alpn_protocols(["http/1.1"])
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+    with server.plain_socket("imaps") as sock:
         try:
             foreign.wrap_socket(sock)
             raise AssertionError("a foreign protocol was accepted")
         except ssl.SSLError as error:
             assert "NO_APPLICATION_PROTOCOL" in str(error) or "alert" in str(error).lower()
     groups = subprocess.run(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_1"],
+        ["openssl", "s_client", "-connect", str(server.address("imaps")), "-tls1_1"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert b"Cipher is (NONE)" in groups.stdout
 
@@ -164,8 +170,8 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
     """Too many from one address are turned away; without descriptors the listener waits and goes on."""
     with running(tmp_path / "root", "[limits]\nmax_workers_per_address = 3\n") as server, ExitStack() as stack:
         for _number in range(3):
-            stack.enter_context(server.tls_socket()).recv(100)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as refused:
+            stack.enter_context(server.tls_socket("imaps")).recv(100)
+        with server.plain_socket("imaps") as refused:
             assert refused.recv(10) == b""
         assert "max_workers_per_address" in server.log()
         stack.close()
@@ -174,12 +180,12 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
         _soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, hard))
-        with socket.create_connection(("127.0.0.1", server.port)) as waiting:
+        with server.plain_socket("imaps") as waiting:
             waiting.settimeout(0.5)
             with suppress(TimeoutError):
                 assert waiting.recv(10) == b"never"
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-            waiting.settimeout(20)
+            waiting.settimeout(PATIENCE_SECONDS)
             with trusting().wrap_socket(waiting.dup()) as tls:
                 assert tls.recv(100).startswith(b"* OK")
         assert "cannot accept for now" in server.log()

@@ -15,7 +15,7 @@ def test_delivery_reaches_idle(server: Server) -> None:
         with client.idle() as idle:
             for count in (1, 2, 3):
                 server.deliver(MESSAGE, "idler")
-                exists = idle.wait_for(Exists, 5.0)
+                exists = idle.wait_for(Exists)
                 assert exists.count == count
         client.logout()
 
@@ -28,10 +28,10 @@ def test_two_sessions(server: Server) -> None:
         two.ok("SELECT INBOX")
         with two.idle() as idle:
             one.ok("STORE 2 +FLAGS (\\Flagged)")
-            fetch = idle.wait_for(Fetch, 5.0)
+            fetch = idle.wait_for(Fetch)
             assert fetch.number == 2 and "\\Flagged" in fetch.flags
             one.ok("STORE 1 +FLAGS (\\Deleted)")
             one.ok("EXPUNGE")
-            assert idle.wait_for(Expunge, 5.0).number == 1
+            assert idle.wait_for(Expunge).number == 1
         one.logout()
         two.logout()

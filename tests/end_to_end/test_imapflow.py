@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.testlib.corpus import sample, samples
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 
 USER = "imapflow"
@@ -16,8 +18,9 @@ FOLDER = Path(__file__).parent / "imapflow"
 NEWS = sample("emoji")
 
 
+@pytest.mark.peer("node", "npm")
 def test_imapflow(server: Server, tmp_path: Path) -> None:
-    assert (FOLDER / "node_modules" / "imapflow").exists(), f"imapflow is required (npm ci --prefix {FOLDER})"
+    assert (FOLDER / "node_modules" / "imapflow").exists(), f"run make test, or npm ci --prefix {FOLDER}"
     messages = [message for name, message in samples() if name != "large"]
     server.add_user(USER)
     server.deliver_files(messages, USER)
@@ -33,17 +36,21 @@ def settings(server: Server, folder: Path, messages: list[bytes], trace: Path) -
     news = folder / "news"
     news.write_bytes(NEWS)
     path = folder / "settings.json"
-    account = {"port": server.port, "certificate": f"{server.root}/cert.pem", "user": USER, "password": PASSWORD}
-    content = {**account, "messages": list(map(str, files)), "news": str(news), "trace": str(trace)}
+    account = {"port": server.port("imaps"), "user": USER, "password": PASSWORD}
+    content = {
+        **account,
+        "certificate": f"{server.root}/cert.pem",
+        "messages": list(map(str, files)),
+        "news": str(news),
+        "trace": str(trace),
+    }
     path.write_text(json.dumps(content))
     return path
 
 
 def talk(server: Server, config: Path) -> None:
-    """Run the session, deliver when it asks for it; at most a minute."""
-    node = shutil.which("node")
-    assert node, "node is required (apt-get install nodejs npm)"
-    command: list[str | Path] = ["timeout", "60", node, FOLDER / "session.mjs", config]
+    """Run the session, deliver when it asks for it; as long as patience lasts."""
+    command: list[str | Path] = ["timeout", str(PATIENCE_SECONDS), "node", FOLDER / "session.mjs", config]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         lines = []

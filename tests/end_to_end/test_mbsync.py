@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from tests.testlib.corpus import varied
 from tests.testlib.server import PASSWORD, Server
@@ -19,7 +20,7 @@ def configuration(folder: Path, server: Server) -> Path:
     path.write_text(f"""\
 IMAPAccount crymap
 Host 127.0.0.1
-Port {server.port}
+Port {server.port("imaps")}
 User syncing
 Pass "{PASSWORD}"
 SSLType IMAPS
@@ -46,7 +47,6 @@ SyncState *
 
 
 def run(config: Path) -> str:
-    assert shutil.which("mbsync"), "isync is required (apt-get install isync)"
     done = subprocess.run(["mbsync", "-V", "-c", config, "all"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -63,6 +63,7 @@ def without_tuid(message: bytes) -> bytes:
     return re.sub(rb"(?m)^X-TUID: [^\r\n]{12}\r\n", b"", message, count=1)
 
 
+@pytest.mark.peer("mbsync")
 def test_both_directions(server: Server, tmp_path: Path) -> None:
     server.add_user("syncing")
     messages = list(varied(2 * COUNT, seed=7))

@@ -1,14 +1,14 @@
-"""`crymapd user hide`: an account hides capabilities from clients that take them wrongly (trap T7)."""
+"""`crymapd user hide`: an account hides capabilities from clients that take them wrongly."""
 
 from __future__ import annotations
 
 import subprocess
 
-from tests.testlib.server import CRYMAPD, PASSWORD, Server
+from tests.testlib.server import PASSWORD, Server
 
 
 def hide(server: Server, *words: str, password: str = PASSWORD) -> subprocess.CompletedProcess[bytes]:
-    command = [*CRYMAPD, "--root", server.root, "user", "hide", "alice", "--password-stdin", *words]
+    command = [*server.program, "--root", server.root, "user", "hide", "alice", "--password-stdin", *words]
     return subprocess.run(command, input=password.encode() + b"\n", capture_output=True, check=False)
 
 

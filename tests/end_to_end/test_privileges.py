@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from crymapd.authentication.credentials import Credentials
 from crymapd.authentication.login import Authenticator, confine
 from crymapd.authentication.throttle import Throttle
 from crymapd.cli import user_add
+from crymapd.imap.prepared import prepare
 from crymapd.store import account
 from crymapd.store.store import Store
 from crymapd.unix.lockpool import LockPool
@@ -29,16 +31,28 @@ from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
 USERS = ("crytest1", "crytest2")
 
 
+pytestmark = pytest.mark.root
+
+
+@contextmanager
+def unix_user(name: str) -> Iterator[pwd.struct_passwd]:
+    """A UNIX user without a home, who is gone afterwards. One whom a killed run has left behind is used, and goes too."""
+    if name not in {entry.pw_name for entry in pwd.getpwall()}:
+        subprocess.run(["useradd", "--no-create-home", name], check=True)
+    try:
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", "--force", name], check=True)
+
+
 @pytest.fixture(scope="module")
-def unix_users() -> tuple[pwd.struct_passwd, ...]:
-    assert os.geteuid() == 0, "this test runs as root, as CI does"
-    for name in USERS:
-        subprocess.run(["useradd", "--create-home", name], capture_output=True)
-    return tuple(pwd.getpwnam(name) for name in USERS)
+def unix_users() -> Iterator[tuple[pwd.struct_passwd, ...]]:
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(unix_user(name)) for name in USERS)
 
 
 @pytest.fixture
-def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...]) -> Server:
+def two(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...], cheap_hash: None) -> Server:
     server = Server(tmp_path / "root")
     server.prepare()
     for entry in unix_users:
@@ -56,7 +70,7 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
             state = server.root / "state"
             users = Place.of(server.root / "users")
             authenticator = Authenticator(users, LockPool(state, 1), Throttle(state), "127.0.0.1")
-            Store(confine(authenticator.authenticate(Credentials(user, PASSWORD))), 1 << 20)
+            Store(confine(authenticator.authenticate(Credentials(user, PASSWORD))), prepare, 1 << 20)
             os.write(write, attack().encode())
         except BaseException as error:
             os.write(write, repr(error).encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def settings(server: Server, folder: Path, user: str) -> Path:
     (folder / "headers").mkdir()
     rc = folder / "muttrc"
     rc.write_text(f"""\
-set folder="imaps://{user}@127.0.0.1:{server.port}/"
+set folder="imaps://{user}@127.0.0.1:{server.port("imaps")}/"
 set imap_pass="{PASSWORD}"
 set imap_condstore=yes
 set imap_qresync=yes
@@ -52,14 +51,20 @@ def visit(program: str, rc: Path, during: Callable[[Terminal], object]) -> str:
     return (rc.parent / LOGS[program]).read_text("utf-8", "replace")
 
 
-@pytest.mark.parametrize(("program", "gone"), [("mutt", "3"), ("neomutt", "")])
+@pytest.mark.peer("tmux")
+@pytest.mark.parametrize(
+    ("program", "gone"),
+    [
+        pytest.param("mutt", "3", marks=pytest.mark.peer("mutt")),
+        pytest.param("neomutt", "", marks=pytest.mark.peer("neomutt")),
+    ],
+)
 def test_qresync(server: Server, tmp_path: Path, program: str, gone: str) -> None:
     """Away: one message flagged, one gone (for Mutt), one new; then watching: one flagged, one gone.
 
     NeoMutt (20220429 at least) lists everything again after any VANISHED (EARLIER): its imap/command.c believes that
     this moves no sequence numbers, where Mutt's knows better, and then finds its own numbers wrong.
     """
-    assert shutil.which(program), f"{program} is required (apt-get install {program})"
     user = f"qresync-{program}"
     server.add_user(user)
     server.deliver_files([message for name, message in samples() if name != "large"], user)

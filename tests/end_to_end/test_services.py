@@ -7,76 +7,55 @@ import re
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.testlib.addresses import Tcp, Unix, free_port
 from tests.testlib.client import Client
-from tests.testlib.patience import until
+from tests.testlib.echo import ADDED
+from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import children
-from tests.testlib.server import NOBODY, PASSWORD, Server, free_port, trusting
-
-ECHO = [sys.executable, "-m", "tests.testlib.echo"]
+from tests.testlib.server import NOBODY, PASSWORD, Server, trusting
 
 
-@dataclass
-class Two:
-    """A server of two services."""
+class Two(Server):
+    """A server of two services, each at a TCP port and at a UNIX socket."""
 
-    server: Server
-    port: int
-    folder: Path
-    process: subprocess.Popen[bytes]
+    def __init__(self, folder: Path, config: str = "") -> None:
+        listen = {name: (Tcp(free_port()), Unix(folder / f"{name}.sock")) for name in ("imaps", "echo")}
+        super().__init__(folder / "root", config, listen, limits=ADDED)
+
+    def __enter__(self) -> Two:
+        self.prepare()
+        self.add_user()
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    @property
+    def command(self) -> list[str | Path]:
+        return [*self.program, "--root", self.root, "listen"]
 
     def spare(self) -> int:
-        """The process that waits for the next connection."""
-        until(lambda: len(children(self.process.pid)) == 1)
-        return children(self.process.pid)[0]
+        """The process that waits for the next connection, once it is the only one."""
+        assert self.process is not None
+        listener = self.process.pid
+        until(lambda: len(children(listener)) == 1)
+        return children(listener)[0]
 
     def served_by(self, worker: int, prefix: str) -> bool:
         """Whether the log says that a process had such a connection."""
-        until(lambda: f"crymapd[{worker}]: {prefix} disconnected" in self.server.log(), what=self.server.log)
+        until(lambda: f"crymapd[{worker}]: {prefix} disconnected" in self.log(), what=self.log)
         return True
 
-    def local(self, name: str) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(20)
-        sock.connect(str(self.folder / f"{name}.sock"))
-        return sock
+    def tcp(self, service: str) -> socket.socket:
+        return self.listen[service][0].connect()
 
-
-def command(server: Server) -> list[str | Path]:
-    return [*ECHO, "--root", server.root, "listen"]
-
-
-def prepared(root: Path, folder: Path, config: str = "") -> tuple[Server, int]:
-    server = Server(root, config)
-    server.prepare()
-    port = free_port()
-    text = (server.root / "crymap.toml").read_text()
-    listen = (
-        f'[listen]\nimaps = ["127.0.0.1:{server.port}", "{folder}/imaps.sock"]\n'
-        f'echo = ["127.0.0.1:{port}", "{folder}/echo.sock"]\n'
-    )
-    (server.root / "crymap.toml").write_text(re.sub(r"\[listen\]\nimaps = .*\n", listen, text))
-    return server, port
-
-
-@contextmanager
-def two_services(tmp_path: Path, config: str = "") -> Iterator[Two]:
-    server, port = prepared(tmp_path / "root", tmp_path, config)
-    server.add_user()
-    process = subprocess.Popen(command(server))
-    try:
-        until(lambda: server.log().count("listening for") == 4 and children(process.pid), what=server.log)
-        yield Two(server, port, tmp_path, process)
-    finally:
-        process.terminate()
-        process.wait(30)
+    def local(self, service: str) -> socket.socket:
+        return self.listen[service][1].connect()
 
 
 def say(sock: socket.socket, line: bytes) -> bytes:
@@ -91,10 +70,10 @@ def read_mail(sock: socket.socket) -> None:
         client.logout()
 
 
-def test_two_services(tmp_path: Path) -> None:
-    with two_services(tmp_path) as two:
+def test_Two(tmp_path: Path) -> None:
+    with Two(tmp_path) as two:
         worker = two.spare()
-        with socket.create_connection(("127.0.0.1", two.port), 20) as sock:
+        with two.tcp("echo") as sock:
             assert sock.recv(100) == b"hello 127.0.0.1\r\n"
             assert say(sock, b"one\r\n") == b"echo 127.0.0.1 one\r\n"
         assert two.served_by(worker, "echo from=127.0.0.1")
@@ -110,50 +89,46 @@ def test_two_services(tmp_path: Path) -> None:
         assert two.served_by(worker, "imaps from=local user=alice")
 
         worker = two.spare()
-        read_mail(socket.create_connection(("127.0.0.1", two.server.port), 20))
+        read_mail(two.tcp("imaps"))
         assert two.served_by(worker, "imaps from=127.0.0.1 user=alice")
 
 
 def test_last_words_and_refusals_are_the_service_s(tmp_path: Path) -> None:
-    with two_services(tmp_path, "[limits]\nmax_workers_per_address = 1\n") as two:
+    with Two(tmp_path, "[limits]\nmax_workers_per_address = 1\n") as two:
         with two.local("echo") as sock:
             assert sock.recv(100) == b"hello local\r\n"
             with two.local("echo") as refused:
                 assert refused.recv(100) == b"too many\r\n"
             assert say(sock, b"crash\r\n") == b"sorry\r\n"
-        until(lambda: "BUG ZeroDivisionError" in two.server.log())
+        until(lambda: "BUG ZeroDivisionError" in two.log())
 
 
 def test_a_socket_s_file(tmp_path: Path) -> None:
     """Whoever reaches the directory may connect; the file goes with the listener."""
-    with two_services(tmp_path) as two:
+    with Two(tmp_path):
         for name in ("imaps", "echo"):
-            mode = (two.folder / f"{name}.sock").stat().st_mode
+            mode = (tmp_path / f"{name}.sock").stat().st_mode
             assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o666
     assert not list(tmp_path.glob("*.sock"))
 
 
 def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
-    with two_services(tmp_path) as two:
+    with Two(tmp_path) as two:
+        assert two.process is not None
         two.process.kill()
-        two.process.wait(30)
+        two.process.wait(PATIENCE_SECONDS)
         assert (tmp_path / "echo.sock").exists()
-        (two.server.root / "log").unlink()
-        again = subprocess.Popen(command(two.server))
-        try:
-            until(lambda: two.server.log().count("listening for") == 4, what=two.server.log)
-            with two.local("echo") as sock:
-                assert sock.recv(100) == b"hello local\r\n"
-        finally:
-            again.terminate()
-            again.wait(30)
+        two.start()
+        with two.local("echo") as sock:
+            assert sock.recv(100) == b"hello local\r\n"
     assert not list(tmp_path.glob("*.sock"))
 
 
 @pytest.mark.parametrize("there", ["a listener", "a file"])
 def test_what_is_in_use_is_left_alone(tmp_path: Path, there: str) -> None:
     """The other listener goes on, and what this one has bound before is removed."""
-    server, _port = prepared(tmp_path / "root", tmp_path)
+    two = Two(tmp_path)
+    two.prepare()
     path = tmp_path / "echo.sock"
     with socket.socket(socket.AF_UNIX) as other:
         if there == "a file":
@@ -162,15 +137,16 @@ def test_what_is_in_use_is_left_alone(tmp_path: Path, there: str) -> None:
             other.bind(str(path))
             other.listen()
         before = path.lstat()
-        done = subprocess.run(command(server), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(two.command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         assert done.returncode == 78 and len(done.stderr.splitlines()) == 1
         assert f"cannot listen for echo on {path}: " in done.stderr
         assert path.lstat().st_ino == before.st_ino and not (tmp_path / "imaps.sock").exists()
 
 
 def test_systemd_s_sockets_go_by_their_names(tmp_path: Path) -> None:
-    server, _port = prepared(tmp_path / "root", tmp_path)
-    server.add_user()
+    two = Two(tmp_path)
+    two.prepare()
+    two.add_user()
     with socket.socket() as imaps, socket.socket(socket.AF_UNIX) as echo:
         imaps.bind(("127.0.0.1", 0))
         echo.bind(str(tmp_path / "passed"))
@@ -178,16 +154,16 @@ def test_systemd_s_sockets_go_by_their_names(tmp_path: Path) -> None:
             sock.listen()
         start = f'exec 3<&{echo.fileno()} 4<&{imaps.fileno()}; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=echo:imaps exec "$@"'
         fds = (echo.fileno(), imaps.fileno())
-        process = subprocess.Popen(["bash", "-c", start, "bash", *command(server)], pass_fds=fds)
+        process = subprocess.Popen(["bash", "-c", start, "bash", *two.command], pass_fds=fds)
         try:
             with socket.socket(socket.AF_UNIX) as sock:
-                sock.settimeout(20)
+                sock.settimeout(PATIENCE_SECONDS)
                 sock.connect(str(tmp_path / "passed"))
                 assert sock.recv(100) == b"hello local\r\n"
-            read_mail(socket.create_connection(imaps.getsockname(), 20))
+            read_mail(socket.create_connection(imaps.getsockname(), PATIENCE_SECONDS))
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)
     assert (tmp_path / "passed").exists(), "systemd's file is systemd's to remove"
 
 
@@ -203,19 +179,20 @@ def trace_folder(tmp_path: Path) -> Path:
 def test_a_trace(tmp_path: Path) -> None:
     """What was said, inside TLS and deflate, with no password in whatever form it was given."""
     folder = trace_folder(tmp_path)
-    with two_services(tmp_path, f'trace = "{folder}"\n') as two:
+    with Two(tmp_path, f'trace = "{folder}"\n') as two:
         with Client.from_socket(trusting().wrap_socket(two.local("imaps"))) as client:
             assert client.command("LOGIN alice wrong-secret").status == "NO"
             client.login("alice", PASSWORD)
             client.ok('CREATE "seen in clear"')
             client.logout()
-        until(lambda: "user=alice disconnected" in two.server.log())
+        until(lambda: "user=alice disconnected" in two.log())
         with two.local("echo") as sock:
             sock.recv(100)
             say(sock, b"one\r\n")
-        until(lambda: "echo from=local disconnected" in two.server.log())
-        text = next(folder.glob("*-imaps-*")).read_text()
-        echo = next(folder.glob("*-echo-*")).read_text()
+        until(lambda: "echo from=local disconnected" in two.log())
+        texts = {path.name: path.read_text() for path in folder.iterdir()}
+    text = next(text for name, text in texts.items() if "-imaps-" in name and "CREATE" in text)
+    echo = next(text for name, text in texts.items() if "-echo-" in name and "one" in text)
     assert "secret" not in text and PASSWORD not in text and "correct" not in text
     assert re.search(r"^\d+\.\d{3} S: \* OK \[CAPABILITY .*\\r\\n$", text, re.MULTILINE)
     assert re.search(r"^\d+\.\d{3} # \d+ octets from the client$", text, re.MULTILINE)
@@ -225,23 +202,24 @@ def test_a_trace(tmp_path: Path) -> None:
 
 
 def test_no_trace_unless_asked_for(tmp_path: Path) -> None:
-    with two_services(tmp_path) as two, two.local("echo") as sock:
+    with Two(tmp_path) as two, two.local("echo") as sock:
         assert sock.recv(100) == b"hello local\r\n"
     assert {path.name for path in tmp_path.iterdir()} == {"root"}
 
 
 def test_a_trace_follows_no_symlink(tmp_path: Path) -> None:
-    server, _port = prepared(tmp_path / "root", tmp_path, f'trace = "{tmp_path}/link"\n')
+    two = Two(tmp_path, f'trace = "{tmp_path}/link"\n')
+    two.prepare()
     (tmp_path / "link").symlink_to(tmp_path)
-    done = subprocess.run(command(server), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(two.command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 78 and "key `diagnostic.trace`" in done.stderr
 
 
 def test_where_a_trace_cannot_be_written_the_client_is_served(tmp_path: Path) -> None:
     folder = trace_folder(tmp_path)
-    with two_services(tmp_path, f'trace = "{folder}"\n[security]\nsystem_user = "nobody"\n') as two:
-        os.chown(two.server.root / "users", NOBODY, NOBODY)
+    with Two(tmp_path, f'trace = "{folder}"\n[security]\nsystem_user = "nobody"\n') as two:
+        os.chown(two.root / "users", NOBODY, NOBODY)
         with two.local("echo") as sock:
             assert sock.recv(100) == b"hello local\r\n"
-        until(lambda: "the dialogue is not written: Permission denied" in two.server.log(), what=two.server.log)
+        until(lambda: "the dialogue is not written: Permission denied" in two.log(), what=two.log)
     assert not list(folder.iterdir())

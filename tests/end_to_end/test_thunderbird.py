@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.testlib.corpus import samples
 from tests.testlib.patience import until
 from tests.testlib.server import Server
@@ -16,6 +18,7 @@ NEWS = b"From: Bob <bob@example.net>\r\nSubject: Just in\r\nDate: Sat, 20 Jun 20
 ARTEFACTS = Path(__file__).resolve().parents[2] / ".ci" / "artefacts"
 
 
+@pytest.mark.peer("thunderbird")
 def test_thunderbird(server: Server, tmp_path: Path) -> None:
     server.add_user(USER)
     server.deliver_files([message for name, message in samples() if name != "large"], USER)

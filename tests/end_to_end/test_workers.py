@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from tests.testlib.patience import until
+from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import children, has_connection, state_of, straced, workers
 from tests.testlib.server import Server, running, trusting
 
@@ -63,12 +62,12 @@ def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
 def test_refused_connections_cost_no_process(tmp_path: Path) -> None:
     with running(tmp_path / "root", "[limits]\nmax_workers_per_address = 1\n") as server:
         assert spare(server)
-        with server.tls_socket() as only:
+        with server.tls_socket("imaps") as only:
             assert only.recv(100).startswith(b"* OK")
             until(lambda: len(children(listener(server))) == 2)
             before = children(listener(server))
             for _time in range(3):
-                with socket.create_connection(("127.0.0.1", server.port), 20) as refused:
+                with server.plain_socket("imaps") as refused:
                     assert refused.recv(1) == b""
             assert children(listener(server)) == before
 
@@ -80,7 +79,7 @@ def test_a_spare_process_that_ended_unnoticed(tmp_path: Path) -> None:
         os.kill(listener(server), signal.SIGSTOP)
         os.kill(gone, signal.SIGKILL)
         until(lambda: state_of(gone) == "Z")
-        waiting = socket.create_connection(("127.0.0.1", server.port), 20)
+        waiting = server.plain_socket("imaps")
         os.kill(listener(server), signal.SIGCONT)
         with trusting().wrap_socket(waiting) as served:
             assert served.recv(100).startswith(b"* OK")
@@ -92,6 +91,7 @@ def injected(process: int, what: str, *options: str) -> AbstractContextManager[N
     return straced(process, *options, "-e", f"trace={call}", "-e", f"inject={what}", "-o", "/dev/null")
 
 
+@pytest.mark.peer("strace")
 @pytest.mark.parametrize(("failures", "is_served"), [("1", True), ("1..2", False)])
 def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_served: bool) -> None:
     """Too many are on their way, or there is no memory: another process is tried, and the listener goes on."""
@@ -99,24 +99,24 @@ def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_ser
         spare(server)
         failing = injected(listener(server), f"sendmsg:error=ENOBUFS:when={failures}")
         outcome = contextlib.nullcontext() if is_served else pytest.raises(OSError)
-        with failing, outcome, server.tls_socket() as served:
+        with failing, outcome, server.tls_socket("imaps") as served:
             assert served.recv(100).startswith(b"* OK")
         assert ("cannot accept for now: No buffer space" in server.log()) is not is_served
         with server.client() as client:
             client.ok("NOOP")
 
 
+@pytest.mark.peer("strace")
 def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
     """A worker that has not run yet, on a busy machine, ends with the others."""
     with running(tmp_path / "root") as server:
         spare(server)
         assert server.process is not None
         slowly = injected(listener(server), "getrandom:delay_enter=2000000", "-f")
-        address = ("127.0.0.1", server.port)
-        with slowly, server.tls_socket(), socket.create_connection(address, 20):
+        with slowly, server.tls_socket("imaps"), server.plain_socket("imaps"):
             until(lambda: len(children(listener(server))) == 3)
             server.process.terminate()
-            assert server.process.wait(15) == 0
+            assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
@@ -128,5 +128,5 @@ def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
     server.start()
     assert server.process is not None
     server.process.terminate()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
     assert "stopping" in server.log() and not list(place.iterdir())

@@ -7,7 +7,7 @@ of reading the same octets.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -15,23 +15,24 @@ from pathlib import Path
 from crymapd.crypto import slots
 from crymapd.imap import connection, dispatch
 from crymapd.imap.command import message as message_command
-from crymapd.imap.connection import Connection, Event, Limits
+from crymapd.imap.connection import CommandLimits
+from crymapd.imap.prepared import prepare
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session
 from crymapd.imap.state import State
+from crymapd.imap.wire import section
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime import addresses, content, dates, encoded_words, header, parts, references, sections, subject, text
-from crymapd.mime.summary import Summarizer, Summary, summarize
+from crymapd.mime import addresses, content, dates, encoded_words, header, parts, references, subject, text
 from crymapd.store import account
-from crymapd.store.store import Store
+from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.answers import Tagged
+from tests.testlib.cutting import events, one_by_one
+from tests.testlib.framing import ImapFraming, frames
 from tests.testlib.grammar import Options, parse
 from tests.testlib.hostile import hostile
-from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, append
-from tests.testlib.stream import Stream
+from tests.testlib.stores import CHEAP, PASSWORD, append, opened
 
-SMALL = Limits(line=300, literal=20, literals=40, count=4)
-_TAKEN = 100  # octets of a message that is accepted
+SMALL = CommandLimits(line=300, literal=20, literals=40, count=4)
 
 
 # Cutting
@@ -42,39 +43,10 @@ def fragments(data: bytes) -> None:
     if not data:
         return
     limits = (SMALL, connection.BEFORE_LOGIN, connection.AFTER_LOGIN)[data[0] % 3]
-    whole = _events([data], limits)
-    assert _events([data[at : at + 1] for at in range(len(data))], limits) == whole
+    whole = events([data], limits)
+    assert events(one_by_one(data), limits) == whole
     cut = 1 + data[0]
-    assert _events([data[:cut], data[cut:]], limits) == whole
-
-
-def _events(pieces: list[bytes], limits: Limits) -> list[Event]:
-    """All events; data of one message is put together."""
-    subject = Connection()
-    subject.limits = limits
-    found: list[Event] = []
-    for piece in pieces:
-        subject.receive_data(piece)
-        for event in _drained(subject):
-            last = found[-1] if found else None
-            if isinstance(event, connection.MessageData) and isinstance(last, connection.MessageData) and not last.last:
-                found[-1] = connection.MessageData(last.data + event.data, event.last)
-            else:
-                found.append(event)
-        assert len(subject._buffer) <= limits.line + len(piece)
-    return found
-
-
-def _drained(subject: Connection) -> Iterator[Event]:
-    while (event := subject.next_event()) is not None:
-        yield event
-        if isinstance(event, connection.MessageLiteral):
-            if event.size > _TAKEN:
-                refused = subject.refuse_literal("no")
-                if refused:
-                    yield refused
-            elif subject.accept_literal():
-                yield connection.ContinueNeeded()
+    assert events([data[:cut], data[cut:]], limits) == whole
 
 
 # Reading commands
@@ -82,20 +54,23 @@ def _drained(subject: Connection) -> Iterator[Event]:
 
 def commands(data: bytes) -> None:
     """Every command is understood, or answered with a grammatical BAD or NO."""
-    for event in _events([data], connection.AFTER_LOGIN):
+    for event in events([data], connection.AFTER_LOGIN):
         match event:
             case connection.Command(pieces):
                 for state in State:
                     for utf8 in (False, True):
                         _read_command(pieces, state, utf8=utf8)
-            case connection.MessageLiteral(pieces, _size, first):
+            case connection.LiteralAnnounced(pieces, _size):
                 with suppress(BadSyntax):
                     reader = Reader(pieces)
-                    if first:
+                    if message_command.message_follows(pieces):
                         message_command.append_target(reader)
                     message_command.append_head(reader)
-            case connection.Refused(tag, _reason):
+            case connection.Refused(tag, done):
                 assert tag is None or b" " not in tag
+                parse(done.line(tag or b"*"), Options())
+            case _:
+                pass
 
 
 def _read_command(pieces: list[bytes], state: State, *, utf8: bool) -> None:
@@ -111,16 +86,16 @@ def _read_command(pieces: list[bytes], state: State, *, utf8: bool) -> None:
 
 def message(data: bytes) -> None:
     """Any octets have a grammatical ENVELOPE, BODY and BODYSTRUCTURE, the same however they come."""
-    summary = summarize(data)
+    summary = summarize(data, prepare)
     grammatical(summary)
     summarizer = Summarizer()
     for at in range(0, len(data), 61):
         summarizer.feed(data[at : at + 61])
-    assert summarizer.finish() == summary
+    assert summarizer.finish(prepare) == summary
     root = parts.parse(data)
     for path in ((), (1,), (2,), (1, 1), (1, 2, 3)):
-        for what in (sections.WHOLE, sections.HEADER, sections.TEXT, sections.MIME):
-            located = sections.locate(root, sections.Section(path, what))
+        for what in (section.WHOLE, section.HEADER, section.TEXT, section.MIME):
+            located = section.locate(root, section.Section(path, what))
             assert located is None or 0 <= located.start <= located.end <= len(data)
     fields(root.header)
     for encoding in (b"base64", b"quoted-printable"):
@@ -132,16 +107,17 @@ def message(data: bytes) -> None:
 
 def grammatical(summary: Summary) -> None:
     """What a client without and one with UTF-8 would be sent."""
-    for rendered, utf8 in ((summary.ascii, False), (summary.utf8, True)):
+    for utf8 in (False, True):
+        answers = summary.answers(("envelope", "body", "structure"), utf8=utf8)
         line = b"* 1 FETCH (ENVELOPE %b BODY %b BODYSTRUCTURE %b)\r\n"
-        parse(line % (rendered.envelope, rendered.body, rendered.structure), Options(utf8=utf8))
+        parse(line % tuple(answer or b"" for answer in answers), Options(utf8=utf8))
     assert len(summary.preview) <= 256
 
 
 def fields(block: header.Header) -> None:
     """Everything that is ever asked of a header block."""
     references.references(block)
-    text.fold(text.header_text(block))
+    text.search_form(text.header_text(block))
     for value in (value for _name, value in block.fields[:50]):
         addresses.parse(value)
         encoded_words.decode_words(value)
@@ -166,7 +142,7 @@ def _session() -> tuple[Session, bytearray]:
     folder = tempfile.TemporaryDirectory(prefix="crymapd-fuzz-")
     _FOLDERS.append(folder)
     directory = Path(folder.name)
-    store = Store(account.create(directory, PASSWORD, CHEAP), LIMIT)
+    store = opened(account.create(directory, PASSWORD, CHEAP))
     for octets in hostile(28):
         append(store, octets[:2000] or b" ")
     sent = bytearray()
@@ -187,12 +163,12 @@ def reading(data: bytes) -> None:
     session, sent = _session()
     session.rev2 = session.utf8 = data[0] >= 128
     command = b"A " + _READING[data[0] % len(_READING)] + b" " + data[1:]
-    for event in _events([command + b"\r\n"], connection.AFTER_LOGIN):
+    for event in events([command + b"\r\n"], connection.AFTER_LOGIN):
         if isinstance(event, connection.Command):
             _perform(session, *event.fragments)
     whole = bytes(sent)
     sent.clear()
-    for frame in _frames(whole):
+    for frame in frames(whole, ImapFraming()):
         parse(frame, Options(utf8=session.utf8, nul=True))
 
 
@@ -203,18 +179,6 @@ def _perform(session: Session, *pieces: bytes) -> None:
         done = dispatch.perform(session, dispatch.parse(list(pieces), session.state, utf8=session.unicode))
         assert done.code != "SERVERBUG", done
         session.send(done.line(pieces[0][:1]))
-
-
-def _frames(data: bytes) -> Iterator[bytes]:
-    """Whole responses."""
-    stream = Stream.__new__(Stream)
-    stream._buffer, stream._searched, stream._line = bytearray(data), 0, 0
-    while stream._buffer:
-        end = stream._frame_end()
-        assert end is not None, bytes(stream._buffer[-200:])
-        yield bytes(stream._buffer[:end])
-        del stream._buffer[:end]
-        stream._searched = stream._line = 0
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

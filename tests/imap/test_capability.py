@@ -8,10 +8,10 @@ import pytest
 
 from crymapd.imap import capability
 from tests.imap.test_transcripts import FILES
-from tests.testlib import transcript
+from tests.testlib import script
 
 ANNOUNCED = sorted({name.partition("={")[0] for name in (*capability.BEFORE_LOGIN, *capability.AFTER_LOGIN)})
-REASONS = [transcript.read(path).reason for path in FILES]
+REASONS = [script.read(path).reason for path in FILES]
 
 
 @pytest.mark.parametrize("name", ANNOUNCED)

@@ -55,7 +55,7 @@ def test_it_makes_answers_smaller(client: Client) -> None:
 
 
 def test_an_update_in_idle_comes_at_once(server: Server, client: Client) -> None:
-    """Trap T8: a block that is only partly flushed would stay in the deflater."""
+    """A block that is only partly flushed would stay in the deflater."""
     client.ok("SELECT INBOX")
     client.compress()
     with client.idle() as idle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,54 +13,28 @@ from crymapd.imap.connection import (
     AFTER_LOGIN,
     BEFORE_LOGIN,
     Command,
+    CommandLimits,
     Connection,
     Continuation,
     ContinueNeeded,
     Event,
-    Limits,
-    MessageData,
-    MessageLiteral,
+    LiteralAnnounced,
+    LiteralData,
     Refused,
 )
+from crymapd.imap.response import Done
+from tests.testlib.cutting import NOT_TAKEN, events, one_by_one
 
-SMALL = Limits(line=300, literal=20, literals=40, count=4)
-TOO_LONG = "a command line has at most 300 octets"
-TOO_BIG = "literals have at most 20 octets each, 40 together"
-
-
-def events(pieces: Iterable[bytes], limits: Limits = AFTER_LOGIN, *, take: int = 100) -> list[Event]:
-    """All events; messages of up to `take` octets are taken, and their data is put together."""
-    subject = Connection()
-    subject.limits = limits
-    found: list[Event] = []
-    for piece in pieces:
-        subject.receive_data(piece)
-        for event in _drain(subject, take):
-            last = found[-1] if found else None
-            if isinstance(event, MessageData) and isinstance(last, MessageData) and not last.last:
-                found[-1] = MessageData(last.data + event.data, event.last)
-            else:
-                found.append(event)
-    return found
+SMALL = CommandLimits(line=300, literal=20, literals=40, count=4)
+TOO_LONG = Done("BAD", "a command line has at most 300 octets", "TOOBIG")
+TOO_BIG = Done("BAD", "literals have at most 20 octets each, 40 together", "TOOBIG")
 
 
-def _drain(subject: Connection, take: int) -> Iterator[Event]:
-    while (event := subject.next_event()) is not None:
-        yield event
-        if isinstance(event, MessageLiteral):
-            if event.size > take:
-                refused = subject.refuse_literal("no")
-                if refused:
-                    yield refused
-            elif subject.accept_literal():
-                yield ContinueNeeded()
+def announced(size: int, *fragments: bytes) -> LiteralAnnounced:
+    return LiteralAnnounced(list(fragments), size)
 
 
-def octets(data: bytes) -> list[bytes]:
-    return [data[at : at + 1] for at in range(len(data))]
-
-
-CASES: dict[str, tuple[bytes, Limits, list[Event]]] = {
+CASES: dict[str, tuple[bytes, CommandLimits, list[Event]]] = {
     "a line": (b"A1 NOOP\r\n", SMALL, [Command([b"A1 NOOP"])]),
     "a bare LF": (b"A1 NOOP\n", SMALL, [Command([b"A1 NOOP"])]),
     "empty lines": (b"\r\n\n  \r\nA1 NOOP\r\n\r\n", SMALL, [Command([b"A1 NOOP"])]),
@@ -68,13 +42,22 @@ CASES: dict[str, tuple[bytes, Limits, list[Event]]] = {
     "a literal": (
         b"A1 LOGIN {3}\r\nbob {2+}\r\n\r\n\r\n",
         SMALL,
-        [ContinueNeeded(), Command([b"A1 LOGIN {3}", b"bob", b" {2+}", b"\r\n", b""])],
+        [
+            announced(3, b"A1 LOGIN "),
+            ContinueNeeded(),
+            announced(2, b"A1 LOGIN {3}", b"bob", b" "),
+            Command([b"A1 LOGIN {3}", b"bob", b" {2+}", b"\r\n", b""]),
+        ],
     ),
-    "an empty literal": (b"A1 LOGIN {0+}\r\n x\r\n", SMALL, [Command([b"A1 LOGIN {0+}", b"", b" x"])]),
+    "an empty literal": (
+        b"A1 LOGIN {0+}\r\n x\r\n",
+        SMALL,
+        [announced(0, b"A1 LOGIN "), Command([b"A1 LOGIN {0+}", b"", b" x"])],
+    ),
     "a literal that looks like commands": (
         b"A1 SELECT {13+}\r\nA2 LOGOUT\r\n{9\r\nA3 NOOP\r\n",
         SMALL,
-        [Command([b"A1 SELECT {13+}", b"A2 LOGOUT\r\n{9", b""]), Command([b"A3 NOOP"])],
+        [announced(13, b"A1 SELECT "), Command([b"A1 SELECT {13+}", b"A2 LOGOUT\r\n{9", b""]), Command([b"A3 NOOP"])],
     ),
     "a line that is too long": (
         b"A1 " + b"x" * 298 + b"\r\nA2 NOOP\r\n",
@@ -90,36 +73,47 @@ CASES: dict[str, tuple[bytes, Limits, list[Event]]] = {
     "a literal that is too big": (
         b"A1 LOGIN {21+}\r\n" + b"\n" * 21 + b" {3+}\r\n\r\n\r rest\r\nA2 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [announced(21, b"A1 LOGIN "), Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
     ),
     "a synchronising literal that is too big": (
         b"A1 LOGIN {21}\r\nA2 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [announced(21, b"A1 LOGIN "), Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
     ),
     "an absurd literal": (
         b"A1 LOGIN {99999999999999999999}\r\nA2 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [announced(99999999999999999999, b"A1 LOGIN "), Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
     ),
     "too much in literals": (
         b"A1 X" + b" {20+}\r\n" + b"a" * 20 + b" {20+}\r\n" + b"b" * 20 + b" {1+}\r\nc\r\nA2 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [
+            announced(20, b"A1 X "),
+            announced(20, b"A1 X {20+}", b"a" * 20, b" "),
+            announced(1, b"A1 X {20+}", b"a" * 20, b" {20+}", b"b" * 20, b" "),
+            Refused(b"A1", TOO_BIG),
+            Command([b"A2 NOOP"]),
+        ],
     ),
     "too many literals": (
         b"A1 X {1+}\r\n" + b"a {1+}\r\n" * 4 + b"b\r\nA2 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [
+            announced(1, b"A1 X "),
+            *(announced(1, b"A1 X {1+}", *(b"a", b" {1+}") * before, b"a", b" ") for before in range(4)),
+            Refused(b"A1", TOO_BIG),
+            Command([b"A2 NOOP"]),
+        ],
     ),
     "no tag": (b"(" * 400 + b"\r\nA2 NOOP\r\n", SMALL, [Refused(None, TOO_LONG), Command([b"A2 NOOP"])]),
     "a message": (
         b"A1 APPEND INBOX (\\Seen) {5}\r\nhello\r\nA2 NOOP\r\n",
         AFTER_LOGIN,
         [
-            MessageLiteral([b"A1 APPEND INBOX (\\Seen) "], 5, True),
+            announced(5, b"A1 APPEND INBOX (\\Seen) "),
             ContinueNeeded(),
-            MessageData(b"hello", True),
+            LiteralData(b"hello", True),
             Command([b""]),
             Command([b"A2 NOOP"]),
         ],
@@ -128,27 +122,28 @@ CASES: dict[str, tuple[bytes, Limits, list[Event]]] = {
         b"A1 append {5+}\r\nINBOX {3+}\r\none ~{4+}\r\ntwo\n\r\n",
         AFTER_LOGIN,
         [
-            MessageLiteral([b"A1 append {5+}", b"INBOX", b" "], 3, True),
-            MessageData(b"one", True),
-            MessageLiteral([b" "], 4, False),
-            MessageData(b"two\n", True),
+            announced(5, b"A1 append "),
+            announced(3, b"A1 append {5+}", b"INBOX", b" "),
+            LiteralData(b"one", True),
+            announced(4, b" "),
+            LiteralData(b"two\n", True),
             Command([b""]),
         ],
     ),
     "a refused message": (
         b"A1 APPEND INBOX {101+}\r\n" + b"\n" * 101 + b" {3+}\r\nabc\r\nA2 NOOP\r\n",
         AFTER_LOGIN,
-        [MessageLiteral([b"A1 APPEND INBOX "], 101, True), Refused(b"A1", "no"), Command([b"A2 NOOP"])],
+        [announced(101, b"A1 APPEND INBOX "), Refused(b"A1", NOT_TAKEN), Command([b"A2 NOOP"])],
     ),
     "a refused message that waits": (
         b"A1 APPEND INBOX {101}\r\nA2 NOOP\r\n",
         AFTER_LOGIN,
-        [MessageLiteral([b"A1 APPEND INBOX "], 101, True), Refused(b"A1", "no"), Command([b"A2 NOOP"])],
+        [announced(101, b"A1 APPEND INBOX "), Refused(b"A1", NOT_TAKEN), Command([b"A2 NOOP"])],
     ),
     "APPEND before login is a command like any other": (
         b"A1 APPEND INBOX {3+}\r\nabc\r\n",
         BEFORE_LOGIN,
-        [Command([b"A1 APPEND INBOX {3+}", b"abc", b""])],
+        [announced(3, b"A1 APPEND INBOX "), Command([b"A1 APPEND INBOX {3+}", b"abc", b""])],
     ),
 }
 
@@ -162,7 +157,7 @@ def test_whole(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_octet_by_octet(name: str) -> None:
     data, limits, expected = CASES[name]
-    assert events(octets(data), limits) == expected
+    assert events(one_by_one(data), limits) == expected
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -181,7 +176,7 @@ def test_the_cuts_do_not_matter(data: bytes, choose: st.DataObject) -> None:
     cuts = sorted(choose.draw(st.lists(st.integers(0, len(data)), max_size=6)))
     pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     for limits in (SMALL, AFTER_LOGIN):
-        assert events(pieces, limits) == events([data], limits) == events(octets(data), limits)
+        assert events(pieces, limits) == events([data], limits) == events(one_by_one(data), limits)
 
 
 def test_a_line_that_was_asked_for_is_no_command() -> None:
@@ -201,28 +196,65 @@ def test_a_line_that_was_asked_for_and_is_too_long_is_forgotten() -> None:
     assert subject.next_event() == Command([b"A2 NOOP"])
 
 
-def test_an_abandoned_message_is_passed_over() -> None:
+def streaming(data: bytes) -> Connection:
+    """A connection that has taken the announcement of a message."""
     subject = Connection()
     subject.limits = AFTER_LOGIN
-    subject.receive_data(b"A1 APPEND INBOX {10+}\r\n01234")
-    assert isinstance(subject.next_event(), MessageLiteral)
-    subject.accept_literal()
-    assert subject.next_event() == MessageData(b"01234", False)
-    subject.abandon_command("the disk is full")
+    subject.receive_data(data)
+    assert isinstance(subject.next_event(), LiteralAnnounced)
+    subject.stream_literal()
+    return subject
+
+
+def test_the_rest_of_a_message_is_passed_over() -> None:
+    subject = streaming(b"A1 APPEND INBOX {10+}\r\n01234")
+    assert subject.next_event() == LiteralData(b"01234", False)
+    full = Done("NO", "the disk is full", "LIMIT")
+    subject.refuse_rest(full)
     subject.receive_data(b"56789 {3+}\r\nabc\r\nA2 NOOP\r\n")
-    assert subject.next_event() == Refused(b"A1", "the disk is full")
+    assert subject.next_event() == Refused(b"A1", full)
     assert subject.next_event() == Command([b"A2 NOOP"])
 
 
-def test_misuse_is_told() -> None:
+def test_the_rest_of_a_command_after_its_message_is_passed_over() -> None:
+    subject = streaming(b"A1 APPEND INBOX {2+}\r\nab")
+    assert subject.next_event() == LiteralData(b"ab", True)
+    subject.refuse_rest(NOT_TAKEN)
+    subject.receive_data(b" {4}\r\n")
+    assert subject.next_event() == Refused(b"A1", NOT_TAKEN), "a client that waits for + will not send more"
+
+
+def test_an_empty_literal_is_streamed() -> None:
+    subject = streaming(b"A1 X {0}\r\n\r\n")
+    assert subject.next_event() == ContinueNeeded()
+    assert subject.next_event() == LiteralData(b"", True)
+    assert subject.next_event() == Command([b""])
+
+
+def test_a_streamed_literal_leaves_room_for_the_lines_after_it() -> None:
+    subject = streaming(b"A1 APPEND " + b"x" * 60_000 + b" {2+}\r\nab")
+    subject.receive_data(b" " + b"y" * 60_000 + b"\r\n")
+    assert subject.next_event() == LiteralData(b"ab", True)
+    assert subject.next_event() == Command([b" " + b"y" * 60_000])
+
+
+def test_a_tag_does_not_outlive_its_command() -> None:
+    long = b"(" * 9000 + b"\r\n"
+    assert events([b"A1 NOOP\r\n" + long], BEFORE_LOGIN)[1:] == events([long], BEFORE_LOGIN)
+
+
+@pytest.mark.parametrize("decide", [Connection.keep_literal, Connection.stream_literal])
+def test_misuse_is_told(decide: Callable[[Connection], None]) -> None:
     subject = Connection()
-    subject.limits = AFTER_LOGIN
     with pytest.raises(RuntimeError):
-        subject.accept_literal()
+        decide(subject)
     subject.receive_data(b"A1 APPEND INBOX {10+}\r\n")
-    assert isinstance(subject.next_event(), MessageLiteral)
+    assert isinstance(subject.next_event(), LiteralAnnounced)
     with pytest.raises(RuntimeError):
         subject.next_event()
+    decide(subject)
+    with pytest.raises(RuntimeError):
+        subject.refuse_literal(NOT_TAKEN)
 
 
 def test_an_endless_line_takes_no_memory() -> None:
@@ -230,4 +262,4 @@ def test_an_endless_line_takes_no_memory() -> None:
     for _ in range(1000):
         subject.receive_data(b"x" * 10_000)
         assert subject.next_event() is None
-    assert len(subject._buffer) <= 10_000 + connection.BEFORE_LOGIN.line
+    assert len(subject._lines) <= connection.BEFORE_LOGIN.line

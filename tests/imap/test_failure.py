@@ -9,7 +9,7 @@ import pytest
 from crymapd import errors
 from crymapd.errors import CrymapError
 from crymapd.imap import failure
-from crymapd.imap.command import session as session_command
+from crymapd.imap.command import general as general_command
 from crymapd.imap.dispatch import HANDLERS
 from crymapd.imap.state import COMMANDS
 from crymapd.imap.wire.reader import BadSyntax, Reader
@@ -18,7 +18,7 @@ from tests.testlib.grammar import Options, parse
 
 UNREACHABLE = {
     errors.ConfigError: "raised before there is a client",
-    errors.UnsafeName: "a failed login like any other, `handler.session.log_in`",
+    errors.UnsafeName: "a failed login like any other, `handler.general.log_in`",
     errors.NoSuchUser: "only delivery and the command line look users up",
     errors.AccountExists: "only the command line makes accounts",
     errors.NoDeliveryKey: "only delivery seals for others",
@@ -72,7 +72,7 @@ COMMAND_LINES = {
     "UID SORT": " (DATE) UTF-8 ALL",
     "UID THREAD": " REFERENCES UTF-8 ALL",
 }
-CONVERSATIONS = (session_command.Authenticate, session_command.Compress, session_command.Idle)
+CONVERSATIONS = (general_command.Authenticate, general_command.Compress, general_command.Idle)
 WITH_MESSAGE = {"APPEND": " INBOX", "REPLACE": " 1 INBOX", "UID REPLACE": " 1 INBOX"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from tests.testlib.answers import Fetch, Mailbox, Search
 from tests.testlib.client import Client
 from tests.testlib.corpus import sample
+from tests.testlib.process import bounded, workers
 from tests.testlib.server import PASSWORD, Server, running
 from tests.testlib.stream import Closed, Stream
 
@@ -42,7 +42,7 @@ def others_are_served(server: Server, bystander: Client) -> Iterator[None]:
 
 def stranger(server: Server) -> Stream:
     """A connection that has not logged in, behind its greeting."""
-    stream = Stream(server.tls_socket(), 10)
+    stream = Stream(server.connect("imaps"))
     assert stream.read_frame().startswith(b"* OK")
     return stream
 
@@ -177,7 +177,7 @@ FOREIGN = (
 
 @pytest.mark.parametrize("line", FOREIGN)
 def test_a_first_line_of_another_protocol(server: Server, line: bytes) -> None:
-    """T33: the connection ends with it, and no later line is looked at."""
+    """The connection ends with it, and no later line is looked at."""
     login = b"".join(b'A%d LOGIN alice "%b"\r\n' % (number, PASSWORD.encode()) for number in range(3))
     said = answers(stranger(server), line + b"\r\n" + login)
     assert said[-1].startswith(b"* BYE [PARSE]")
@@ -217,7 +217,7 @@ def test_http_after_a_command_is_counted(server: Server) -> None:
 
 
 def test_http_without_tls(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as plain:
+    with server.plain_socket("imaps") as plain:
         plain.sendall(HTTP)
         with contextlib.suppress(ConnectionResetError):
             assert not plain.recv(1000).startswith(b"*")
@@ -258,13 +258,15 @@ def test_patterns_that_would_never_end(server: Server) -> None:
 
 
 def test_searches_that_would_never_end(server: Server) -> None:
+    assert server.process is not None
     message = b"Subject: " + b"=?utf-8?q?" * 2000 + b"\r\n\r\n" + b"a" * 50_000
     with server.client() as client:
         client.ok("CREATE deep")
         client.ok("APPEND deep {+}", message)
         client.ok("SELECT deep")
-        client.ok("SEARCH " + "OR TEXT aab " * 90 + "BODY aac")
-        client.ok("SEARCH " + "1:* " * 4000 + "ALL")
+        with bounded(max(workers(server.process.pid)), seconds=10, mib=96):
+            client.ok("SEARCH " + "OR TEXT aab " * 90 + "BODY aac")
+            client.ok("SEARCH " + "1:* " * 4000 + "ALL")
         client.ok("CLOSE")
         client.ok("DELETE deep")
 

@@ -10,6 +10,7 @@ from crymapd.imap import dispatch
 from crymapd.imap.handler import matching
 from crymapd.imap.response import Done
 from crymapd.imap.session import Session
+from crymapd.store import searching
 from tests.testlib.answers import Code, Esearch, Response, Search, Status
 from tests.testlib.grammar import parse
 from tests.testlib.stores import StoreOpener, staged
@@ -61,7 +62,7 @@ COMMANDS = (
 def test_each_time_a_while_has_passed(talk: Talk, monkeypatch: pytest.MonkeyPatch, command: bytes) -> None:
     """Tag, what is done, and the goal, which it never reaches: then the answer itself comes. All is sent at once."""
     monkeypatch.setattr(matching, "PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(matching, "_BATCH", 60)
+    monkeypatch.setattr(searching, "_BATCH", 60)
     answers, done = talk.command(b"a.1 " + command)
     assert done.status == "OK"
     told = progress(answers)

@@ -177,12 +177,12 @@ LONG_COMMANDS = {
 def test_long_commands_take_no_time(name: str) -> None:
     line = LONG_COMMANDS[name]
     assert len(line) <= AFTER_LOGIN.line
-    started = time.monotonic()
+    started = time.process_time()
     try:
         dispatch.parse([line], State.SELECTED)
     except dispatch.Malformed as malformed:
         assert malformed.done.status == "BAD"
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 def test_sequence_sets_have_an_end() -> None:
@@ -193,11 +193,11 @@ def test_sequence_sets_have_an_end() -> None:
 
 def test_patterns_take_no_time() -> None:
     """A name of many `a` against many `*a`: what a regular expression would never end with."""
-    started = time.monotonic()
+    started = time.process_time()
     assert not mailbox_pattern("", "*a" * 400 + "*b").matches("a" * 1000)
     assert not mailbox_pattern("", "%a" * 400 + "%b").matches("a/" * 500)
     assert mailbox_pattern("", "*%" * 30_000).matches("a" * 1000)
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 PATTERNS = (

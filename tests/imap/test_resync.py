@@ -17,6 +17,7 @@ from crymapd.imap import update
 from crymapd.imap.command.mailbox import Resync, Select
 from crymapd.imap.handler.mailbox import handle_select
 from crymapd.imap.session import Session
+from crymapd.model.numbers import Uid
 from crymapd.model.sequence import Range
 from crymapd.store.mailboxes import Mailbox
 from tests.testlib.answers import Exists, Expunge, Fetch, Numbers, Status, Vanished
@@ -220,13 +221,13 @@ def test_an_expunge_between_select_and_its_answer(home: Path, open_store: StoreO
     inbox = store.mailboxes.get("INBOX")
     sent: list[bytes] = []
     session = Session(sent.append, lambda _credentials: store, store_or_none=store, qresync=True, condstore=True)
-    plain = store.entries.vanished
+    plain = store.parts.entries.vanished
 
-    def slow(mailbox: Mailbox, since: int, within: Sequence[Range]) -> list[Range]:
-        other.entries.expunge(inbox.id, [(1, 1)], only_deleted=False)
+    def slow(mailbox: Mailbox, since: int, within: Sequence[Range[Uid]]) -> list[Range[Uid]]:
+        other.parts.entries.expunge(inbox.id, [(Uid(1), Uid(1))], only_deleted=False)
         return plain(mailbox, since, within)
 
-    store.entries.vanished = slow  # type: ignore[method-assign]  # the moment between two transactions
+    store.parts.entries.vanished = slow  # type: ignore[method-assign]  # the moment between two transactions
     handle_select(session, Select("INBOX", False, False, Resync(inbox.uidvalidity, 2, None)))
     lines = b"".join(sent)
     assert b"* 3 EXISTS\r\n" in lines and b"VANISHED" not in lines

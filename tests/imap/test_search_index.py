@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from crymapd.imap.handler import matching
-from crymapd.imap.handler.matching import Candidate
 from crymapd.imap.session import Session
-from crymapd.mime.text import fold
+from crymapd.mime.text import search_form
 from crymapd.model import search as keys
+from crymapd.model.numbers import MessageId
 from crymapd.model.search import SearchKey
-from crymapd.store import account
+from crymapd.store import account, searching
+from crymapd.store.answers import Answers
+from crymapd.store.lookup import Judged
 from crymapd.store.store import Store
 from tests.testlib.hostile import hostile
-from tests.testlib.stores import CHEAP, EVERY, LIMIT, PASSWORD, append
+from tests.testlib.stores import CHEAP, EVERY, PASSWORD, append, opened
 from tests.testlib.varied import varied
 
 ODD = (
@@ -47,7 +49,7 @@ FIELDS = ("subject", "from", "to", "message-id", "received", "x-none")
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    store = Store(account.create(tmp_path_factory.mktemp("search"), PASSWORD, CHEAP), LIMIT)
+    store = opened(account.create(tmp_path_factory.mktemp("search"), PASSWORD, CHEAP))
     for octets in (*varied(30, 7), *hostile(30, 7)):
         if octets:
             append(store, octets)
@@ -62,9 +64,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 def texts(store: Store) -> list[str]:
     """Everything that could be looked for, folded."""
     found = []
-    for row in store.entries.stored(store.mailboxes.get("INBOX").id, EVERY):
-        with store.read(row[4]) as message:
-            folded = message.folded()
+    for row in store.parts.entries.stored(store.mailboxes.get("INBOX").id, EVERY):
+        with store.read(row.message) as message:
+            folded = message.search_texts()
         if folded is not None:
             found += [piece for piece in (folded.header, folded.raw, folded.parts, folded.bodies) if piece]
     return found
@@ -83,44 +85,52 @@ def questions(store: Store, count: int) -> Iterator[SearchKey]:
     for text in wanted:
         body = keys.BodyHas(text, header=rng.random() < 0.5)
         header = keys.HeaderHas(rng.choice(FIELDS), text)
-        yield from (body, header, keys.Not(body), keys.Or(body, header), keys.And((header, keys.Not(body))))
+        yield from (body, header, keys.Not(body), keys.Or((body, header)), keys.And((header, keys.Not(body))))
 
 
 def found(session: Session, key: SearchKey) -> list[int]:
-    return [row[0] for _number, row in matching.matching(session, key)]
+    return list(matching.matching(session, key).uids)
 
 
 def by_reading(session: Session, key: SearchKey) -> list[int]:
     """Each message by itself, from its file, without the index."""
-    test = matching._Reader(session.store, keys.And((key,)))._test
-    hits = []
-    for row in session.store.entries.stored(session.view.mailbox.id, EVERY):
-        candidate = Candidate(session.store, row, None, None)
-        if matching._matches(candidate, test):
-            hits.append(row[0])
+    store = session.store
+    judge = searching._Judge(
+        keys.And((key,)),
+        store.parts.index,
+        store.indexing,
+        Answers(store.parts.index, store.indexing),
+        store.parts.reader,
+    )
+    hits: list[int] = []
+    for row in store.parts.entries.stored(session.view.mailbox.id, EVERY):
+        with store.read(row.message) as message:
+            header = message.octets(0, message.root.body)
+        if searching._matches(searching._Candidate(judge, Judged(row, ()), header), judge._test):
+            hits.append(row.uid)
     return hits
 
 
 def _caught_up(store: Store) -> None:
     store.indexing.behind = True
     store.catch_up(60)
-    assert not store.behind and store.index.candidates("needle in a long text")
+    assert not store.behind and store.parts.index.candidates("needle in a long text")
 
 
 def _half(store: Store) -> None:
-    store.layout.index.unlink()
-    number = store.entries.messages_after(0)[30]
-    store.index.forget([number], purged=False)
-    store.index.set_complete(number, (), store.index.incarnation())
-    for at in store.entries.messages_after(0)[:30]:
+    store.parts.layout.index.unlink()
+    number = store.parts.entries.messages_after(MessageId(0))[30]
+    store.parts.index.forget([number], purged=False)
+    store.parts.index.set_complete(number, (), store.parts.index.incarnation())
+    for at in store.parts.entries.messages_after(MessageId(0))[:30]:
         with store.read(at) as message:
-            folded = message.folded()
+            folded = message.search_texts()
         if folded is not None:
-            store.index.put_texts([(at, folded)])
+            store.parts.index.put_texts([(at, folded)])
 
 
 def _deleted(store: Store) -> None:
-    store.layout.index.unlink()
+    store.parts.layout.index.unlink()
 
 
 @pytest.mark.parametrize("prepare", [_caught_up, _half, _deleted])
@@ -130,7 +140,7 @@ def test_same_as_reading(
     prepare: Callable[[Store], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matching, "_CATCH_UP_SECONDS", 0.0)
+    monkeypatch.setattr(searching, "_CATCH_UP_SECONDS", 0.0)
     prepare(session.store)
     for key, uids in expected:
         assert found(session, key) == uids, key
@@ -149,7 +159,7 @@ def test_fold_in_slices_is_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = ["a", "B", " ", "\r\n", "\t ", "é", "\u3000", "xyz", "\0"]
     for _number in range(300):
         text = "".join(rng.choice(pieces) for _at in range(rng.randrange(60)))
-        monkeypatch.setattr("crymapd.mime.text._AT_ONCE", 1 << 20)
-        whole = fold(text)
-        monkeypatch.setattr("crymapd.mime.text._AT_ONCE", rng.choice((1, 2, 3, 7)))
-        assert fold(text) == whole, repr(text)
+        monkeypatch.setattr("crymapd.mime.text._SLICE", 1 << 20)
+        whole = search_form(text)
+        monkeypatch.setattr("crymapd.mime.text._SLICE", rng.choice((1, 2, 3, 7)))
+        assert search_form(text) == whole, repr(text)

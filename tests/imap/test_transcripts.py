@@ -1,4 +1,4 @@
-"""Every transcript against the real service: one server, a fresh account for each."""
+"""Every transcript of IMAP against the real service: one server for all, and a fresh account for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.testlib.server import PASSWORD, Server, running
 FILES = transcript.find(Path(__file__).parent / "transcripts")
 
 
-# Those that log in by themselves name the account they were written for.
+# Transcripts that log in by themselves name the account that they were written for.
 ANY_ACCOUNT = [path for path in FILES if "!nologin" not in path.read_text()]
 
 
@@ -26,7 +26,7 @@ def _user(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """The accounts of all chosen transcripts are made at once, which is much faster than one by one."""
+    """The server, with the accounts of all chosen transcripts, which are created at once because that is much faster."""
     chosen = {item.callspec.params.get("path") for item in request.session.items if hasattr(item, "callspec")}
     with running(tmp_path_factory.mktemp("transcripts") / "root", users=()) as started:
         started.add_users([name for path in FILES if path in chosen for name in (_user(path), _other(path))])
@@ -39,12 +39,12 @@ def test_there_are_transcripts() -> None:
 
 
 def _other(path: Path) -> str:
-    """The account whose index is deleted again and again."""
+    """The name of the account whose index is deleted before each command."""
     return f"{_user(path)}.2"
 
 
 def _nothing() -> None:
-    """Before a command, most of the time."""
+    """What `test_transcript` does before a command."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -54,19 +54,19 @@ def test_transcript(path: Path, server: Server) -> None:
 
 @pytest.mark.parametrize("path", ANY_ACCOUNT, ids=lambda path: path.stem)
 def test_transcript_without_index(path: Path, server: Server) -> None:
-    """The same answers with `index.db` deleted before each command."""
+    """The responses are the same when `index.db` is deleted before each command."""
     home = server.root / "users" / _other(path)
 
-    def delete() -> None:
-        for found in home.glob("index.db*"):
-            found.unlink(missing_ok=True)
+    def delete_index() -> None:
+        for file in home.glob("index.db*"):
+            file.unlink(missing_ok=True)
 
-    _hold(path, server, _other(path), delete)
+    _hold(path, server, _other(path), delete_index)
 
 
 def _hold(path: Path, server: Server, user: str, before_command: Callable[[], None]) -> None:
     def connect() -> socket.socket:
-        return server.tls_socket()
+        return server.connect("imaps")
 
     def deliver(name: str) -> None:
         server.deliver(sample(name), user)

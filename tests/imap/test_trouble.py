@@ -14,6 +14,7 @@ import pytest
 
 from tests.testlib.answers import Exists, Fetch, Search
 from tests.testlib.client import Client
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.process import bounded, workers
 from tests.testlib.server import NOBODY, PASSWORD, Server, running
 from tests.testlib.stores import LOCKS, UNREADABLE, left_in, message
@@ -54,7 +55,7 @@ def log_of(server: Server, user: str) -> list[str]:
     return [line for line in server.log().splitlines() if f"user={user} " in line]
 
 
-def in_time(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def in_time(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

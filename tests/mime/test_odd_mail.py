@@ -7,14 +7,16 @@ import sys
 
 import pytest
 
+from crymapd.imap.prepared import prepare
+from crymapd.imap.wire.strings import UTF8
+from crymapd.imap.wire.structure import structure
 from crymapd.mime import content
 from crymapd.mime.addresses import Address, parse
 from crymapd.mime.parts import Part
 from crymapd.mime.parts import parse as parts_of
-from crymapd.mime.structure import structure
-from crymapd.mime.summary import summarize
-from crymapd.mime.text import folded
-from crymapd.mime.wire import UTF8
+from crymapd.mime.text import search_texts
+from crymapd.store.summary import summarize
+from tests.testlib.patience import PATIENCE_SECONDS
 
 Shown = list[tuple[bytes | None, bytes | None, bytes | None, bytes | None]]
 
@@ -207,7 +209,7 @@ def test_the_line_end_before_an_outer_boundary_is_no_part_of_what_it_ends() -> N
 
 
 def searchable(message: bytes) -> str:
-    found = folded(parts_of(message), lambda start, end: iter((message[start:end],)))
+    found = search_texts(parts_of(message), lambda start, end: iter((message[start:end],)))
     assert found is not None
     return " ".join((found.header, found.parts, found.bodies))
 
@@ -226,20 +228,23 @@ def test_lines_that_are_no_field_are_searched() -> None:
 
 _CONFINED = """
 import builtins, codecs, sys
-from crymapd.mime import summary
+from crymapd.imap.prepared import prepare
+from crymapd.store.summary import summarize
+from tests.testlib.patience import PATIENCE_SECONDS
 from crymapd.mime.encoded_words import preload
 preload()
 sys.path[:], sys.meta_path[:] = [], []
-print(summary.summarize(b"From: a@j\\xc3\\xb6.de\\r\\n\\r\\n").ascii.envelope.decode())
+print(summarize(b"From: a@j\\xc3\\xb6.de\\r\\n\\r\\n", prepare).prepared.envelope.decode())
 """
 
 
 def test_domains_where_nothing_can_be_imported() -> None:
     """A confined worker has only what was loaded before."""
-    done = subprocess.run([sys.executable, "-c", _CONFINED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", _CONFINED], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert '"xn--j-1ga.de"' in done.stdout, done.stderr
 
 
 def test_nothing_is_lost_for_utf8_clients() -> None:
-    summary = summarize("From: a@jö.de\r\nSubject: ö\r\n\r\n".encode())
-    assert '"jö.de"'.encode() in summary.utf8.envelope
+    summary = summarize("From: a@jö.de\r\nSubject: ö\r\n\r\n".encode(), prepare)
+    (envelope,) = summary.answers(("envelope",), utf8=True)
+    assert envelope is not None and '"jö.de"'.encode() in envelope

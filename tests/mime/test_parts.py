@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crymapd.imap.prepared import prepare
+from crymapd.imap.wire.envelope import envelope
+from crymapd.imap.wire.section import Section, locate
+from crymapd.imap.wire.structure import structure
+from crymapd.imap.wire.thread import thread_list
 from crymapd.mime import addresses, content, dates, encoded_words, references, subject, text, threads
-from crymapd.mime.envelope import envelope
 from crymapd.mime.header import Header, select_fields
 from crymapd.mime.parts import MAX_DEPTH, MAX_PARTS, Parser, Part, parse
-from crymapd.mime.sections import Section, locate
-from crymapd.mime.structure import structure
-from crymapd.mime.summary import Summarizer, summarize
-from crymapd.mime.text import folded, header_text
+from crymapd.mime.text import header_text, search_texts
+from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.corpus import hostile, samples, varied
 from tests.testlib.linear import assert_linear
 
@@ -131,16 +133,16 @@ def test_offsets_make_sense(message: bytes) -> None:
 @given(st.one_of(FRAGMENTS, st.binary(max_size=2000)))
 def test_garbage_has_a_structure(message: bytes) -> None:
     """No octets whatever make anything raise; what is made is ASCII (or UTF-8) and its parentheses agree."""
-    summary = summarize(message)
-    for shown in (summary.ascii, summary.utf8):
-        for wire in (shown.envelope, shown.body, shown.structure):
-            assert wire.startswith(b"(") and wire.endswith(b")")
-            assert wire.isascii() or shown is summary.utf8
+    summary = summarize(message, prepare)
+    for utf8 in (False, True):
+        for wire in summary.answers(("envelope", "body", "structure"), utf8=utf8):
+            assert wire is not None and wire.startswith(b"(") and wire.endswith(b")")
+            assert wire.isascii() or utf8
             wire.decode("utf-8")
     assert len(summary.preview) <= 256
     root = parse(message)
     header_text(root.header)
-    folded(root, lambda start, end: iter((message[start:end],)))
+    search_texts(root, lambda start, end: iter((message[start:end],)))
     for what in ("", "HEADER", "TEXT", "MIME"):
         for path in ((), (1,), (1, 1), (2,), (1, 2, 3)):
             located = locate(root, Section(path, what))
@@ -214,7 +216,7 @@ def test_hostile_and_varied_mail_in_pieces() -> None:
         summarizer = Summarizer()
         for at in range(0, len(message), 8191):
             summarizer.feed(message[at : at + 8191])
-        assert summarizer.finish() == summarize(message)
+        assert summarizer.finish(prepare) == summarize(message, prepare)
 
 
 def test_bounds() -> None:
@@ -256,11 +258,16 @@ def _by_references(lines: bytes) -> object:
         threads.Threadable(n, n % 7, "subject", bool(n % 3), b"%d" % n, tuple(line.split()))
         for n, line in enumerate(lines.split(b"\n"))
     ]
-    return threads.formatted(threads.by_references(messages)), threads.formatted(threads.by_subject(messages))
+    return thread_list(threads.by_references(messages)), thread_list(threads.by_subject(messages))
 
 
 def _list(made: object) -> object:
     return list(made)  # type: ignore[call-overload]
+
+
+def prepared(message: bytes) -> Summary:
+    """The summary as IMAP has it made."""
+    return summarize(message, prepare)
 
 
 WORK: tuple[Work, ...] = (
@@ -271,17 +278,17 @@ WORK: tuple[Work, ...] = (
     ("white space lines", repeated(b" \r\n"), lambda m: Header(m).fields),
     ("carriage returns", repeated(b"\r"), lambda m: Header(m).fields),
     ("selected fields", repeated(b"To: a\r\n"), lambda m: select_fields(m, (b"to",), inverted=False)),
-    ("header without end", repeated(b"X: y\r\n"), summarize),
-    ("empty parts", repeated(b"--b\r\n\r\n\r\n", MULTIPART), summarize),
-    ("unknown boundaries", repeated(b"--c\r\n", MULTIPART), summarize),
-    ("dashes", repeated(b"--", MULTIPART), summarize),
-    ("longer boundaries", repeated(b"--bx\r\n", MULTIPART), summarize),
-    ("equal boundaries", repeated(b"--b\r\n" + MULTIPART + b"--b--\r\n", MULTIPART), summarize),
-    ("half boundaries", repeated(b"\r\n--", MULTIPART), summarize),
-    ("nested multiparts", nested, summarize),
-    ("nested messages", repeated(b"Content-Type: message/rfc822\r\n\r\n"), summarize),
-    ("one boundary again and again", repeated(b"--b\r\n" + MULTIPART), lambda m: summarize(MULTIPART + m)),
-    ("small lines", repeated(b"\n"), summarize),
+    ("header without end", repeated(b"X: y\r\n"), prepared),
+    ("empty parts", repeated(b"--b\r\n\r\n\r\n", MULTIPART), prepared),
+    ("unknown boundaries", repeated(b"--c\r\n", MULTIPART), prepared),
+    ("dashes", repeated(b"--", MULTIPART), prepared),
+    ("longer boundaries", repeated(b"--bx\r\n", MULTIPART), prepared),
+    ("equal boundaries", repeated(b"--b\r\n" + MULTIPART + b"--b--\r\n", MULTIPART), prepared),
+    ("half boundaries", repeated(b"\r\n--", MULTIPART), prepared),
+    ("nested multiparts", nested, prepared),
+    ("nested messages", repeated(b"Content-Type: message/rfc822\r\n\r\n"), prepared),
+    ("one boundary again and again", repeated(b"--b\r\n" + MULTIPART), lambda m: prepared(MULTIPART + m)),
+    ("small lines", repeated(b"\n"), prepared),
     ("addresses", repeated(b"A <a@example.org>, "), addresses.parse),
     ("commas", repeated(b","), addresses.parse),
     ("open comments", repeated(b"("), addresses.parse),
@@ -298,7 +305,7 @@ WORK: tuple[Work, ...] = (
     ("quotes in an open comment", repeated(b'"(', b"("), addresses.parse),
     ("angles after angles", repeated(b"<>"), addresses.parse),
     ("a route without end", repeated(b"@a,", b"<"), addresses.parse),
-    ("address headers", repeated(b"a@b, ", b"To: ", b"\r\n\r\n"), summarize),
+    ("address headers", repeated(b"a@b, ", b"To: ", b"\r\n\r\n"), prepared),
     ("encoded words", repeated(b"=?utf-8?q?x?= "), encoded_words.decode_words),
     ("openings of encoded words", repeated(b"=?"), encoded_words.decode_words),
     ("encoded words without end", repeated(b"=?a?q?"), encoded_words.decode_words),
@@ -340,13 +347,13 @@ WORK: tuple[Work, ...] = (
     ("blobs before a word", repeated(b"[a] ", tail=b"x"), subject.base_subject),
     ("forwards in forwards", repeated(b"[fwd: "), subject.base_subject),
     ("trailers", repeated(b" (fwd)"), subject.base_subject),
-    ("tags", repeated(b"<a>", HTML), summarize),
-    ("open tags", repeated(b"<style", HTML), summarize),
-    ("open comments in HTML", repeated(b"<!--", HTML), summarize),
-    ("numbers of characters", repeated(b"1", HTML + b"&#"), summarize),
-    ("ampersands", repeated(b"&#x1", HTML), summarize),
-    ("words", repeated(b"ab cd "), lambda m: text.fold(m.decode())),
-    ("combining marks", repeated("e\u0301\u0323".encode()), lambda m: text.fold(m.decode())),
+    ("tags", repeated(b"<a>", HTML), prepared),
+    ("open tags", repeated(b"<style", HTML), prepared),
+    ("open comments in HTML", repeated(b"<!--", HTML), prepared),
+    ("numbers of characters", repeated(b"1", HTML + b"&#"), prepared),
+    ("ampersands", repeated(b"&#x1", HTML), prepared),
+    ("words", repeated(b"ab cd "), lambda m: text.search_form(m.decode())),
+    ("combining marks", repeated("e\u0301\u0323".encode()), lambda m: text.search_form(m.decode())),
     ("header text", repeated(b"Subject: =?utf-8?q?a?= b\r\n"), lambda m: text.header_text(Header(m))),
     ("a chain of replies", thread_of(lambda n: (b"%d" % (n - 1),)), _by_references),
     ("replies to one", thread_of(lambda n: (b"0",)), _by_references),

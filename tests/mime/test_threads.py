@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crymapd.mime.threads import Node, Threadable, by_references, by_subject, formatted
+from crymapd.imap.wire.thread import thread_list
+from crymapd.mime.threads import Node, Threadable, by_references, by_subject
 from tests.testlib.linear import assert_linear
 
 Build = Callable[[Sequence[Threadable]], list[Node]]
@@ -26,7 +27,7 @@ def message(
 
 
 def threaded(*messages: Threadable, build: Build = by_references) -> str:
-    return formatted(build(messages)).decode()
+    return thread_list(build(messages)).decode()
 
 
 def chain(count: int) -> list[Threadable]:
@@ -156,7 +157,7 @@ def test_every_message_is_told_once(mailbox: list[tuple[str | None, list[str], s
         for number, (own, references, subject, answers, sent) in enumerate(mailbox, 1)
     ]
     for build in (by_references, by_subject):
-        answer = formatted(build(messages)).decode()
+        answer = thread_list(build(messages)).decode()
         numbers = answer.replace("(", " ").replace(")", " ").split()
         assert sorted(map(int, numbers)) == list(range(1, len(messages) + 1))
         assert answer.count("(") == answer.count(")")
@@ -188,7 +189,7 @@ WORK: dict[str, Callable[[int], list[Threadable]]] = {
 @pytest.mark.parametrize("name", WORK)
 def test_linear(name: str) -> None:
     """Eight times the messages do not take the square of that."""
-    assert_linear(WORK[name], lambda mailbox: formatted(by_references(mailbox)), size=500, largest=8_000)
+    assert_linear(WORK[name], lambda mailbox: thread_list(by_references(mailbox)), size=500, largest=8_000)
 
 
 def test_loops_are_looked_for_so_long_and_no_longer() -> None:

@@ -17,16 +17,15 @@ from crymapd import log as crymapd_log
 from crymapd.errors import StoreBusy
 from crymapd.model.flags import StoreMode
 from crymapd.model.numbers import Uid
-from crymapd.model.sequence import ranges_of
+from crymapd.model.sequence import Range, ranges_of
 from crymapd.store import account, maintenance
 from crymapd.store.account import Unlocked
-from crymapd.store.meta import Meta
+from crymapd.store.epoch import EpochFile
 from crymapd.store.store import Store
 from crymapd.store.view import View
 from tests.testlib.stores import (
     CHEAP,
     EVERY,
-    LIMIT,
     PASSWORD,
     StoreOpener,
     append,
@@ -34,6 +33,7 @@ from tests.testlib.stores import (
     digest,
     identities,
     message,
+    opened,
     put_in,
 )
 
@@ -80,13 +80,15 @@ class Session:
         self.open()
 
     def open(self) -> None:
-        self.store = Store(self.unlocked, LIMIT)
+        self.store = opened(self.unlocked)
         self.views: dict[str, View] = {}
         self.flags: dict[str, dict[int, tuple[str, ...]]] = {}
         for name in BOXES:
             view = self.store.select(name, read_only=True)
-            rows = self.store.entries.flags(view.mailbox.id, [(1, view.told.next_uid - 1)])
-            flags = {uid: tuple(self.store.meta.flags_of(flagset).split()) for uid, flagset, _modseq in rows}
+            rows = self.store.parts.entries.entries(view.mailbox.id, [(Uid(1), Uid(view.told.next_uid - 1))])
+            flags = {
+                uid: tuple(self.store.parts.meta.flagsets.flags_of(flagset).split()) for uid, flagset, _modseq in rows
+            }
             # Between the view and the flags somebody may have expunged: a view counts what it has not been told of.
             self.flags[name] = {uid: flags.get(uid, ()) for uid in view.uids}
             self.views[name] = view
@@ -95,7 +97,7 @@ class Session:
         """What `imap/update.py` does: tell arrivals, flags and expunges."""
         self.store.file_arrivals()
         view, flags = self.views[name], self.flags[name]
-        changes = self.store.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
+        changes = self.store.parts.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
         assert not changes.gone and changes.modseq >= view.told.modseq and changes.next_uid >= view.told.next_uid
         numbers = view.remove(changes.expunged)
         assert len(numbers) == len({uid for uid in changes.expunged if uid in flags}), (
@@ -103,13 +105,12 @@ class Session:
         )
         for uid in changes.expunged:
             flags.pop(uid, None)
-        new = [Uid(uid) for uid, _flagset, _modseq in changes.flags if uid >= view.told.next_uid]
+        new = [uid for uid, _flagset, _modseq in changes.changed if uid >= view.told.next_uid]
         assert new == sorted(set(new))
         view.add(new)
-        for number, flagset, _modseq in changes.flags:
-            uid = Uid(number)
+        for uid, flagset, _modseq in changes.changed:
             assert uid >= view.told.next_uid or uid in flags, "flags of a message never announced"
-            flags[uid] = tuple(self.store.meta.flags_of(flagset).split())
+            flags[uid] = tuple(self.store.parts.meta.flagsets.flags_of(flagset).split())
         view.told.modseq = view.told.expunged = changes.modseq
         view.told.next_uid = changes.next_uid
         assert list(view.uids) == sorted(flags)
@@ -128,33 +129,33 @@ class Session:
 
     def deliver(self, name: str, word: str) -> None:
         octets = message(word)
-        put_in(self.store.layout.home, octets, name, self.some_flags())
+        put_in(self.store.parts.layout.home, octets, name, self.some_flags())
         self.log.delivered.append(digest(octets))
 
     def copy(self, name: str, _word: str) -> None:
         target = self.random.choice(BOXES)
         source, copy = self.views[name].mailbox.id, self.views[target].mailbox.id
-        _uidvalidity, old, new = self.store.entries.copy(source, self.some(name), copy)
+        _uidvalidity, old, new = self.store.parts.entries.copy(source, self.some(name), copy)
         assert len(old) == len(new)
         self.log.copied |= {(target, to): (name, origin) for origin, to in zip(old, new, strict=True)}
 
     def move(self, name: str, _word: str) -> None:
         target = self.random.choice(BOXES)
         source, copy = self.views[name].mailbox.id, self.views[target].mailbox.id
-        _uidvalidity, old, new = self.store.entries.move(source, self.some(name), copy)
+        _uidvalidity, old, new = self.store.parts.entries.move(source, self.some(name), copy)
         self.log.copied |= {(target, to): (name, origin) for origin, to in zip(old, new, strict=True)}
         self.log.expunged += [(name, uid) for uid in old]
 
     def expunge(self, name: str, _word: str) -> None:
-        gone = self.store.entries.expunge(self.views[name].mailbox.id, EVERY)
+        gone = self.store.parts.entries.expunge(self.views[name].mailbox.id, EVERY)
         self.log.expunged += [(name, uid) for uid in gone]
 
     def set_flags(self, name: str, _word: str) -> None:
         mode = self.random.choice(tuple(StoreMode))
-        result = self.store.entries.store(
+        result = self.store.parts.entries.store(
             self.views[name].mailbox.id, self.some(name), mode, frozenset(self.some_flags())
         )
-        assert [row[0] for row in result.flags] == sorted(row[0] for row in result.flags)
+        assert [entry.uid for entry in result.entries] == sorted(entry.uid for entry in result.entries)
 
     def look(self, name: str, _word: str) -> None:
         self.poll(name)
@@ -162,8 +163,8 @@ class Session:
     def read(self, name: str, _word: str) -> None:
         """Any message that the view counts can be read, expunged meanwhile or not."""
         for uid in self.random.sample(list(self.views[name].uids), min(2, len(self.views[name].uids))):
-            rows = list(self.store.entries.stored(self.views[name].mailbox.id, [(uid, uid)]))
-            row = rows[0] if rows else self.store.entries.expunged(self.views[name].mailbox.id, uid)
+            rows = list(self.store.parts.entries.stored(self.views[name].mailbox.id, [(uid, uid)]))
+            row = rows[0] if rows else self.store.parts.entries.expunged(self.views[name].mailbox.id, uid)
             assert row is not None
             with self.store.read(row[4]) as read:
                 assert not read.is_note
@@ -172,7 +173,7 @@ class Session:
         self.store.close()
         self.open()
 
-    def some(self, name: str) -> list[tuple[int, int]]:
+    def some(self, name: str) -> list[Range[Uid]]:
         uids = list(self.views[name].uids)
         return ranges_of(sorted(self.random.sample(uids, min(len(uids), self.random.randint(1, 5)))))
 
@@ -191,20 +192,20 @@ def test_ten_processes(tmp_path: Path, cheap_hash: None, event_lines: list[str])
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     unlocked = account.create(home, PASSWORD, CHEAP)
-    store = Store(unlocked, LIMIT)
+    store = opened(unlocked)
     before = identities(store)
     store.close()
     logs = _run(unlocked, tmp_path)
     assert not [failure for log in logs for failure in log.failures]
     assert not [line for log in logs for line in log.lines]
-    store = Store(unlocked, LIMIT)
+    store = opened(unlocked)
     assert store.file_arrivals() == 0
     assert identities(store) == before
     _compare(store, logs)
     views = [log.views for log in logs]
     final = {name: {uid: held.flags for uid, held in contents(store)[name].items()} for name in BOXES}
     assert all(view == final for view in views)
-    assert maintenance.run(store, store.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
     assert identities(store) == before
     store.close()
     assert not event_lines
@@ -221,15 +222,15 @@ def _compare(store: Store, logs: list[Log]) -> None:
     assert len(copied) == sum(len(log.copied) for log in logs), "one UID was given out twice"
     assert not set(appended) & set(copied)
     assert len(set(expunged)) == len(expunged), "one message was expunged by two"
-    of_message = dict(store.meta.db.execute("SELECT id, file FROM messages"))
+    of_message = dict(store.parts.meta.db.execute("SELECT id, file FROM messages"))
     digests = {}
     for number in of_message:
         with store.read(number) as read:
             digests[number] = digest(read.octets())
     everything: dict[Place, str] = {}
     for name, box in ids.items():
-        gone = dict(store.meta.db.execute("SELECT uid, message FROM expunges WHERE mailbox = ?", (box.id,)))
-        now = dict(store.meta.db.execute("SELECT uid, message FROM entries WHERE mailbox = ?", (box.id,)))
+        gone = dict(store.parts.meta.db.execute("SELECT uid, message FROM expunges WHERE mailbox = ?", (box.id,)))
+        now = dict(store.parts.meta.db.execute("SELECT uid, message FROM entries WHERE mailbox = ?", (box.id,)))
         assert sorted([*gone, *now]) == list(range(1, box.next_uid)), "UIDs are given once, and none is left out"
         assert {(name, uid) for uid in gone} == {place for place in expunged if place[0] == name}
         everything |= {(name, uid): digests[number] for uid, number in (gone | now).items()}
@@ -289,9 +290,9 @@ def _child(unlocked: Unlocked, number: int, output: Path, ready: int, go: int) -
 def test_a_lock_held_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatch, cheap_hash: None) -> None:
     """SQLite orders the writers; who waits in vain is told so and can try again."""
     unlocked = account.unlock(home, PASSWORD)
-    monkeypatch.setattr("crymapd.store.meta.BUSY_SECONDS", 0.001)
-    one, other = Store(unlocked, LIMIT), Store(unlocked, LIMIT)
-    with one.meta.change(), pytest.raises(StoreBusy) as caught:
+    monkeypatch.setattr("crymapd.store.restoring.BUSY_SECONDS", 0.001)
+    one, other = opened(unlocked), opened(unlocked)
+    with one.parts.meta.change(), pytest.raises(StoreBusy) as caught:
         other.mailboxes.create("Later")
     assert not caught.value.permanent
     other.mailboxes.create("Later")
@@ -306,15 +307,17 @@ def test_opening_while_another_commits(
     """A commit just before and just after `epoch` is read is no older database: nothing is renumbered."""
     sibling = open_store(home)
     before = identities(sibling)
-    look = Meta._epoch
+    look = vars(EpochFile)["changes"].fget
 
-    def epoch(self: Meta) -> int:
-        sibling.mailboxes.subscribe("Before")
+    def changes(self: EpochFile) -> int:
+        if self is not sibling.parts.meta._epoch:
+            sibling.mailboxes.subscribe("Before")
         seen = look(self)
-        sibling.mailboxes.subscribe("After")
-        return seen
+        if self is not sibling.parts.meta._epoch:
+            sibling.mailboxes.subscribe("After")
+        return int(seen)
 
-    monkeypatch.setattr(Meta, "_epoch", epoch)
+    monkeypatch.setattr(EpochFile, "changes", property(changes))
     assert identities(open_store(home)) == before
     assert sibling.mailboxes.subscriptions()[:1] == ["After"]
     assert not event_lines

@@ -13,23 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from crymapd.config.user import slot_of
 from crymapd.crypto import slots
 from crymapd.crypto.secret import derive
 from crymapd.errors import BadCredentials
 from crymapd.model.flags import StoreMode
+from crymapd.model.numbers import MailboxId
 from crymapd.store import account, maintenance
-from crymapd.store.account import Unlocked
+from crymapd.store.account import Unlocked, slot_of
 from crymapd.store.database import Database
 from crymapd.store.keys import KeyStore
-from crymapd.store.meta import backups
+from crymapd.store.restoring import backups
 from crymapd.store.store import Store
 from crymapd.unix import files
 from tests.testlib.crash import run_until
 from tests.testlib.stores import (
     CHEAP,
     EVERY,
-    LIMIT,
     PASSWORD,
     Contents,
     append,
@@ -40,8 +39,10 @@ from tests.testlib.stores import (
     left_in,
     mailbox_id,
     message,
+    opened,
     put_in,
     staged,
+    uids,
 )
 
 DAY = 24 * 3600
@@ -64,7 +65,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     home = tmp_path_factory.mktemp("crash") / "template"
     home.mkdir(mode=0o700)
     unlocked = account.create(home, PASSWORD, CHEAP)
-    store = Store(unlocked, LIMIT)
+    store = opened(unlocked)
     store.mailboxes.create("Work/Old")
     for word in ("one", "two", "three", "four"):
         append(store, message(word), flags=("\\Seen",) if word == "two" else ())
@@ -72,9 +73,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
         append(store, message(word), "Work", ("$Todo",))
     append(store, message("seven"), "Work/Old")
     gone = append(store, message("expunged"))
-    store.entries.expunge(mailbox_id(store, "INBOX"), [(gone, gone)], only_deleted=False)
+    store.parts.entries.expunge(mailbox_id(store, "INBOX"), [uids(gone)], only_deleted=False)
     store.close()
-    maintained = Store(unlocked, LIMIT)
+    maintained = opened(unlocked)
     found, known = contents(maintained), identities(maintained)
     maintained.close()
     return Template(home, unlocked, found, known)
@@ -83,12 +84,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 Operation = Callable[[Store], None]
 
 
-def inbox(store: Store) -> int:
+def inbox(store: Store) -> MailboxId:
     return mailbox_id(store, "INBOX")
 
 
 def deliver(store: Store) -> None:
-    put_in(store.layout.home, message("new", 200_000))
+    put_in(store.parts.layout.home, message("new", 200_000))
 
 
 def file_three(store: Store) -> None:
@@ -105,19 +106,19 @@ def append_three(store: Store) -> None:
 
 
 def copy(store: Store) -> None:
-    store.entries.copy(inbox(store), [(1, 3)], mailbox_id(store, "Work"))
+    store.parts.entries.copy(inbox(store), [uids(1, 3)], mailbox_id(store, "Work"))
 
 
 def move(store: Store) -> None:
-    store.entries.move(inbox(store), [(2, 4)], mailbox_id(store, "Work/Old"))
+    store.parts.entries.move(inbox(store), [uids(2, 4)], mailbox_id(store, "Work/Old"))
 
 
 def expunge(store: Store) -> None:
-    store.entries.expunge(inbox(store), [(1, 1), (3, 4)], only_deleted=False)
+    store.parts.entries.expunge(inbox(store), [uids(1), uids(3, 4)], only_deleted=False)
 
 
 def set_flags(store: Store) -> None:
-    store.entries.store(inbox(store), EVERY, StoreMode.ADD, frozenset(("\\Deleted", "$Fresh")))
+    store.parts.entries.store(inbox(store), EVERY, StoreMode.ADD, frozenset(("\\Deleted", "$Fresh")))
 
 
 def create(store: Store) -> None:
@@ -141,7 +142,7 @@ def delete_parent(store: Store) -> None:
 
 
 def maintain(store: Store) -> None:
-    assert maintenance.run(store, time.time() + 2 * DAY, force=True)
+    assert maintenance.run(store.parts, time.time() + 2 * DAY, force=True)
 
 
 def subscribe(store: Store) -> None:
@@ -161,7 +162,7 @@ def test_all_or_nothing(
     """Wholly done or not at all, and done when it was acknowledged."""
 
     def prepare(home: Path) -> Callable[[], None]:
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
+        store = opened(account.unlock(home, PASSWORD))
         return lambda: operation(store)
 
     after = _result(operation, template, tmp_path)
@@ -178,7 +179,7 @@ def test_filing(template: Template, tmp_path: Path, cheap_hash: None, event_line
         put_in(arrived, message(word), mailbox, ("\\Flagged",))
 
     def prepare(home: Path) -> Callable[[], None]:
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
+        store = opened(account.unlock(home, PASSWORD))
         return lambda: file_three(store)
 
     after = _result(file_three, replace(template, home=arrived), tmp_path)
@@ -192,7 +193,7 @@ def test_opening_after_a_crash_may_crash(
     """A row is committed, its file still in `tmp/`: finishing that is killed at each of its steps too."""
 
     def prepare_append(home: Path) -> Callable[[], None]:
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
+        store = opened(account.unlock(home, PASSWORD))
         return lambda: append_three(store)
 
     after = _result(append_three, template, tmp_path)
@@ -206,7 +207,7 @@ def test_opening_after_a_crash_may_crash(
     assert interrupted is not None
 
     def prepare(home: Path) -> Callable[[], None]:
-        return lambda: Store(account.unlock(home, PASSWORD), LIMIT).close()
+        return lambda: opened(account.unlock(home, PASSWORD)).close()
 
     check = lambda home, _done: _settled(home, template, (after,), event_lines)  # noqa: E731
     assert _matrix(interrupted, tmp_path, prepare, check) > 6
@@ -223,18 +224,18 @@ def test_key_rotation(template: Template, tmp_path: Path, cheap_hash: None, even
 
     def check(home: Path, _done: bool) -> None:
         put_in(home, message("new"))
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
+        store = opened(account.unlock(home, PASSWORD))
         store.file_arrivals()
         found = contents(store)
         store.close()
         new = {uid: one for uid, one in found["INBOX"].items() if uid not in template.before["INBOX"]}
         assert [one.digest for one in new.values()] == [digest(message("new"))]
         _settled(home, template, (found,), event_lines)
-        keys = KeyStore(store.layout, template.unlocked.master, template.unlocked.user.account_id)
+        keys = KeyStore(store.parts.layout, template.unlocked.master, template.unlocked.user.account_id)
         keys.rotate(template.unlocked.user.keys, later)
-        names = {path.name for path in store.layout.keys.iterdir()}
+        names = {path.name for path in store.parts.layout.keys.iterdir()}
         assert len(names) == 4
-        assert {path.name for path in store.layout.keys_copy.iterdir()} == names
+        assert {path.name for path in store.parts.layout.keys_copy.iterdir()} == names
 
     assert _matrix(template.home, tmp_path, prepare, check) > 10
 
@@ -266,12 +267,12 @@ def test_creating_an_account(tmp_path: Path, cheap_hash: None, event_lines: list
     empty.mkdir(mode=0o700)
 
     def prepare(home: Path) -> Callable[[], None]:
-        return lambda: Store(account.create(home, PASSWORD, CHEAP), LIMIT).close()
+        return lambda: opened(account.create(home, PASSWORD, CHEAP)).close()
 
     def check(home: Path, _done: bool) -> None:
         if not (home / "user.toml").exists():
             account.create(home, PASSWORD, CHEAP)
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
+        store = opened(account.unlock(home, PASSWORD))
         put_in(home, message("first"))
         store.file_arrivals()
         assert [one.digest for one in contents(store)["INBOX"].values()] == [digest(message("first"))]
@@ -286,8 +287,8 @@ def test_backups_are_whole(template: Template, tmp_path: Path, cheap_hash: None)
     """Killed anywhere in maintenance, each backup that has its name opens and holds everything."""
 
     def prepare(home: Path) -> Callable[[], None]:
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
-        return lambda: maintenance.back_up(store, time.time())
+        store = opened(account.unlock(home, PASSWORD))
+        return lambda: maintenance.back_up(store.parts, time.time())
 
     def check(home: Path, done: bool) -> None:
         found = backups(account.unlock(home, PASSWORD).layout)
@@ -307,8 +308,8 @@ def test_starting_over_from_a_backup(
 ) -> None:
     """meta.db is useless; whoever puts the backup in its place is killed at each step: no mail is lost."""
     broken = copied(template.home, tmp_path / "broken")
-    store = Store(account.unlock(broken, PASSWORD), LIMIT)
-    maintenance.back_up(store, time.time())
+    store = opened(account.unlock(broken, PASSWORD))
+    maintenance.back_up(store.parts, time.time())
     append(store, message("after the backup"))
     store.close()
     (broken / "meta.db").write_bytes(b"\0" * 4096)
@@ -316,11 +317,11 @@ def test_starting_over_from_a_backup(
     wanted.append(digest(message("after the backup")))
 
     def prepare(home: Path) -> Callable[[], None]:
-        return lambda: Store(account.unlock(home, PASSWORD), LIMIT).close()
+        return lambda: opened(account.unlock(home, PASSWORD)).close()
 
     def check(home: Path, _done: bool) -> None:
-        store = Store(account.unlock(home, PASSWORD), LIMIT)
-        assert maintenance.run(store, time.time(), force=True)
+        store = opened(account.unlock(home, PASSWORD))
+        assert maintenance.run(store.parts, time.time(), force=True)
         found = contents(store)
         assert sorted(one.digest for held in found.values() for one in held.values()) == sorted(wanted)
         assert not set(identities(store).values()) & set(template.identities.values())
@@ -355,7 +356,7 @@ def _matrix(
 def _result(operation: Operation, template: Template, tmp_path: Path) -> Contents:
     """What is there when nobody is killed."""
     home = copied(template.home, tmp_path / "unharmed")
-    store = Store(account.unlock(home, PASSWORD), LIMIT)
+    store = opened(account.unlock(home, PASSWORD))
     operation(store)
     store.file_arrivals()
     found = contents(store)
@@ -372,7 +373,7 @@ def _settled(
 ) -> None:
     """One of the allowed states, now and after maintenance; nothing half, nothing orphaned, nothing renumbered."""
     unlocked = account.unlock(home, password)
-    store = Store(unlocked, LIMIT)
+    store = opened(unlocked)
     store.file_arrivals()
     found = contents(store)
     assert found in allowed
@@ -380,12 +381,12 @@ def _settled(
     store.close()
     now = time.time()
     for moment in (now, now + 3 * DAY):
-        store = Store(unlocked, LIMIT)
-        assert maintenance.run(store, moment, force=True)
+        store = opened(unlocked)
+        assert maintenance.run(store.parts, moment, force=True)
         assert contents(store) == found
         _unchanged_identities(store, template)
         _nothing_half(store, purged=moment > now)
-        assert all(backup.stat().st_size for backup in backups(store.layout))
+        assert all(backup.stat().st_size for backup in backups(store.parts.layout))
         store.close()
     assert not left_in(unlocked.layout.tmp)
     assert not unlocked.layout.damaged.exists()
@@ -394,11 +395,13 @@ def _settled(
 
 def _nothing_half(store: Store, *, purged: bool) -> None:
     """Every row has its file in its place (one that is to be purged may have lost it), every file its row."""
-    rows = {bytes(file).hex(): copies for file, copies in store.meta.db.execute("SELECT file, copies FROM messages")}
-    on_disk = {path.parent.name + path.name for path in store.layout.messages.glob("*/*")}
+    rows = {
+        bytes(file).hex(): copies for file, copies in store.parts.meta.db.execute("SELECT file, copies FROM messages")
+    }
+    on_disk = {path.parent.name + path.name for path in store.parts.layout.messages.glob("*/*")}
     assert {name for name, copies in rows.items() if copies or purged} <= on_disk <= set(rows)
-    assert not list(store.layout.new.iterdir())
-    assert not store.entries.unplaced()
+    assert not list(store.parts.layout.new.iterdir())
+    assert not store.parts.entries.unplaced()
 
 
 def _unchanged_identities(store: Store, template: Template) -> None:

@@ -1,7 +1,4 @@
-"""`crymap-deliver` killed at real system calls, by strace: zero or one message, and never half of one.
-
-strace must be installed and allowed to trace; a machine where it is not cannot prove this.
-"""
+"""`crymap-deliver` killed at real system calls, by strace: zero or one message, and never half of one."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from crymapd.store import maintenance
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.stores import StoreOpener, contents, digest, left_in, message
 
 NOBODY = 65534
@@ -56,7 +54,7 @@ def deliver(root: Root, tmp_path: Path, *tracing: str) -> tuple[int, str]:
     command = ["strace", "-f", "-o", str(trace), "-e", f"trace={','.join(CALLS)}", *tracing, sys.executable]
     command += ["-m", "crymapd.cli.deliver", "--root", str(root.directory), "--user", "alice"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, input=MESSAGE, env=environment, capture_output=True, timeout=60)
+    done = subprocess.run(command, input=MESSAGE, env=environment, capture_output=True, timeout=PATIENCE_SECONDS)
     assert b"ptrace" not in done.stderr, done.stderr.decode()
     return done.returncode, trace.read_text(errors="replace")
 
@@ -79,6 +77,7 @@ def kills(trace: str) -> list[tuple[str, int]]:
     return found
 
 
+@pytest.mark.peer("strace")
 def test_delivery_killed_at_system_calls(
     root: Root, tmp_path: Path, open_store: StoreOpener, event_lines: list[str]
 ) -> None:
@@ -101,8 +100,8 @@ def test_delivery_killed_at_system_calls(
         store.file_arrivals()
         got = [held.digest for held in contents(store)["INBOX"].values()]
         assert got == [digest(MESSAGE)] or (not got and status != 0), f"killed at {name} {number}"
-        assert maintenance.run(store, time.time() + 2 * maintenance.DAY, force=True)
-        assert not left_in(store.layout.tmp)
+        assert maintenance.run(store.parts, time.time() + 2 * maintenance.DAY, force=True)
+        assert not left_in(store.parts.layout.tmp)
         assert [held.digest for held in contents(store)["INBOX"].values()] == got
         store.close()
     assert sum(ended) >= len(steps) - 2, "nearly every step was met"

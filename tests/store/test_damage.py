@@ -20,7 +20,6 @@ from crymapd.store.store import Store
 from tests.testlib.stores import (
     CHEAP,
     EVERY,
-    LIMIT,
     PASSWORD,
     UNREADABLE,
     Contents,
@@ -33,6 +32,7 @@ from tests.testlib.stores import (
     identities,
     mailbox_id,
     message,
+    opened,
     put_in,
 )
 
@@ -66,7 +66,7 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Populated:
     """20 messages in three mailboxes, one delivered and not filed, a backup that is older than the last message."""
     home, other = (_populate(tmp_path_factory.mktemp("damage") / name) for name in ("home", "other"))
     whole_home = copied(home, home.parent / "whole")
-    store = Store(account.unlock(whole_home, PASSWORD), LIMIT)
+    store = opened(account.unlock(whole_home, PASSWORD))
     before = _files(store)
     store.file_arrivals()
     found = Populated(home, other, contents(store), before, identities(store))
@@ -76,11 +76,11 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Populated:
 
 def _populate(home: Path) -> Path:
     home.mkdir(mode=0o700)
-    store = Store(account.create(home, PASSWORD, CHEAP), LIMIT)
+    store = opened(account.create(home, PASSWORD, CHEAP))
     store.mailboxes.create("Work")
     for number in range(19):
         append(store, message(f"{number} in {home.name}", 400), BOXES[number % 3], ("\\Seen", "$Read")[: number % 3])
-    assert maintenance.run(store, store.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
     append(store, message(LATER), "Work")
     store.catch_up(60)
     store.close()
@@ -91,7 +91,7 @@ def _populate(home: Path) -> Path:
 def _files(store: Store) -> dict[str, tuple[str, int]]:
     return {
         bytes(file).hex(): (name, uid)
-        for name, uid, file in store.meta.db.execute(
+        for name, uid, file in store.parts.meta.db.execute(
             "SELECT b.name, e.uid, m.file FROM entries e JOIN messages m ON m.id = e.message"
             " JOIN mailboxes b ON b.id = e.mailbox"
         )
@@ -253,7 +253,7 @@ def test_both_copies_of_user_toml_gone(populated: Populated, tmp_path: Path, che
         put_in(home, message("new"))
     layout.user.write_bytes(content)
     put_in(home, message("new"))
-    store = Store(account.unlock(home, PASSWORD), LIMIT)
+    store = opened(account.unlock(home, PASSWORD))
     store.file_arrivals()
     assert digests(contents(store)) == sorted([*digests(populated.whole), digest(message("new"))])
     store.close()
@@ -399,7 +399,7 @@ def _comes_back(home: Path, populated: Populated, open_store: StoreOpener, event
         try:
             store = open_store(home)
             store.file_arrivals()
-            maintenance.run(store, store.layout.meta.stat().st_mtime, force=True)
+            maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
             found = contents(store)
             break
         except Damaged:
@@ -426,12 +426,12 @@ def test_older_meta_db(populated: Populated, tmp_path: Path, open_store: StoreOp
     store.file_arrivals()
     for word in ("new1", "new2"):
         append(store, message(word), "Work")
-    store.entries.store(mailbox_id(store, "Work"), EVERY, StoreMode.ADD, frozenset(("$New",)))
+    store.parts.entries.store(mailbox_id(store, "Work"), EVERY, StoreMode.ADD, frozenset(("$New",)))
     wanted = digests(contents(store))
     store.close()
     (home / "meta.db").write_bytes(yesterday)
     store = open_store(home)
-    assert maintenance.run(store, store.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
     found = contents(store)
     assert digests(found) == wanted
     inbox = [held.digest for held in found["INBOX"].values()]
@@ -442,7 +442,7 @@ def test_older_meta_db(populated: Populated, tmp_path: Path, open_store: StoreOp
     before = identities(store)
     store.close()
     store = open_store(home)
-    assert maintenance.run(store, store.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
     assert identities(store) == before, "once is enough"
 
 
@@ -493,7 +493,7 @@ def test_write_ahead_log_deleted(home: Path, open_store: StoreOpener, event_line
     (crashed / "meta.db-shm").unlink()
     again = open_store(crashed)
     again.file_arrivals()
-    assert maintenance.run(again, again.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(again.parts, again.parts.layout.meta.stat().st_mtime, force=True)
     assert digests(contents(again)) == sorted(digest(message(word)) for word in ("one", "two"))
     assert not set(identities(again).values()) & set(kept.values())
     assert event_lines
@@ -523,8 +523,8 @@ def _differences(found: Contents, wanted: Contents) -> list[tuple[str, int]]:
 
 def _give_password(home: Path, password: str) -> None:
     """Make the account open with another password."""
-    from crymapd.config.user import slot_of
     from crymapd.crypto import slots
+    from crymapd.store.account import slot_of
 
     unlocked = account.unlock(home, PASSWORD)
     user, old = unlocked.user, unlocked.user.slot[0]

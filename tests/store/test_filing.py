@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crymapd.store import account, entries, inbox
-from crymapd.store.store import Store
-from tests.testlib.stores import CHEAP, LIMIT, PASSWORD
+from crymapd.store import account, flagsets, inbox
+from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, opened, uids
 
 
 def deliver(home: Path, text: bytes, *flags: str) -> None:
@@ -21,7 +20,7 @@ def deliver(home: Path, text: bytes, *flags: str) -> None:
 def test_one_unreadable_arrival_does_not_hold_up_the_others(
     tmp_path: Path, cheap_hash: None, event_lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(account.create(tmp_path, PASSWORD, CHEAP), LIMIT)
+    store = opened(account.create(tmp_path, PASSWORD, CHEAP))
     deliver(tmp_path, b"Subject: one\r\n\r\n")
     held = next((tmp_path / "new").iterdir())
     deliver(tmp_path, b"Subject: two\r\n\r\n")
@@ -40,11 +39,11 @@ def test_one_unreadable_arrival_does_not_hold_up_the_others(
 
 
 def test_too_many_keywords_cost_the_keywords(tmp_path: Path, cheap_hash: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(account.create(tmp_path, PASSWORD, CHEAP), LIMIT)
-    monkeypatch.setattr(entries, "MAX_KEYWORDS", 2)
+    store = opened(account.create(tmp_path, PASSWORD, CHEAP))
+    monkeypatch.setattr(flagsets, "MAX_KEYWORDS", 2)
     deliver(tmp_path, b"Subject: one\r\n\r\n", "a", "b", "c", "\\Seen")
     view = store.select("INBOX", read_only=True)
     assert view.exists == 1
-    (row,) = store.entries.flags(view.mailbox.id, [(1, 10)])
-    assert store.meta.flags_of(row[1]) == "\\Seen"
+    (row,) = store.parts.entries.entries(view.mailbox.id, [uids(1, 10)])
+    assert store.parts.meta.flagsets.flags_of(row[1]) == "\\Seen"
     store.close()

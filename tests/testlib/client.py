@@ -1,13 +1,12 @@
-"""A small synchronous IMAP client that believes nothing: what it reads, it parses with the strict grammar.
+"""A small synchronous IMAP client that takes nothing on trust: it parses every response with the strict grammar.
 
-    with Client.connect("localhost", 1993) as client:
+    with Client.from_socket(server.connect("imaps")) as client:
         client.login("alice", "secret")
         client.ok("APPEND INBOX {}", message)
         assert client.ok("SELECT INBOX").one(Exists).count == 1
 
-In the text of a command `{}` stands for a synchronising literal, `{+}` for one that is not, `~{}` and
-`~{+}` for literal8; the octets come as further arguments. A number inside the braces is sent instead of the
-true size.
+In the text of a command, `{}` stands for a synchronising literal, `{+}` for one that is not, and `~{}` and `~{+}` for a
+literal8.  Their octets are the further arguments.  A number inside the braces is sent instead of the true size.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from typing import TypeVar
 
 from tests.testlib.answers import Answer, Code, Continuation, Enabled, Response, Status, Tagged
 from tests.testlib.grammar import Options, Ungrammatical, parse
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.stream import Closed, Stream, lenient_tls
 
 __all__ = ["Client", "Closed", "Idle", "Result", "Ungrammatical", "quote"]
@@ -34,13 +34,13 @@ _MARKER = re.compile(rb"\{([0-9]*)(\+?)\}")
 
 
 def quote(text: str) -> str:
-    """A quoted string."""
+    """The text as an IMAP quoted string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a command ended, and all that came before its end."""
+    """The tagged response to a command, and the untagged ones that came before it."""
 
     tag: str
     status: str
@@ -59,13 +59,20 @@ class Result:
         return found[0]
 
     def codes(self) -> dict[str, Code]:
-        """All response codes, the tagged one's included, by name; the last of a name wins."""
+        """All response codes by name, that of the tagged response included; of several with one name, the last."""
         codes = [status.code for status in self.all(Status)] + [self.code]
         return {code.name: code for code in codes if code}
 
 
 class Client:
-    """One connection. Reads wait at most `timeout` seconds; `utf8` follows ENABLE by itself."""
+    """One connection.
+
+    Attributes:
+        stream: where responses come from.
+        nul: whether a literal may hold NUL.
+        utf8: whether strings may be UTF-8, which an ENABLED response changes.
+        greeting: the first response of the server.
+    """
 
     def __init__(self, stream: Stream, *, nul: bool = False) -> None:
         self.stream = stream
@@ -77,22 +84,14 @@ class Client:
         self.greeting: Status = greeting
 
     @classmethod
-    def connect(cls, host: str, port: int, *, tls: bool = True, timeout: float = 10.0, nul: bool = False) -> Client:
-        """Connect over TLS (or without) and read the greeting."""
-        sock = socket.create_connection((host, port), timeout)
+    def from_socket(cls, sock: socket.socket, *, timeout: float = PATIENCE_SECONDS, nul: bool = False) -> Client:
+        """Take over a connected socket, TLS already done, and read the greeting."""
         stream = Stream(sock, timeout)
         try:
-            if tls:
-                stream.start_tls(lenient_tls(), host)
             return cls(stream, nul=nul)
         except BaseException:
             stream.close()
             raise
-
-    @classmethod
-    def from_socket(cls, sock: socket.socket, *, timeout: float = 10.0, nul: bool = False) -> Client:
-        """Over a socket that is connected, and read the greeting."""
-        return cls(Stream(sock, timeout), nul=nul)
 
     def __enter__(self) -> Client:
         return self
@@ -103,7 +102,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Hang up without a word."""
+        """Close the connection without LOGOUT."""
         self.stream.close()
 
     # Octets
@@ -115,8 +114,8 @@ class Client:
         """The next response of any kind.
 
         Raises:
-            Ungrammatical: the octets are no response.
-            TimeoutError: nothing whole came in time.
+            Ungrammatical: the octets do not follow the grammar.
+            TimeoutError: no whole response came in time.
             Closed: the server closed the connection.
         """
         answer = parse(self.stream.read_frame(timeout), Options(utf8=self.utf8, nul=self.nul))
@@ -127,7 +126,7 @@ class Client:
     # Commands
 
     def command(self, text: str | bytes, *literals: bytes) -> Result:
-        """Send a command and read until its tagged answer."""
+        """Send a command and read until its tagged response."""
         tag, untagged = self.next_tag(), list[Response]()
         for piece, waits in _pieces(tag, text, literals):
             self.send_raw(piece)
@@ -136,19 +135,19 @@ class Client:
         return self.finish(tag, untagged)
 
     def ok(self, text: str | bytes, *literals: bytes) -> Result:
-        """A command that must succeed."""
+        """Do a command that must succeed."""
         result = self.command(text, *literals)
         assert result.status == "OK", f"{text!r}: {result}"
         return result
 
     def send(self, text: str | bytes) -> str:
-        """Send a command line without waiting (pipelining). Returns the tag for `finish`."""
+        """Send a command line without waiting for the response (pipelining), and return the tag for `finish`."""
         tag = self.next_tag()
         self.send_raw(tag.encode() + b" " + _octets(text) + b"\r\n")
         return tag
 
     def finish(self, tag: str, untagged: Iterable[Response] = ()) -> Result:
-        """Read until the answer with this tag; any other tag is an error."""
+        """Read until the response with this tag; any other tag is an error."""
         collected = list(untagged)
         end = self._until(collected)
         assert isinstance(end, Tagged), f"a continuation where {tag} should end: {end}"
@@ -167,13 +166,13 @@ class Client:
         return self.ok(f"LOGIN {quote(user)} {quote(password)}")
 
     def authenticate(self, mechanism: str, *answers: bytes, initial: bytes | None = None) -> Result:
-        """AUTHENTICATE with these answers to the challenges; `initial` is a SASL-IR (RFC 4959)."""
+        """AUTHENTICATE with these responses to the challenges; `initial` is the initial response of RFC 4959."""
         return self.authenticate_with(mechanism, _in_turn(answers), initial=initial)
 
     def authenticate_with(
         self, mechanism: str, respond: Callable[[bytes], bytes], *, initial: bytes | None = None
     ) -> Result:
-        """AUTHENTICATE with a function from challenge to response, both decoded. `b"*"` cancels."""
+        """AUTHENTICATE with a function that turns a challenge into a response, both decoded; `b"*"` cancels."""
         first = "" if initial is None else " " + (base64.b64encode(initial).decode() or "=")
         tag, untagged = self.send(f"AUTHENTICATE {mechanism}{first}"), list[Response]()
         while isinstance(end := self._until(untagged), Continuation):
@@ -192,14 +191,14 @@ class Client:
         return result
 
     def logout(self) -> Result:
-        """LOGOUT: a BYE, the tagged OK, and the end of the connection."""
+        """LOGOUT, which must be answered with BYE, the tagged OK and the end of the connection."""
         result = self.ok("LOGOUT")
         assert [status.status for status in result.all(Status)].count("BYE") == 1, result
         self.expect_close()
         return result
 
     def expect_close(self, timeout: float | None = None) -> None:
-        """The server closes the connection, without another word."""
+        """Fail unless the server closes the connection without another response."""
         try:
             answer = self.read_response(timeout)
         except Closed as closed:
@@ -210,7 +209,7 @@ class Client:
 
     @contextmanager
     def idle(self) -> Iterator[Idle]:
-        """IDLE (RFC 2177) for the length of a `with` block; afterwards `result` is there."""
+        """Be in IDLE (RFC 2177) for the length of a `with` block; `result` is set at its end."""
         tag, untagged = self.send("IDLE"), list[Response]()
         end = self._until(untagged)
         assert isinstance(end, Continuation), f"IDLE refused: {end}"
@@ -223,14 +222,20 @@ class Client:
 
 @dataclass(slots=True)
 class Idle:
-    """The inside of IDLE."""
+    """What a session sees while it is in IDLE.
+
+    Attributes:
+        client: the session.
+        pending: untagged responses that `wait` has not returned yet.
+        result: how IDLE ended, once it has.
+    """
 
     client: Client
     pending: deque[Response]
     result: Result | None = None
 
     def wait(self, timeout: float | None = None) -> Response:
-        """The next untagged response; `TimeoutError` when none comes."""
+        """The next untagged response. Raises TimeoutError when none comes."""
         if self.pending:
             return self.pending.popleft()
         answer = self.client.read_response(timeout)
@@ -238,7 +243,7 @@ class Idle:
         return answer
 
     def wait_for(self, kind: type[T], timeout: float | None = None) -> T:
-        """The next untagged response of this type, leaving out others."""
+        """The next untagged response of this type; others are skipped."""
         limit = self.client.stream.timeout if timeout is None else timeout
         deadline = time.monotonic() + limit
         while not isinstance(response := self.wait(max(0.001, deadline - time.monotonic())), kind):
@@ -251,7 +256,7 @@ def _octets(text: str | bytes) -> bytes:
 
 
 def _pieces(tag: str, text: str | bytes, literals: tuple[bytes, ...]) -> Iterator[tuple[bytes, bool]]:
-    """What to send at once, and whether to wait for a continuation after it."""
+    """What can be sent at once, and whether to wait for a continuation request after it."""
     line = tag.encode() + b" " + _octets(text)
     markers = list(_MARKER.finditer(line)) if literals else []
     if len(markers) != len(literals):

@@ -1,15 +1,16 @@
-"""A made-up service without TLS that gives back each line: `python -m tests.testlib.echo` is crymapd with it."""
+"""A made-up service without TLS that gives back what it is told, for a real listener that has it in its table."""
 
 from __future__ import annotations
 
-import sys
-
-from crymapd.cli.main import main
 from crymapd.daemon.client import Client
-from crymapd.daemon.services import SERVICES, Conversation, Service, Tls
+from crymapd.daemon.services import Conversation, Service, Tls
+
+ADDED = "crymapd.daemon.services.SERVICES={**SERVICES,'echo':__import__('tests.testlib.echo').testlib.echo.ECHO}"
+"""For `limits` of a server in tests: a listener with this service beside the real ones."""
 
 
 def converse(client: Client) -> None:
+    """Answer each read with service, address and what was read; `crash` is a bug."""
     client.channel.reveal()
     while data := client.channel.read(20):
         if data == b"crash\r\n":
@@ -19,6 +20,7 @@ def converse(client: Client) -> None:
 
 
 def load() -> Conversation:
+    """Nothing needs loading."""
     return converse
 
 
@@ -31,8 +33,3 @@ ECHO = Service(
     last_words=b"sorry\r\n",
     refusal=b"too many\r\n",
 )
-
-if __name__ == "__main__":
-    sys.argv[0] = "crymapd"
-    SERVICES[ECHO.name] = ECHO
-    main()

@@ -10,20 +10,28 @@ from pathlib import Path
 from typing import Protocol
 
 from crymapd.crypto.slots import Argon2
-from crymapd.model.numbers import MAX_UID
+from crymapd.imap.prepared import prepare
+from crymapd.model.numbers import MAX_UID, MailboxId, Uid
+from crymapd.model.sequence import Range
+from crymapd.store.account import Unlocked
 from crymapd.store.inbox import deliver
 from crymapd.store.incoming import Incoming
-from crymapd.store.index import RENDERED
+from crymapd.store.index import ANSWERS
 from crymapd.store.store import Store
 
 PASSWORD = "correct horse"
 CHEAP = Argon2(8, 1, 1)
 LIMIT = 8 << 20
-EVERY = [(1, MAX_UID)]
+EVERY = [(Uid(1), MAX_UID)]
 UNREADABLE = b"Subject: [unreadable message]"
 
 
 LOCKS = {"filing.lock", "maintenance.lock", "index.lock", "index-open.lock"}
+
+
+def opened(account: Unlocked) -> Store:
+    """A store on an account, as a session has it."""
+    return Store(account, prepare, LIMIT)
 
 
 def left_in(tmp: Path) -> set[str]:
@@ -96,7 +104,12 @@ def append(store: Store, octets: bytes, mailbox: str = "INBOX", flags: Iterable[
     return uids[0]
 
 
-def mailbox_id(store: Store, name: str) -> int:
+def uids(low: int, high: int | None = None) -> Range[Uid]:
+    """A range of UIDs, or one of them."""
+    return Uid(low), Uid(low if high is None else high)
+
+
+def mailbox_id(store: Store, name: str) -> MailboxId:
     return store.mailboxes.get(name).id
 
 
@@ -106,20 +119,20 @@ def contents(store: Store) -> Contents:
     for mailbox in store.mailboxes.all():
         held: dict[int, Held] = {}
         octets = 0
-        rows = list(store.entries.stored(mailbox.id, EVERY))
-        for uid, flagset, _modseq, _saved, number, _size, *_rest in rows:
-            with store.read(number) as read:
+        rows = list(store.parts.entries.stored(mailbox.id, EVERY))
+        for row in rows:
+            with store.read(row.message) as read:
                 whole = read.octets()
-            flags = tuple(store.meta.flags_of(flagset).split())
-            held[uid] = Held(flags, digest(UNREADABLE if UNREADABLE in whole else whole))
+            flags = tuple(store.flags_of(row.flagset).split())
+            held[row.uid] = Held(flags, digest(UNREADABLE if UNREADABLE in whole else whole))
             octets += len(whole)
-        numbers = [row[4] for row in rows]
-        headers, rendered = store.headers(numbers), store.rendered(numbers, RENDERED, utf8=False)
-        for number in numbers:
+        messages = [row.message for row in rows]
+        headers, answers = store.headers(messages), store.answers(messages, ANSWERS, utf8=False)
+        for number in messages:
             with store.read(number) as read:
-                summary = read.summary()
+                summary = read.summary(prepare)
             assert summary.header == headers[number], "the index tells of another message"
-            assert summary.rendered(RENDERED, utf8=False) == rendered[number], "the index tells of another message"
+            assert summary.answers(ANSWERS, utf8=False) == answers[number], "the index tells of another message"
         found[mailbox.name] = held
         now = store.mailboxes.by_id(mailbox.id)
         if now is not None:

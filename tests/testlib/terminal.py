@@ -9,8 +9,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-WAIT_STEPS = 400
+from tests.testlib.patience import PATIENCE_SECONDS
+
 STEP_SECONDS = 0.05
+WAIT_STEPS = int(PATIENCE_SECONDS / STEP_SECONDS)
 
 
 class Terminal:
@@ -42,7 +44,7 @@ class Terminal:
         return self._tmux("capture-pane", "-p", "-t", "t", check=False)
 
     def wait_for(self, pattern: str) -> str:
-        """Until the screen holds the pattern; at most twenty seconds."""
+        """Until the screen holds the pattern; as long as patience lasts."""
         screen = ""
         for _step in range(WAIT_STEPS):
             screen = self.screen()

@@ -1,19 +1,15 @@
-"""What the other tests lean on, tested: grammar, client, transcripts and corpus, against tiny fakes."""
+"""Tests of what the other tests are made of: the IMAP grammar, the client against fake servers, and the corpus."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
-from tests.testlib import transcript
 from tests.testlib.answers import (
     Address,
     Body,
@@ -40,6 +36,7 @@ from tests.testlib.client import Client, Closed
 from tests.testlib.corpus import hostile, sample, samples, varied
 from tests.testlib.grammar import Options, Ungrammatical, parse
 from tests.testlib.hostile import KINDS
+from tests.testlib.plays import Peer, Play, serving
 
 # Grammar
 
@@ -404,75 +401,17 @@ def test_utf8_and_nul_are_options() -> None:
         parse(b'* LIST () "/" "caf\xe9"\r\n', Options(utf8=True))
 
 
-# Fakes
-
-
-class Peer:
-    """The server's end of a socket pair, played by a test."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.file = sock.makefile("rb")
-
-    def say(self, data: bytes) -> None:
-        self.sock.sendall(data)
-
-    def line(self) -> bytes:
-        return self.file.readline()
-
-    def hear(self, expected: bytes) -> None:
-        got = self.file.read(len(expected))
-        assert got == expected, (got, expected)
-
-    def close(self) -> None:
-        self.file.close()
-        self.sock.close()
-
-
-Play = Callable[[Peer], None]
-
-
-@contextmanager
-def _server(*plays: Play) -> Iterator[Callable[[], socket.socket]]:
-    """Sockets whose other ends are played by these, in turn. What fails there, fails here."""
-    failures: list[BaseException] = []
-    threads: list[threading.Thread] = []
-    left = list(plays)
-
-    def perform(play: Play, peer: Peer) -> None:
-        try:
-            play(peer)
-        except BaseException as failure:
-            failures.append(failure)
-        finally:
-            peer.close()
-
-    def connect() -> socket.socket:
-        ours, theirs = socket.socketpair()
-        theirs.settimeout(10)
-        thread = threading.Thread(target=perform, args=(left.pop(0), Peer(theirs)))
-        threads.append(thread)
-        thread.start()
-        return ours
-
-    yield connect
-    for thread in threads:
-        thread.join(10)
-    if failures:
-        raise failures[0]
+# Client
 
 
 @contextmanager
 def _client(play: Play) -> Iterator[Client]:
-    with _server(play) as connect:
+    with serving(play) as connect:
         client = Client.from_socket(connect())
         try:
             yield client
         finally:
             client.close()
-
-
-# Client
 
 
 def test_the_client_sends_literals_when_asked_to() -> None:
@@ -579,139 +518,6 @@ def test_authenticate_enable_compress_and_logout() -> None:
         client.login('a"', "b")
         assert client.ok("ENABLE UTF8=ACCEPT").text == "café"
         client.logout()
-
-
-# Transcripts
-
-
-def _run(tmp_path: Path, text: str, *plays: Play, delivered: list[str] | None = None) -> None:
-    path = tmp_path / "case.txt"
-    path.write_text(text, encoding="utf-8")
-    with _server(*plays) as connect:
-        deliver = (delivered if delivered is not None else list[str]()).append
-        transcript.run(path, connect, deliver, timeout=5)
-
-
-def _logged_in(peer: Peer) -> None:
-    peer.say(b"* OK hello\r\n")
-    peer.hear(b'unseen LOGIN "alice" "correct horse"\r\n')
-    peer.say(b"* CAPABILITY IMAP4rev1\r\nunseen OK in\r\n")
-
-
-def _first(peer: Peer) -> None:
-    _logged_in(peer)
-    peer.hear(b"unseen APPEND INBOX (\\Seen) {5}\r\n")
-    peer.say(b"+ go\r\n")
-    peer.hear(b"a\r\nb\xc3\r\n")
-    peer.say(b"unseen OK done\r\n")
-    peer.hear(b'unseen SELECT "INBOX"\r\n')
-    peer.say(b"* 1 EXISTS\r\nunseen OK done\r\n")
-    peer.hear(b"A1 FETCH 1 (BODY[])\r\n")
-    peer.say(b"* 9 EXISTS\r\n* 1 FETCH (UID 77 BODY[] {5}\r\na\r\nb\0 BODY[1] {2}\r\nzz)\r\nA1 OK done\r\n")
-    peer.hear(b"A2 UID FETCH 77 (FLAGS)\r\n")
-    peer.say(b"* 2 RECENT\r\n* 3 EXISTS\r\n* 4 EXISTS\r\nA2 OK done\r\n")
-    peer.hear(b"A3 APPEND INBOX {3}\r\n")
-    peer.say(b"+ \r\n")
-    peer.hear(b"x\r\n {1+}\r\ny\r\n")
-    peer.say(b"* BYE gone\r\n")
-
-
-def _second(peer: Peer) -> None:
-    _logged_in(peer)
-    peer.hear(b"B1 NOOP\r\n")
-    peer.say(b"* 77 EXISTS\r\nB1 OK done\r\n")
-
-
-_EVERYTHING = r"""# RFC 9051 section 1: everything
-!lax
-!deliver welcome
-!append INBOX (\Seen) "a\r\nb\xc3"
-!select INBOX
-
-# a comment
-C: A1 FETCH 1 (BODY[])
-S*: * 1 FETCH (UID <<uid:[0-9]+>> BODY[] {5}
-SL: a\r\nb\x00
-S:  BODY[1] {<<*>>}
-SL: <<*>>
-S: )
-S!: * <<*>> EXPUNGE
-S: A1 OK <<*>>
-!deliver emoji
-C: A2 UID FETCH <<uid>> (FLAGS)
-S!: * 5 EXISTS
-S?{
-S: * 4 EXISTS
-S: * <<recent:\d>> RECENT
-S: * 3 EXISTS
-S?}
-S: A2 OK done
-C2: B1 NOOP
-S2: * <<uid>> EXISTS
-S2: B1 OK done
-C: A3 APPEND INBOX {CL}
-S: +<<sp>>
-CL: x\r\n
-C:  {CL+}
-CL: <<<y>>>
-C:
-S: * BYE gone
-S: <<close>>
-"""
-
-
-def test_a_transcript_with_everything(tmp_path: Path) -> None:
-    delivered: list[str] = []
-    _run(tmp_path, _EVERYTHING, _first, _second, delivered=delivered)
-    assert delivered == ["welcome", "emoji"]
-
-
-def _says(answer: bytes) -> Play:
-    def play(peer: Peer) -> None:
-        peer.say(b"* OK hello\r\n")
-        peer.line()
-        peer.say(answer)
-
-    return play
-
-
-@pytest.mark.parametrize(
-    ("script", "answer", "complaint"),
-    [
-        ("S: A1 OK done", b"A1 NO done\r\n", "expected: S: A1 OK done\n  received: A1 NO done"),
-        ("S*: * 2 EXISTS", b"* 1 EXISTS\r\nA1 OK done\r\n", "received: A1 OK done"),
-        (
-            "S!: * <<*>> EXISTS\nS*: A1 OK done",
-            b"* 1 EXISTS\r\nA1 OK done\r\n",
-            "nothing like S: * <<*>> EXISTS",
-        ),
-        ("S: * 1 EXISTS\nS: A1 OK x\nS!: * 1 EXISTS", b"* 1 EXISTS\r\nA1 OK x\r\n", "case.txt:7"),
-        (
-            "S?{\nS: * 1 EXISTS\nS: * 2 EXISTS\nS?}",
-            b"* 1 EXISTS\r\n* 1 EXISTS\r\n",
-            "expected: S: * 2 EXISTS",
-        ),
-        ("S: * 1 EXISTS", b"* 1 EXISTS \r\n", "Ungrammatical"),
-        ("S: * 1 EXISTS", b"* 1 EXI", "Closed"),
-        ("S: <<close>>", b"A1 OK x\r\n", "the end of the connection"),
-        ("S: <<never>>", b"A1 OK x\r\n", "<<never>> was never captured"),
-        ("S: * 1 FETCH (BODY[] {1}\nSL: a\nS: )", b"* 1 FETCH (BODY[] {1}\r\nb)\r\n", "received:"),
-    ],
-)
-def test_transcripts_complain(tmp_path: Path, script: str, answer: bytes, complaint: str) -> None:
-    text = f"# reason\n!nologin\nS: * OK hello\nC: A1 NOOP\n{script}\n"
-    with pytest.raises(AssertionError) as caught:
-        _run(tmp_path, text, _says(answer))
-    assert complaint in str(caught.value)
-    assert "case.txt:" in str(caught.value) and "C: A1 NOOP" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "text", ["C: no reason", "# r\nX: what", "# r\n!what", "# r\n!nologin\nS?{\nS: x", "# r\nS?: x"]
-)
-def test_files_that_are_no_transcripts(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError):
-        _run(tmp_path, text, lambda peer: None)
 
 
 # Corpus

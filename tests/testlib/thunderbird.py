@@ -84,11 +84,12 @@ class Thunderbird:
         self._home.mkdir()
         self._log = folder / "imap"
         self._user = user
-        lines = (f"user_pref({json.dumps(n)}, {json.dumps(v)});\n" for n, v in settings(server.port, user).items())
+        preferences = settings(server.port("imaps"), user)
+        lines = (f"user_pref({json.dumps(n)}, {json.dumps(v)});\n" for n, v in preferences.items())
         (self._profile / "user.js").write_text("".join(lines))
         certificate = ssl.PEM_cert_to_DER_cert((server.root / "cert.pem").read_text())
         print_ = hashlib.sha256(certificate).digest().hex(":").upper()
-        (self._profile / "cert_override.txt").write_text(f"127.0.0.1:{server.port}:\t{_SHA256}\t{print_}\t\n")
+        (self._profile / "cert_override.txt").write_text(f"{server.address('imaps')}:\t{_SHA256}\t{print_}\t\n")
 
     def __enter__(self) -> Thunderbird:
         assert PROGRAM.exists(), "Thunderbird is required (apt-get install thunderbird)"

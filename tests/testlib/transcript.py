@@ -12,29 +12,43 @@ r"""Transcripts: the dialogue a server must hold, as a plain file of client and 
     S2: * STATUS INBOX (UIDVALIDITY <<validity>>)
     S2: B1 OK <<*>>
 
-The first line is the reason. Other lines that begin with `#`, and empty ones, are comments.
+The first line gives the reason.  Further lines that begin with `#`, and empty ones, are comments.
 
-Lines (a number after the first letter, 2 to 9, means another session, opened on first use):
+A number from 2 to 9 after the first letter of a line means another session, which is opened when it is first used:
 
-    C: text     send text and CRLF; directly after CL it is the rest of the same command line
+    C: text     send this text and CRLF; directly after a CL line, it continues the same command
     CL: text    send exactly these octets: Python escapes, UTF-8, no CRLF; `<<<text>>>` guards spaces
-    S: text     the next line of the server, whole
-    SL: text    a literal, exactly these octets (escapes as above), after an S: line that ends with {n};
-                the S: line after it goes on in the same response
-    S*: text    leave out responses until one matches; a tagged response is never left out
-    S!: text    no response from the last command to its tagged answer may match, left out or not
-    S?{ .. S?}  the S: responses in between come in any order
+    S: text     the next response must be this line
+    SL: text    it continues with a literal of exactly these octets (escapes as above), after an S line
+                that ends with {n}; the S line after the literal continues the same response
+    S*: text    skip responses until one matches; the response that ends an answer is never skipped
+    S!: text    no response to the last command may match, whether it is skipped or not
+    S?{ .. S?}  the S responses between these two come in any order
     S: <<close>>    the server closes the connection
 
-In C and S lines: `<<name:regex>>` captures, `<<name>>` is what was captured (by any session), `<<*>>` any
-text, `<<sp>>` a space where an editor would eat it. In C lines `{CL}` and `{CL+}` become the size of the
-next CL.
+In C and S lines, `<<name:regex>>` captures a value, `<<name>>` stands for a value that any session captured, `<<*>>`
+for any text, and `<<sp>>` for a space that an editor would remove.  In C lines, `{CL}` and `{CL+}` become the size of
+the next CL line.
 
-Directives: `!login` (the default: every session logs in, unseen), `!nologin` (the transcript begins with
-the greeting), `!lax` (answers need not follow the grammar; all are checked otherwise), `!append MAILBOX
-"message"` (escapes as above, flags in parentheses before it if any; first session, unseen), `!select
-MAILBOX` (the same), and `!deliver NAME`, which may also stand between lines: delivery while the session
-looks on.
+Directives:
+
+    !login      every session logs in, unseen; IMAP does so by default
+    !nologin    nothing is prepared: the transcript itself expects the greeting
+    !lax        responses need not follow the grammar, which is otherwise checked for every one of them
+    !deliver NAME   deliver this message of the corpus; also between other lines, while a session looks on
+
+and those of IMAP, which act unseen in the first session:
+
+    !append MAILBOX "message"   append it (escapes as above, flags in parentheses before it if there are any)
+    !select MAILBOX             select it
+
+The protocol makes a few differences, all of which are in `tests/testlib/dialects.py`.  In SMTP and LMTP a session
+begins with EHLO or LHLO instead of a login, and lines that begin with `250-` continue in the next S line:
+
+    # RFC 2033 section 4.2: one reply for each recipient.
+    C: LHLO client.example
+    S: 250-mx.example
+    S: 250 PIPELINING
 """
 
 from __future__ import annotations
@@ -47,145 +61,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from tests.testlib.answers import Enabled
-from tests.testlib.client import quote
-from tests.testlib.grammar import Options, Ungrammatical, parse
+from tests.testlib.dialects import Account, Dialect, Opening, begin_with_nothing, dialect_of
+from tests.testlib.patience import PATIENCE_SECONDS
+from tests.testlib.scanner import Ungrammatical
+from tests.testlib.script import MARK, SIZE, Expected, Line, Script, read, unescape
 from tests.testlib.stream import Closed, Stream
 
-_LINE = re.compile(r"(C|CL|S|SL|S\*|S!|S\?)([2-9]?)(?:: ?(.*)|(\{|\}))", re.S)
-_NUMBERED = re.compile(r"(C|S)([2-9])(L|\*|!|\?)?(?=[:{}])")
-_MARK = re.compile(r"<<(\*|[A-Za-z_]\w*)(?::(.*?))?>>")
-_SIZE = re.compile(r"\{CL(\+?)\}")
-_TAGGED = re.compile(rb"(?![*+] )[^ ]+ (?:OK|NO|BAD)\b")
 _CLOSE = "<<close>>"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the file. Kinds: `C`, `CL`, `S`, `SL`, `S*`, `S!`, `S?{`, `S?}`, and `!` for directives."""
-
-    number: int
-    kind: str
-    session: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    path: Path
-    reason: str
-    lines: tuple[Line, ...]
-
-
-def read(path: Path) -> Script:
-    """Read a transcript; complains about lines it does not understand."""
-    text = path.read_text(encoding="utf-8").split("\n")
-    if not text[0].startswith("# ") or not text[0][2:].strip():
-        raise ValueError(f"{path}:1: the first line must be the reason, after `# `")
-    numbered = [(n, line) for n, line in enumerate(text[1:], 2) if line.strip() and line[0] != "#"]
-    return Script(path, text[0][2:].strip(), tuple(_line(path, n, line) for n, line in numbered))
-
-
-def _line(path: Path, number: int, text: str) -> Line:
-    if text.startswith("!"):
-        return Line(number, "!", "", text[1:].strip())
-    # `C2L:` and `S2*:` are as good as `CL2:` and `S*2:`.
-    match = _LINE.fullmatch(_NUMBERED.sub(r"\1\3\2", text, count=1))
-    if not match or (match[4] is not None) != (match[1] == "S?"):
-        raise ValueError(f"{path}:{number}: not a line of a transcript: {text!r}")
-    return Line(number, match[1] + (match[4] or ""), match[2] or "1", match[3] or "")
-
-
-def unescape(text: str) -> bytes:
-    r"""Python escapes as octets: `\r\n\x00`; other characters in UTF-8."""
-    if text.startswith("<<<") and text.endswith(">>>"):
-        text = text[3:-3]
-    pieces = re.split(r"(\\x[0-9a-fA-F]{2}|\\[0abfnrtv\\'\"])", text)
-    return b"".join(
-        piece.encode().decode("unicode_escape").encode("latin-1") if index % 2 else piece.encode()
-        for index, piece in enumerate(pieces)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """One response: lines, with literals between."""
-
-    number: int
-    parts: tuple[tuple[str, str], ...]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{kind}: {text}" for kind, text in self.parts)
-
-    def pattern(self, captured: dict[str, str]) -> re.Pattern[bytes]:
-        return re.compile(b"".join(_pattern(kind, text, captured) for kind, text in self.parts), re.S)
-
-
-def _pattern(kind: str, text: str, captured: dict[str, str]) -> bytes:
-    """A regular expression for the octets of this line (with its CRLF) or literal."""
-    if kind == "SL" and (text.startswith("<<<") or not _MARK.search(text)):
-        return re.escape(unescape(text))
-    made, done = b"", 0
-    for mark in _MARK.finditer(text):
-        made += _fixed(kind, text[done : mark.start()]) + _mark(kind, mark, captured)
-        done = mark.end()
-    return made + _fixed(kind, text[done:]) + (b"" if kind == "SL" else rb"\r\n")
-
-
-def _fixed(kind: str, text: str) -> bytes:
-    return re.escape(unescape(text) if kind == "SL" else text.encode())
-
-
-def _mark(kind: str, mark: re.Match[str], captured: dict[str, str]) -> bytes:
-    name, regex = mark.groups()
-    if name == "*":
-        return b".*" if kind == "SL" else rb"[^\r\n]*"
-    if regex is not None:
-        return f"(?P<{name}>{regex})".encode()
-    assert name in captured, f"<<{name}>> was never captured"
-    return re.escape(captured[name].encode("utf-8", "surrogateescape"))
 
 
 @dataclass(slots=True)
 class Session:
-    """A connection of a transcript and what it remembers since its last command."""
+    """A connection of a transcript.
+
+    Attributes:
+        stream: where its responses come from.
+        check: raises Ungrammatical for a response that does not follow the grammar.
+        since_command: the responses that came after its last command.
+        forbidden: what the responses that still belong to that command must not be.
+    """
 
     stream: Stream
-    strict: bool
-    utf8: bool = False
+    check: Callable[[bytes], None]
     since_command: list[bytes] = field(default_factory=list)
     forbidden: list[Expected] = field(default_factory=list)
 
+    def send(self, data: bytes) -> None:
+        self.stream.send(data)
+
     def receive(self) -> bytes:
         frame = self.stream.read_frame()
-        if self.strict:
-            answer = parse(frame, Options(utf8=self.utf8))
-            names = answer.names if isinstance(answer, Enabled) else ()
-            self.utf8 |= bool({"IMAP4REV2", "UTF8=ACCEPT"} & {name.upper() for name in names})
+        self.check(frame)
         return frame
-
-    def unseen(self, command: str) -> None:
-        """A command of the preparation, which must succeed. Literals are synchronising and end the line."""
-        line, *literals = re.split(rb"(?<=\}\r\n)", command.encode("utf-8", "surrogateescape"), maxsplit=1)
-        self.stream.send(b"unseen " + line + (b"" if literals else b"\r\n"))
-        while not (frame := self.receive()).startswith(b"unseen "):
-            if frame.startswith(b"+") and literals:
-                self.stream.send(literals.pop() + b"\r\n")
-        assert frame.startswith(b"unseen OK "), f"preparation failed: {command[:80]!r}: {frame!r}"
 
 
 @dataclass(slots=True)
 class Run:
-    """One run through a script."""
+    """One run through a script; the arguments are those of `run`."""
 
     script: Script
+    dialect: Dialect
     connect: Callable[[], socket.socket]
     deliver: Callable[[str], None]
-    user: str
-    password: str
+    account: Account
     timeout: float
-    before_command: Callable[[], None] = lambda: None
-    login: bool = True
+    before_command: Callable[[], None]
+    opening: Opening | None = None
     strict: bool = True
     sessions: dict[str, Session] = field(default_factory=dict)
     captured: dict[str, str] = field(default_factory=lambda: {"sp": " "})
@@ -219,11 +140,11 @@ class Run:
                 self.before_command()
             self._send(line, lines)
         elif line.kind == "S?{":
-            self._unordered(line, list(_block(line, lines)))
+            self._unordered(line, list(self._block(line, lines)))
         elif line.kind == "S" and line.text == _CLOSE:
             self._closed(line)
         else:
-            self._server(line, _expected(line, lines))
+            self._server(line, self._expected(line, lines))
 
     def _server(self, line: Line, expected: Expected) -> None:
         session = self._session(line.session)
@@ -241,33 +162,35 @@ class Run:
 
     def _directive(self, line: Line) -> None:
         word, _, rest = line.text.partition(" ")
-        if word == "login" or word == "nologin":
-            self.login = word == "login"
+        if word == "login":
+            self.opening = self.dialect.login
+        elif word == "nologin":
+            self.opening = begin_with_nothing
         elif word == "lax":
             self.strict = False
         elif word == "deliver":
             self.deliver(rest.strip())
-        elif word == "select":
-            self._session("1").unseen(f"SELECT {quote(rest.strip())}")
-        elif word == "append":
-            self._append(line, rest)
+        elif word in self.dialect.directives:
+            self._prepare(line, word, rest)
         else:
             raise ValueError(f"{self.script.path}:{line.number}: unknown directive !{word}")
 
-    def _append(self, line: Line, rest: str) -> None:
-        match = re.fullmatch(r'(\S+|".*?") (?:(\([^)]*\)) )?"(.*)"', rest)
-        if not match:
-            raise ValueError(f'{self.script.path}:{line.number}: !append MAILBOX [(flags)] "message"')
-        mailbox, flags, message = match[1], match[2], unescape(match[3])
-        command = f"APPEND {mailbox} {flags + ' ' if flags else ''}{{{len(message)}}}\r\n"
-        self._session("1").unseen(command + message.decode("utf-8", "surrogateescape"))
+    def _prepare(self, line: Line, word: str, rest: str) -> None:
+        session = self._session("1")
+        try:
+            self.dialect.directives[word](session, rest)
+        except Ungrammatical:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{self.script.path}:{line.number}: {error}") from None
 
     def _session(self, name: str) -> Session:
+        """The session of this name, which is opened when it is first used."""
         if name not in self.sessions:
-            session = Session(Stream(self.connect(), self.timeout), self.strict)
+            stream = Stream(self.connect(), self.timeout, self.dialect.framing())
+            session = Session(stream, self.dialect.grammar() if self.strict else _accept_all)
             self.sessions[name] = session
-            if self.login and session.receive().startswith(b"* OK"):
-                session.unseen(f"LOGIN {quote(self.user)} {quote(self.password)}")
+            (self.opening or self.dialect.begin)(session, self.account)
         return self.sessions[name]
 
     def _send(self, line: Line, lines: Iterable[Line]) -> None:
@@ -279,18 +202,18 @@ class Run:
             session.since_command.clear()
             session.forbidden.clear()
         self._note("C", line.session, data)
-        session.stream.send(data)
+        session.send(data)
 
     def _substituted(self, line: Line, lines: Iterable[Line]) -> str:
         def size(mark: re.Match[str]) -> str:
             literal = next(later for later in lines if later.kind == "CL" and later.session == line.session)
-            return f"{{{len(unescape(literal.text))}{mark[1]}}}"
+            return self.dialect.size(len(unescape(literal.text)), mark[1])
 
         def value(mark: re.Match[str]) -> str:
             assert mark[2] is None and mark[1] in self.captured, f"{mark[0]} has no value"
             return self.captured[mark[1]]
 
-        return _SIZE.sub(size, _MARK.sub(value, line.text))
+        return SIZE.sub(size, MARK.sub(value, line.text))
 
     # The server's side
 
@@ -306,20 +229,20 @@ class Run:
         return match
 
     def _settle(self, session: Session, frame: bytes, match: re.Match[bytes] | None) -> None:
-        """A response is dealt with: keep what it captured, look whether it was forbidden."""
+        """Finish with a response: keep the values it captured, and fail if it was forbidden."""
         if match:
-            found = match.groupdict().items()
-            self.captured |= {n: v.decode("utf-8", "surrogateescape") for n, v in found if v is not None}
+            values = match.groupdict().items()
+            self.captured |= {n: v.decode("utf-8", "surrogateescape") for n, v in values if v is not None}
         for forbidden in session.forbidden:
             self._refuse(forbidden, frame)
         session.since_command.append(frame)
-        if _TAGGED.match(frame):
+        if self.dialect.is_final(frame):
             session.forbidden.clear()
 
     def _forbid(self, session: Session, expected: Expected) -> None:
         for frame in session.since_command:
             self._refuse(expected, frame)
-        if not any(_TAGGED.match(frame) for frame in session.since_command):
+        if not any(self.dialect.is_final(frame) for frame in session.since_command):
             session.forbidden.append(expected)
 
     def _refuse(self, forbidden: Expected, frame: bytes) -> None:
@@ -329,7 +252,7 @@ class Run:
     def _skip_to(self, line: Line, expected: Expected) -> None:
         session = self._session(line.session)
         while not (match := expected.pattern(self.captured).fullmatch(frame := self._receive(line))):
-            if _TAGGED.match(frame):
+            if self.dialect.is_final(frame):
                 self._fail(expected.number, str(expected), _shown(frame))
             self._settle(session, frame, None)
         self._settle(session, frame, match)
@@ -354,7 +277,33 @@ class Run:
         else:
             self._fail(line.number, "the end of the connection", _shown(frame))
 
-    # Telling
+    # What the transcript expects
+
+    def _expected(self, line: Line, lines: deque[Line]) -> Expected:
+        """The response that begins with this line, with the literals and the lines that continue it."""
+        parts = [(line.kind[0], line.text)]
+        while (literal := _next_is("SL", line, lines)) or self.dialect.continues(parts[-1][1]):
+            if literal:
+                parts.append(("SL", lines.popleft().text))
+            if not _next_is("S", line, lines):
+                raise ValueError(f"{self.script.path}:{line.number}: an S: line must continue this response")
+            parts.append(("S", lines.popleft().text))
+        return Expected(line.number, tuple(parts))
+
+    def _block(self, line: Line, lines: deque[Line]) -> Iterator[Expected]:
+        """The responses up to the end of the block that this line begins."""
+        while lines and lines[0].kind != "S?}":
+            inner = lines.popleft()
+            if inner.kind != "S" or inner.session != line.session:
+                raise ValueError(
+                    f"{self.script.path}:{inner.number}: only S: lines of the same session may be in a block"
+                )
+            yield self._expected(inner, lines)
+        if not lines:
+            raise ValueError(f"{self.script.path}:{line.number}: the block never ends")
+        lines.popleft()
+
+    # Reports
 
     def _note(self, side: str, session: str, data: bytes) -> None:
         name = side + (session if session != "1" else "")
@@ -368,30 +317,17 @@ class Run:
         ) from None
 
 
-def _expected(line: Line, lines: deque[Line]) -> Expected:
-    """A server line with the literals and continuing lines after it."""
-    parts = [(line.kind[0], line.text)]
-    while lines and lines[0].kind == "SL" and lines[0].session == line.session:
-        parts.append(("SL", lines.popleft().text))
-        if not lines or lines[0].kind != "S" or lines[0].session != line.session:
-            raise ValueError(f"line {line.number}: an S: line must follow the literal")
-        parts.append(("S", lines.popleft().text))
-    return Expected(line.number, tuple(parts))
+def _next_is(kind: str, line: Line, lines: deque[Line]) -> bool:
+    """Whether a line of this kind comes next, in the session of the line before."""
+    return bool(lines) and lines[0].kind == kind and lines[0].session == line.session
 
 
-def _block(line: Line, lines: deque[Line]) -> Iterator[Expected]:
-    while lines and lines[0].kind != "S?}":
-        inner = lines.popleft()
-        if inner.kind != "S" or inner.session != line.session:
-            raise ValueError(f"line {inner.number}: only S: lines of the same session in a block")
-        yield _expected(inner, lines)
-    if not lines:
-        raise ValueError(f"line {line.number}: the block never ends")
-    lines.popleft()
+def _accept_all(_frame: bytes) -> None:
+    """The grammar after `!lax`."""
 
 
 def _shown(data: bytes) -> str:
-    """For a person: a line per line, escapes for what has no picture, long ones cut."""
+    """The octets as text for a person, with escapes for what cannot be printed; long lines are cut short."""
     lines = data.removesuffix(b"\r\n").split(b"\r\n")
     return "\n".join(repr(line[:300])[2:-1] + ("..." if len(line) > 300 else "") for line in lines)
 
@@ -401,28 +337,32 @@ def run(
     connect: Callable[[], socket.socket],
     deliver: Callable[[str], None],
     *,
+    dialect: Dialect | None = None,
     user: str = "alice",
     password: str = "correct horse",
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_SECONDS,
     before_command: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hold the dialogue of one file.
+    """Hold the dialogue of one transcript with a server.
 
     Args:
         path: the transcript.
-        connect: opens another connection to the server, TLS already done if there is any.
-        deliver: brings this message of the corpus to the user's inbox, and returns when it is there.
+        connect: opens another connection to the server; where the service begins with TLS, that is done already.
+        deliver: delivers the message of the corpus that has this name, and returns when it is in the user's inbox.
+        dialect: what the server speaks; None for the dialect that the transcript's folder names.
         user: who logs in, with `password`.
-        timeout: seconds for each response.
+        timeout: the seconds that each response may take.
         before_command: called before each C line.
 
     Raises:
-        AssertionError: the server said something else; with file, line, both texts and the last ten lines.
-        ValueError: the file is no transcript.
+        AssertionError: the server sent something else; the message has the file, the line, what was expected, what
+            was received, and the last ten lines of the dialogue.
+        ValueError: the file is not a transcript, or no dialect is known for it.
     """
-    Run(read(path), connect, deliver, user, password, timeout, before_command).run()
+    account = Account(user, password)
+    Run(read(path), dialect or dialect_of(path), connect, deliver, account, timeout, before_command).run()
 
 
 def find(root: Path) -> list[Path]:
-    """The transcripts below this directory, sorted: for `pytest.mark.parametrize`."""
+    """The transcripts below this directory, sorted, for `pytest.mark.parametrize`."""
     return sorted(root.glob("**/*.txt"))

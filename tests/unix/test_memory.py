@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.testlib.patience import PATIENCE_SECONDS
+
 _SHARE = """
 import os, sys
 from crymapd.unix.memory import share_objects
@@ -30,7 +32,9 @@ print(count, sys.getrefcount(thing) - before, sys.getrefcount(None) - before)
 
 def test_objects_are_shared() -> None:
     """Not counted from then on (CPython 3.13 and newer), or as ever; and usable, to the end of the process."""
-    done = subprocess.run([sys.executable, "-c", _SHARE], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", _SHARE], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     shared, counted, immortal = map(int, done.stdout.split())
     if sys.version_info >= (3, 13):
         assert shared > 10_000 and counted == immortal
@@ -58,6 +62,8 @@ print(holes, sum(libc.malloc(size) < end - (1 << 18) for size in (16, 100, 1000,
 
 def test_holes_are_filled() -> None:
     """glibc; others do not allocate that way, and nothing is done. What Python itself frees later is a hole again."""
-    done = subprocess.run([sys.executable, "-c", _FILL], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", _FILL], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     before, after = map(int, done.stdout.split())
     assert before == 100 and after < 5 and not done.stderr

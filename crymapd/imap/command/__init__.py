@@ -1,1 +1,1 @@
-"""What the client asks: frozen values and the functions that read them, one module per family."""
+"""What a client asks for: a frozen value for each command and the function that reads it, one module per family."""

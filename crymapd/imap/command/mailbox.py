@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import SequenceSet, numbers_in
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """SELECT, or with `read_only` EXAMINE."""
+    """SELECT or, if `read_only`, EXAMINE."""
 
     name: str
     read_only: bool
@@ -24,16 +25,16 @@ class Resync:
     """What the client remembers of the mailbox (RFC 7162 section 3.2.5).
 
     Attributes:
-        uidvalidity: of the mailbox it knew.
-        modseq: up to where it had been told.
-        known: its UIDs, None for all.
-        sample: some sequence numbers with the UIDs that they were, ascending.
+        uidvalidity: the UIDVALIDITY of the mailbox when the client last saw it.
+        modseq: the modseq up to which the client has been told.
+        known_uids: the UIDs that the client remembers; None for all.
+        sample: some sequence numbers, ascending, and the UIDs that belonged to them.
     """
 
     uidvalidity: int
     modseq: int
-    known: SequenceSet | None
-    sample: tuple[tuple[int, int], ...] = ()
+    known_uids: SequenceSet | None
+    sample: tuple[tuple[SeqNum, Uid], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,13 @@ class List:
     """LIST, LSUB or XLIST.
 
     Attributes:
-        answer: the word of the untagged answers.
-        selection: SUBSCRIBED, SPECIAL-USE, RECURSIVEMATCH.
-        returns: SUBSCRIBED, CHILDREN, SPECIAL-USE.
+        answer: LIST, LSUB or XLIST, with which the untagged answers begin.
+        reference: the reference name, which goes before each pattern.
+        patterns: the mailbox patterns, of which a name must match one.
+        selection: selection options of RFC 5258: SUBSCRIBED, REMOTE, RECURSIVEMATCH, SPECIAL-USE.
+        returns: return options: SUBSCRIBED, CHILDREN, SPECIAL-USE.
         status: the items of RETURN (STATUS (...)) (RFC 5819).
-        extended: whether the syntax of RFC 5258 was used.
+        extended: whether the client used the syntax of RFC 5258.
     """
 
     answer: bytes
@@ -92,7 +95,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """CLOSE, or without `expunge` UNSELECT (RFC 3691)."""
+    """CLOSE if `expunge`, else UNSELECT (RFC 3691)."""
 
     expunge: bool
 
@@ -114,6 +117,7 @@ _SELECTION = frozenset((b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-U
 _RETURNS = frozenset((b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE"))
 MAX_PATTERNS = 100
 MAX_SAMPLE = 1000
+"""How many pairs of number and UID are looked at; any others are ignored."""
 
 
 def select(reader: Reader) -> Select:
@@ -145,42 +149,43 @@ def _select(reader: Reader, *, read_only: bool) -> Select:
 
 
 def _resync(reader: Reader) -> Resync:
-    """`(uidvalidity modseq [known-uids] [(numbers uids)])`."""
+    """Read `(uidvalidity modseq [known-uids] [(numbers uids)])`."""
     reader.text(b"(")
     uidvalidity = reader.number()
     reader.space()
     modseq = reader.modseq()
     if not uidvalidity or not modseq:
         raise BadSyntax("QRESYNC expects a UIDVALIDITY and a modseq of at least 1")
-    known: SequenceSet | None = None
-    sample: tuple[tuple[int, int], ...] = ()
+    known_uids: SequenceSet | None = None
+    sample: tuple[tuple[SeqNum, Uid], ...] = ()
     if reader.try_text(b" "):
         if reader.peek() != b"(":
-            known = _known(reader)
-        if known is None or reader.try_text(b" "):
+            known_uids = _written_out(reader)
+        if known_uids is None or reader.try_text(b" "):
             sample = _sample(reader)
     reader.text(b")")
-    return Resync(uidvalidity, modseq, known, sample)
+    return Resync(uidvalidity, modseq, known_uids, sample)
 
 
-def _known(reader: Reader) -> SequenceSet:
-    found = reader.sequence_set()
-    if found.saved or found.has_star:
+def _written_out(reader: Reader) -> SequenceSet:
+    """Read a sequence set in which nothing depends on the state of the mailbox."""
+    sequence_set = reader.sequence_set()
+    if sequence_set.saved or sequence_set.has_star:
         raise BadSyntax("QRESYNC expects UIDs without * and $")
-    return found
+    return sequence_set
 
 
-def _sample(reader: Reader) -> tuple[tuple[int, int], ...]:
-    """Pairs of numbers and UIDs (RFC 7162 section 3.2.5.2); of very many the first are enough."""
+def _sample(reader: Reader) -> tuple[tuple[SeqNum, Uid], ...]:
+    """Read `(numbers uids)` as pairs of number and UID (RFC 7162 section 3.2.5.2), at most MAX_SAMPLE of them."""
     reader.text(b"(")
-    numbers = _known(reader)
+    numbers = _written_out(reader)
     reader.space()
-    uids = _known(reader)
+    uids = _written_out(reader)
     reader.text(b")")
     if numbers.count() != uids.count():
         raise BadSyntax("QRESYNC expects as many numbers as UIDs")
     pairs = zip(numbers_in(numbers.resolve(0)), numbers_in(uids.resolve(0)), strict=False)
-    return tuple(islice(pairs, MAX_SAMPLE))
+    return tuple((SeqNum(number), Uid(uid)) for number, uid in islice(pairs, MAX_SAMPLE))
 
 
 def create(reader: Reader) -> Create:
@@ -196,29 +201,29 @@ def create(reader: Reader) -> Create:
     return Create(name, tuple(uses))
 
 
-def _named(reader: Reader) -> str:
+def _mailbox_name(reader: Reader) -> str:
     reader.space()
     return reader.mailbox()
 
 
 def delete(reader: Reader) -> Delete:
-    return Delete(_named(reader))
+    return Delete(_mailbox_name(reader))
 
 
 def rename(reader: Reader) -> Rename:
-    return Rename(_named(reader), _named(reader))
+    return Rename(_mailbox_name(reader), _mailbox_name(reader))
 
 
 def subscribe(reader: Reader) -> Subscribe:
-    return Subscribe(_named(reader))
+    return Subscribe(_mailbox_name(reader))
 
 
 def unsubscribe(reader: Reader) -> Unsubscribe:
-    return Unsubscribe(_named(reader))
+    return Unsubscribe(_mailbox_name(reader))
 
 
 def list_(reader: Reader) -> List:
-    """Basic and extended LIST (RFC 5258 section 6)."""
+    """Read a LIST, basic or extended (RFC 5258 section 6)."""
     reader.space()
     selection: list[bytes] = []
     extended = reader.peek() == b"("
@@ -229,42 +234,42 @@ def list_(reader: Reader) -> List:
         reader.space()
     reference = reader.mailbox()
     reader.space()
-    several = reader.peek() == b"("
-    patterns = _patterns(reader) if several else (reader.list_pattern(),)
+    has_pattern_list = reader.peek() == b"("
+    patterns = _patterns(reader) if has_pattern_list else (reader.list_pattern(),)
     returns: frozenset[bytes] = frozenset()
     status_items: tuple[bytes, ...] = ()
-    returning = reader.try_text(b" RETURN ")
-    if returning:
+    has_return = reader.try_text(b" RETURN ")
+    if has_return:
         returns, status_items = _return_options(reader)
-    chosen = frozenset(selection)
+    selected = frozenset(selection)
     return List(
         b"LIST",
         reference,
         patterns,
-        chosen,
-        returns | (chosen & _RETURNS),
+        selected,
+        returns | (selected & _RETURNS),
         status_items,
-        extended=extended or several or returning,
+        extended=extended or has_pattern_list or has_return,
     )
 
 
-def _options(reader: Reader, known: frozenset[bytes]) -> list[bytes]:
-    found = reader.words()
-    for word in found:
-        if word not in known:
-            raise BadSyntax(f"LIST expects some of {b' '.join(sorted(known)).decode()}")
-    return found
+def _options(reader: Reader, allowed: frozenset[bytes]) -> list[bytes]:
+    options = reader.words()
+    for option in options:
+        if option not in allowed:
+            raise BadSyntax(f"LIST expects some of {b' '.join(sorted(allowed)).decode()}")
+    return options
 
 
 def _patterns(reader: Reader) -> tuple[str, ...]:
     reader.text(b"(")
-    found = [reader.list_pattern()]
+    patterns = [reader.list_pattern()]
     while not reader.try_text(b")"):
         reader.space()
-        found.append(reader.list_pattern())
-        if len(found) > MAX_PATTERNS:
+        patterns.append(reader.list_pattern())
+        if len(patterns) > MAX_PATTERNS:
             raise BadSyntax(f"LIST expects at most {MAX_PATTERNS} patterns")
-    return tuple(found)
+    return tuple(patterns)
 
 
 def _return_options(reader: Reader) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
@@ -286,19 +291,19 @@ def _return_options(reader: Reader) -> tuple[frozenset[bytes], tuple[bytes, ...]
 
 
 def lsub(reader: Reader) -> List:
-    reference = _named(reader)
+    reference = _mailbox_name(reader)
     reader.space()
     return List(b"LSUB", reference, (reader.list_pattern(),))
 
 
 def xlist(reader: Reader) -> List:
-    reference = _named(reader)
+    reference = _mailbox_name(reader)
     reader.space()
     return List(b"XLIST", reference, (reader.list_pattern(),))
 
 
 def status(reader: Reader) -> Status:
-    name = _named(reader)
+    name = _mailbox_name(reader)
     reader.space()
     return Status(name, _status_items(reader))
 

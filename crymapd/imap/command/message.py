@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -10,10 +11,23 @@ from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.model.flags import StoreMode
 from crymapd.model.sequence import SequenceSet
 
+_APPEND_OR_REPLACE = re.compile(rb"[^ ]+ (?:UID )?(?:APPEND|REPLACE) ", re.IGNORECASE)
+_UP_TO_MAILBOX = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) ", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    numbers: SequenceSet
+class StoreFlags:
+    """STORE, which changes the flags of messages.
+
+    Attributes:
+        sequence_set: the messages, by UIDs if `uid`, else by numbers.
+        mode: whether `flags` are added, removed, or take the place of all others.
+        flags: flags and keywords, in canonical form.
+        silent: whether the client does not want to be told the new flags.
+        unchanged_since: leave alone messages that have changed after this modseq (RFC 7162 section 3.1.3).
+    """
+
+    sequence_set: SequenceSet
     mode: StoreMode
     flags: frozenset[str]
     silent: bool
@@ -23,9 +37,9 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """COPY, or with `move` MOVE (RFC 6851)."""
+    """COPY or, if `move`, MOVE (RFC 6851); `sequence_set` has UIDs if `uid`, else numbers."""
 
-    numbers: SequenceSet
+    sequence_set: SequenceSet
     target: str
     move: bool
     uid: bool = False
@@ -33,15 +47,25 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Expunge:
-    """EXPUNGE, with `numbers` UID EXPUNGE (RFC 4315), and XVANQUISH, which asks for no \\Deleted."""
+    """EXPUNGE, or UID EXPUNGE (RFC 4315) and XVANQUISH, which name UIDs.
 
-    numbers: SequenceSet | None = None
+    Attributes:
+        sequence_set: the UIDs of UID EXPUNGE and XVANQUISH; None for the whole mailbox.
+        only_deleted: whether messages without \\Deleted stay; XVANQUISH removes them too.
+    """
+
+    sequence_set: SequenceSet | None = None
     only_deleted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class AppendTarget:
-    """Where APPEND puts its messages, and what REPLACE (RFC 8508) removes for it."""
+    """Where the messages of APPEND or REPLACE go.
+
+    Attributes:
+        mailbox: the name of the mailbox that takes them.
+        replaced: the one message that REPLACE (RFC 8508) removes, by UID if `uid`, else by number; None for APPEND.
+    """
 
     mailbox: str
     replaced: SequenceSet | None = None
@@ -50,16 +74,22 @@ class AppendTarget:
 
 @dataclass(frozen=True, slots=True)
 class AppendHead:
-    """What comes before a message in APPEND; `utf8`: it is in `UTF8 (...)` (RFC 6855 section 4)."""
+    """What APPEND says about one message before it.
+
+    Attributes:
+        flags: flags and keywords, in canonical form.
+        received: the INTERNALDATE; None for the current time.
+        utf8: whether the message comes within `UTF8 (...)` (RFC 6855 section 4).
+    """
 
     flags: frozenset[str]
     received: datetime | None
     utf8: bool
 
 
-def store(reader: Reader) -> Store:
+def store(reader: Reader) -> StoreFlags:
     reader.space()
-    numbers = reader.sequence_set()
+    sequence_set = reader.sequence_set()
     reader.space()
     unchanged_since = None
     if reader.try_text(b"("):
@@ -70,7 +100,7 @@ def store(reader: Reader) -> Store:
     silent = reader.try_text(b".SILENT")
     reader.space()
     flags = reader.flag_list() if reader.peek() == b"(" else reader.bare_flags()
-    return Store(numbers, mode, flags, silent, unchanged_since)
+    return StoreFlags(sequence_set, mode, flags, silent, unchanged_since)
 
 
 def _mode(reader: Reader) -> StoreMode:
@@ -90,9 +120,9 @@ def move(reader: Reader) -> Copy:
 
 def _copy(reader: Reader, *, move: bool) -> Copy:
     reader.space()
-    numbers = reader.sequence_set()
+    sequence_set = reader.sequence_set()
     reader.space()
-    return Copy(numbers, reader.mailbox(), move)
+    return Copy(sequence_set, reader.mailbox(), move)
 
 
 def expunge(_reader: Reader) -> Expunge:
@@ -109,13 +139,31 @@ def vanquish(reader: Reader) -> Expunge:
     return Expunge(reader.sequence_set(), only_deleted=False)
 
 
+def message_follows(fragments: list[bytes]) -> bool:
+    """Return whether the literal that follows these fragments of a command is a message of APPEND or REPLACE.
+
+    The only other literal of these commands is the name of the mailbox, which comes first.
+
+    Args:
+        fragments: line, literal, ..., line; the last line without the announcement of the literal.
+    """
+    line = fragments[0]
+    if len(fragments) > 3 or not _APPEND_OR_REPLACE.match(line):
+        return False
+    return len(fragments) == 3 or not _UP_TO_MAILBOX.fullmatch(line)
+
+
 def append_without_message(_reader: Reader) -> NoReturn:
-    """An APPEND or REPLACE that came to its end without any message."""
+    """Refuse an APPEND or REPLACE that has ended without a message.
+
+    Raises:
+        BadSyntax: always.
+    """
     raise BadSyntax("APPEND and REPLACE expect a literal with the message")
 
 
 def append_target(reader: Reader) -> AppendTarget:
-    """The tag, APPEND or REPLACE with the message to replace, and the mailbox."""
+    """Read an APPEND or REPLACE from its tag up to the name of the mailbox."""
     reader.tag()
     reader.space()
     uid = reader.try_text(b"UID ")
@@ -124,13 +172,13 @@ def append_target(reader: Reader) -> AppendTarget:
     reader.text(b"REPLACE ")
     replaced = reader.sequence_set()
     if replaced.saved or len(replaced.ranges) != 1 or len(set(replaced.ranges[0])) != 1:
-        raise BadSyntax("REPLACE expects the number of one message")
+        raise BadSyntax("REPLACE expects the number or UID of one message")
     reader.space()
     return AppendTarget(reader.mailbox(), replaced, uid)
 
 
 def append_head(reader: Reader) -> AppendHead:
-    """` [flags ][date-time ][UTF8 (]`, up to the literal."""
+    """Read ` [flags ][date-time ][UTF8 (]`, which comes before the announcement of the literal."""
     reader.space()
     flags: frozenset[str] = frozenset()
     received = None
@@ -142,5 +190,5 @@ def append_head(reader: Reader) -> AppendHead:
         reader.space()
     utf8 = reader.try_text(b"UTF8 (")
     if not reader.at_end():
-        raise BadSyntax("APPEND expects [flags] [date-time] and a literal")
+        raise BadSyntax("APPEND expects flags and a date-time, both optional, and then a literal")
     return AppendHead(flags, received, utf8)

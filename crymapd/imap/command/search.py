@@ -1,12 +1,13 @@
-"""SEARCH (RFC 9051 section 6.4.4), SORT and THREAD (RFC 5256), and how their results are wanted (RFC 4731, 9394)."""
+"""SEARCH (RFC 9051 section 6.4.4), SORT and THREAD (RFC 5256), and options for their results (RFC 4731, RFC 9394)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime.encoded_words import charset as known_charset
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
+from crymapd.imap.wire.tolerance import search_text
+from crymapd.mime.encoded_words import charset as charset_named
 from crymapd.mime.encoded_words import decode
 from crymapd.model import search as keys
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
@@ -19,20 +20,25 @@ MAX_KEYS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """RETURN (...): what of the result is told (RFC 4731, 5182, 9394).
+    """RETURN (...), which says how much of the result the client wants (RFC 4731, RFC 5182, RFC 9394).
 
     Attributes:
-        options: MIN, MAX, ALL, COUNT, SAVE.
-        partial: only these of the results, counted from 1 or with negative numbers from the last.
+        options: some of MIN, MAX, ALL, COUNT and SAVE.
+        partial: the hits to be listed, which are counted from 1, or from -1 backwards; None if PARTIAL was not given.
     """
 
     options: frozenset[bytes]
-    partial: Range | None = None
+    partial: Range[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`returns` is None for the plain form."""
+    """SEARCH or, if `uid`, UID SEARCH.
+
+    Attributes:
+        key: what the messages must match.
+        returns: the result options; None if the client did not give RETURN.
+    """
 
     key: SearchKey
     returns: Returns | None = None
@@ -41,7 +47,13 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """`criteria`: (key, whether reversed), most important first."""
+    """SORT or, if `uid`, UID SORT.
+
+    Attributes:
+        criteria: pairs of a sort key and whether its order is reversed, the most important first.
+        key: what the messages must match.
+        returns: the result options; None if the client did not give RETURN.
+    """
 
     criteria: tuple[tuple[bytes, bool], ...]
     key: SearchKey
@@ -51,7 +63,7 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """`algorithm`: REFERENCES or ORDEREDSUBJECT."""
+    """THREAD or, if `uid`, UID THREAD; `algorithm` is REFERENCES or ORDEREDSUBJECT."""
 
     algorithm: bytes
     key: SearchKey
@@ -75,7 +87,11 @@ MAX_CRITERIA = 20
 
 
 class BadCharset(Exception):
-    """The charset is none that Python knows; `saving`: the result was to be saved (RFC 5182 section 2.1)."""
+    """A search names a charset that Python does not know.
+
+    Attributes:
+        saving: whether the result was to be saved as `$` (RFC 5182 section 2.1).
+    """
 
     def __init__(self, label: bytes, *, saving: bool) -> None:
         super().__init__(label.decode("ascii", "replace")[:40])
@@ -83,7 +99,7 @@ class BadCharset(Exception):
 
 
 class _Context:
-    """The charset of the strings, and how much has been read."""
+    """What the functions that read search keys share: the reader, the charset of strings, and the count of keys."""
 
     def __init__(self, reader: Reader, charset: str) -> None:
         self.reader = reader
@@ -92,11 +108,12 @@ class _Context:
 
     def text(self) -> str:
         self.reader.space()
-        return decode(self.reader.astring(), self.charset)
+        octets = self.reader.search_string()
+        return search_text(octets) if self.charset == "utf-8" else decode(octets, self.charset)
 
 
 def search(reader: Reader) -> Search:
-    """`SEARCH [RETURN (...)] [CHARSET x] key...`."""
+    """Read `SEARCH [RETURN (...)] [CHARSET x] key...`."""
     returns = _returns(reader) if reader.try_text(b" RETURN ") else None
     charset = "utf-8"
     reader.space()
@@ -109,19 +126,19 @@ def search(reader: Reader) -> Search:
 
 
 def sort(reader: Reader) -> Sort:
-    """`SORT [RETURN (...)] (criteria) charset key...`."""
+    """Read `SORT [RETURN (...)] (criteria) charset key...`."""
     returns = _returns(reader) if reader.try_text(b" RETURN ") else None
     reader.text(b" (")
     criteria: list[tuple[bytes, bool]] = []
     while not reader.try_text(b")"):
         word = reader.keyword()
-        backwards = word == b"REVERSE"
-        if backwards:
+        is_reversed = word == b"REVERSE"
+        if is_reversed:
             reader.space()
             word = reader.keyword()
         if word not in SORT_KEYS or len(criteria) >= MAX_CRITERIA:
             raise BadSyntax(f"SORT expects [REVERSE] and some of {b' '.join(SORT_KEYS).decode()}")
-        criteria.append((word, backwards))
+        criteria.append((word, is_reversed))
         if reader.peek() != b")":
             reader.space()
     if not criteria:
@@ -133,7 +150,7 @@ def sort(reader: Reader) -> Sort:
 
 
 def thread(reader: Reader) -> Thread:
-    """`THREAD algorithm charset key...`."""
+    """Read `THREAD algorithm charset key...`."""
     reader.space()
     algorithm = reader.keyword()
     if algorithm not in ALGORITHMS:
@@ -145,10 +162,10 @@ def thread(reader: Reader) -> Thread:
 
 
 def _returns(reader: Reader) -> Returns:
-    """`(MIN MAX PARTIAL 1:100)`; nothing means ALL (RFC 4731 section 3.1)."""
+    """Read `(MIN MAX PARTIAL 1:100)`; an empty list means ALL (RFC 4731 section 3.1)."""
     reader.text(b"(")
     options: set[bytes] = set()
-    partial: Range | None = None
+    partial: Range[int] | None = None
     while not reader.try_text(b")"):
         word = reader.keyword()
         if word == b"PARTIAL" and partial is None:
@@ -169,16 +186,16 @@ def _returns(reader: Reader) -> Returns:
 
 def _keys(reader: Reader, charset: str) -> SearchKey:
     context = _Context(reader, charset)
-    found = [_key(context, 0)]
+    conjuncts = [_key(context, 0)]
     while reader.try_text(b" "):
         if reader.at_end():
             break
-        found.append(_key(context, 0))
-    return found[0] if len(found) == 1 else keys.And(tuple(found))
+        conjuncts.append(_key(context, 0))
+    return conjuncts[0] if len(conjuncts) == 1 else keys.And(tuple(conjuncts))
 
 
 def _charset(label: bytes, returns: Returns | None) -> str:
-    name = known_charset(label)
+    name = charset_named(label)
     if name is None:
         raise BadCharset(label, saving=returns is not None and b"SAVE" in returns.options)
     return name
@@ -187,14 +204,14 @@ def _charset(label: bytes, returns: Returns | None) -> str:
 def _key(context: _Context, depth: int) -> SearchKey:
     context.count += 1
     if depth > MAX_DEPTH or context.count > MAX_KEYS:
-        raise BadSyntax(f"SEARCH expects at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
+        raise TooComplex(f"a search has at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
     reader = context.reader
     if reader.try_text(b"("):
-        found = [_key(context, depth + 1)]
+        conjuncts = [_key(context, depth + 1)]
         while not reader.try_text(b")"):
             reader.space()
-            found.append(_key(context, depth + 1))
-        return found[0] if len(found) == 1 else keys.And(tuple(found))
+            conjuncts.append(_key(context, depth + 1))
+        return conjuncts[0] if len(conjuncts) == 1 else keys.And(tuple(conjuncts))
     if reader.peek() in b"0123456789*$" and reader.peek():
         return keys.Numbers(reader.sequence_set(), uid=False)
     word = reader.keyword()
@@ -202,15 +219,25 @@ def _key(context: _Context, depth: int) -> SearchKey:
         reader.space()
         return keys.Not(_key(context, depth + 1))
     if word == b"OR":
-        reader.space()
-        left = _key(context, depth + 1)
-        reader.space()
-        return keys.Or(left, _key(context, depth + 1))
+        return _alternatives(context, depth + 1)
     if word in _PLAIN:
         return _PLAIN[word]
     if word in _WITH_ARGUMENT:
         return _WITH_ARGUMENT[word](context)
     raise BadSyntax(f"SEARCH does not know {word.decode('ascii', 'replace')[:40]}")
+
+
+def _alternatives(context: _Context, depth: int) -> SearchKey:
+    """Read what follows OR: two keys. A chain `OR a OR b OR c d`, which clients make of a list, is no nesting."""
+    context.reader.space()
+    alternatives = [_key(context, depth)]
+    context.reader.space()
+    while context.reader.try_text(b"OR "):
+        context.count += 1
+        alternatives.append(_key(context, depth))
+        context.reader.space()
+    alternatives.append(_key(context, depth))
+    return keys.Or(tuple(alternatives))
 
 
 _PLAIN: dict[bytes, SearchKey] = {
@@ -262,7 +289,10 @@ def _uid(context: _Context) -> SearchKey:
 
 
 def _modseq(context: _Context) -> SearchKey:
-    """`MODSEQ ["/flags/x" all] n`: the entry is read and, as flags share one modseq, not needed."""
+    """Read `MODSEQ ["/flags/x" all] n`.
+
+    The name of the entry is ignored, because all flags of a message share one modseq.
+    """
     reader = context.reader
     reader.space()
     if reader.try_string() is not None:

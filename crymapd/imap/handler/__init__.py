@@ -1,1 +1,1 @@
-"""What we do, one module per family, with the names of `command`. A handler returns the tagged answer."""
+"""Carries out commands: one module per family, named as in `command`. A handler returns the tagged answer."""

@@ -1,4 +1,4 @@
-"""Mailboxes: SELECT, LIST, STATUS and the changes to the tree."""
+"""Commands on mailboxes: SELECT, LIST, STATUS, and those that create, delete, rename and subscribe to them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from crymapd.model.names import (
     mailbox_pattern,
     parents,
 )
-from crymapd.model.numbers import MAX_UID
+from crymapd.model.numbers import MAX_UID, NO_SEQNUM, SeqNum, Uid
 from crymapd.model.sequence import Range, contains, difference, format_ranges, intersection, ranges_of
 from crymapd.store.mailboxes import Mailbox
-from crymapd.store.view import View
-
-EVERYTHING: tuple[Range, ...] = ((1, 2**32 - 1),)
+from crymapd.store.view import EVERYTHING, View
 
 
 def existing(name: str) -> str:
-    """The canonical form of a name that should exist: an impossible one does not (RFC 5530 NONEXISTENT)."""
+    """Return the canonical form of the name of a mailbox that should exist.
+
+    Raises:
+        NoSuchMailbox: no mailbox can have this name (RFC 5530, NONEXISTENT).
+    """
     try:
         return canonical_mailbox(name)
     except BadMailboxName as error:
@@ -37,13 +39,13 @@ def existing(name: str) -> str:
 
 
 def handle_select(session: Session, asked: command.Select) -> Done:
-    """RFC 9051 section 6.3.2: even a SELECT that fails leaves nothing selected."""
+    """SELECT and EXAMINE; if they fail, no mailbox is selected (RFC 9051 section 6.3.2)."""
     if asked.resync is not None and not session.qresync:
-        raise Refusal("BAD", "QRESYNC expects ENABLE QRESYNC before", "CLIENTBUG")
+        raise Refusal("BAD", "SELECT with QRESYNC needs ENABLE QRESYNC first", "CLIENTBUG")
     if session.view_or_none is not None:
-        session.line(b"OK [CLOSED] the mailbox before is closed")  # RFC 7162 section 3.2.11
+        session.line(b"OK [CLOSED] the previous mailbox is closed")  # RFC 7162 section 3.2.11
     session.deselect()
-    view = session.store.select(existing(asked.name), read_only=asked.read_only, recent=not session.rev2)
+    view = _opened(session, asked)
     if asked.condstore or asked.resync is not None:
         session.enable_condstore()
     session.view_or_none = view
@@ -53,22 +55,42 @@ def handle_select(session: Session, asked: command.Select) -> Done:
     return ok("selected", "READ-ONLY" if asked.read_only else "READ-WRITE")
 
 
+def _opened(session: Session, asked: command.Select) -> View:
+    """Open the mailbox; if the client knows more of it than the store does, under a new UIDVALIDITY.
+
+    Such a client has seen changes that the database has not: somebody has put back an older one.  The UIDs that the
+    client knows are about to be given to other messages.
+    """
+
+    def select() -> View:
+        return session.store.select(existing(asked.name), read_only=asked.read_only, recent=not session.rev2)
+
+    view, client = select(), asked.resync
+    if client is None or client.uidvalidity != view.mailbox.uidvalidity:
+        return view
+    known_uid = client.known_uids.highest_named() if client.known_uids is not None else 0
+    if client.modseq <= view.mailbox.modseq and known_uid < view.mailbox.next_uid:
+        return view
+    session.store.renumber()
+    return select()
+
+
 def _describe(session: Session, view: View, asked_name: str) -> None:
     mailbox = view.mailbox
     names = session.store.flag_names()
     session.told_keywords = len(names)
     flags = " ".join(names).encode("ascii")
     session.line(b"FLAGS (", flags, b")")
-    permanent = b"" if view.read_only else flags + b" \\*"
+    may_make = b"" if session.store.keywords_are_used_up else b" \\*"
+    permanent = b"" if view.read_only else flags + may_make
     session.line(b"OK [PERMANENTFLAGS (", permanent, b")] flags that are kept")
     session.line(b"%d EXISTS" % view.exists)
     if session.rev2:
         _renamed(session, mailbox, asked_name)
     else:
         session.line(b"%d RECENT" % view.recent)
-        unseen = session.store.entries.first_unseen(mailbox.id, mailbox.messages, mailbox.unseen)
-        if unseen:
-            session.line(b"OK [UNSEEN %d] first unseen" % unseen)
+        if view.first_unseen:
+            session.line(b"OK [UNSEEN %d] first unseen" % view.first_unseen)
     session.line(b"OK [UIDVALIDITY %d] UIDs are valid" % mailbox.uidvalidity)
     session.line(b"OK [UIDNEXT %d] next UID" % mailbox.next_uid)
     session.line(b"OK [HIGHESTMODSEQ %d] highest modseq" % mailbox.modseq)
@@ -76,13 +98,13 @@ def _describe(session: Session, view: View, asked_name: str) -> None:
 
 
 def _renamed(session: Session, mailbox: Mailbox, old: str) -> None:
-    """LIST with the real name, and with the one that the client used where they differ (RFC 9051 section 6.3.9.7)."""
-    shown = attributes(mailbox, has_children=session.store.mailboxes.has_children(mailbox.name))
-    _list_line(session, shown, mailbox.name, old)
+    """Send LIST with the real name and, if it differs, the name that the client used (RFC 9051 section 6.3.9.7)."""
+    name_attributes = attributes(mailbox, has_children=session.store.mailboxes.has_children(mailbox.name))
+    _list_line(session, name_attributes, mailbox.name, old)
 
 
 def tell_name(session: Session, name: str, asked: str) -> None:
-    """LIST with OLDNAME, to a client of IMAP4rev2 that has called a mailbox otherwise than we do."""
+    """Send LIST with OLDNAME to a client of IMAP4rev2 that has used another name for a mailbox than we do."""
     if not session.rev2 or asked.rstrip(DELIMITER) == name:
         return
     try:
@@ -91,28 +113,23 @@ def tell_name(session: Session, name: str, asked: str) -> None:
         _list_line(session, ["\\NonExistent"], name, asked)
 
 
-def _list_line(session: Session, shown: list[str], name: str, old: str) -> None:
+def _list_line(session: Session, name_attributes: list[str], name: str, old: str) -> None:
     old_name = b"" if old == name else b' ("OLDNAME" (%b))' % session.mailbox_name(old)
-    session.line(b"LIST (", " ".join(shown).encode(), b') "/" ', session.mailbox_name(name), old_name)
+    session.line(b"LIST (", " ".join(name_attributes).encode(), b') "/" ', session.mailbox_name(name), old_name)
 
 
-def _resync(session: Session, view: View, known: command.Resync) -> None:
-    """What happened since the client last looked, in time proportional to it (RFC 7162 section 3.2.5)."""
-    entries, mailbox = session.store.entries, view.mailbox
-    within: Sequence[Range] = EVERYTHING if known.known is None else known.known.resolve(0)
-    agreed = _agreed(entries.ranks(mailbox.id, [uid for _number, uid in known.sample]), known.sample)
-    vanished = entries.vanished(mailbox, known.modseq, intersection(within, [(agreed + 1, MAX_UID)]))
-    changed = [
-        row
-        for row in entries.changes(mailbox.id, known.modseq, mailbox.modseq).flags
-        if row[0] < mailbox.next_uid and contains(within, row[0])
-    ]
-    uids = [row[0] for row in changed]
-    ranks = entries.ranks(mailbox.id, uids)
-    numbers: Sequence[int] = [ranks.get(uid, 0) for uid in uids]
-    now = session.store.mailboxes.by_id(mailbox.id)
-    if now is None or now.modseq != mailbox.modseq:
-        # Another session was faster: what this one was told of with EXISTS is still counted, and told in its turn.
+def _resync(session: Session, view: View, client: command.Resync) -> None:
+    """Tell what happened since the client last saw the mailbox, in time proportional to it (RFC 7162 section 3.2.5)."""
+    within: Sequence[Range[Uid]] = EVERYTHING if client.known_uids is None else client.known_uids.resolve(Uid(0))
+    agreed = _agreed(view.ranks([uid for _number, uid in client.sample]), client.sample)
+    vanished = view.vanished_at_select(client.modseq, intersection(within, [(Uid(agreed + 1), MAX_UID)]))
+    changed = [entry for entry in view.changed_since(client.modseq) if contains(within, entry.uid)]
+    uids = [entry.uid for entry in changed]
+    ranks = view.ranks(uids)
+    numbers: Sequence[SeqNum] = [ranks.get(uid, NO_SEQNUM) for uid in uids]
+    now = view.current()
+    if now is None or now.modseq != view.mailbox.modseq:
+        # Another session has changed the mailbox since SELECT. Messages that EXISTS counted stay until update tells.
         vanished = difference(vanished, ranges_of(view.uids))
         numbers = view.numbers(uids)
     if vanished:
@@ -120,52 +137,58 @@ def _resync(session: Session, view: View, known: command.Resync) -> None:
     update.flag_lines(session, view, changed, numbers)
 
 
-def _agreed(numbers: dict[int, int], sample: Sequence[tuple[int, int]]) -> int:
-    """The highest UID that still has its number: the client knows of every expunge below (RFC 7162 section 3.2.5.2)."""
+def _agreed(numbers: dict[Uid, SeqNum], sample: Sequence[tuple[SeqNum, Uid]]) -> int:
+    """Return the highest UID of a sample that still has the number the client gave for it, or 0.
+
+    The client knows of every expunge below it (RFC 7162 section 3.2.5.2).
+    """
     return max((uid for number, uid in sample if numbers.get(uid) == number), default=0)
 
 
 def handle_close(session: Session, asked: command.Close) -> Done:
-    """CLOSE expunges silently (RFC 9051 section 6.4.2); UNSELECT only leaves."""
+    """CLOSE, which expunges without telling (RFC 9051 section 6.4.2), and UNSELECT, which does not expunge."""
     view = session.view
-    session.deselect()
     if asked.expunge and not view.read_only:
-        session.store.entries.expunge(view.mailbox.id, EVERYTHING)
+        view.expunge()  # before leaving: a client that hears NO is still where it was
+    session.deselect()
     return ok()  # without HIGHESTMODSEQ, which would hide the expunges from the client (RFC 7162 section 3.2.8)
 
 
 def handle_create(session: Session, asked: command.Create) -> Done:
     name = canonical_mailbox(asked.name)
-    made = session.store.mailboxes.create(name, _special_use(asked.uses))
-    tell_name(session, name, asked.name)
-    return ok(code=f"MAILBOXID ({made.object_id})")  # RFC 8474 section 4.1
+    mailbox = session.store.mailboxes.create(name, _special_use(asked.uses))
+    with update.telling(session):
+        tell_name(session, name, asked.name)
+    return ok(code=f"MAILBOXID ({mailbox.object_id})")  # RFC 8474 section 4.1
 
 
 def _special_use(uses: tuple[bytes, ...]) -> str | None:
-    """RFC 6154 section 3: at most one here, and only those a mailbox can have."""
+    """Return the special use that CREATE asks for; here a mailbox can have one at most (RFC 6154 section 3)."""
     if not uses:
         return None
-    known = [SETTABLE_USES.get(use.decode("ascii").lower()) for use in uses]
-    if len(known) > 1 or known[0] is None:
-        raise Refusal("NO", f"one of {' '.join(SETTABLE_USES.values())}", "USEATTR")
-    return known[0]
+    canonical_uses = [SETTABLE_USES.get(use.decode("ascii").lower()) for use in uses]
+    if len(canonical_uses) > 1 or canonical_uses[0] is None:
+        raise Refusal("NO", f"a mailbox can have one of {' '.join(SETTABLE_USES.values())}", "USEATTR")
+    return canonical_uses[0]
 
 
 def handle_delete(session: Session, asked: command.Delete) -> Done:
-    """Who deletes what he has selected has nothing selected afterwards, and is told OK."""
+    """DELETE; if it deletes the selected mailbox, none is selected afterwards."""
     mailboxes, name = session.store.mailboxes, existing(asked.name)
     mailboxes.delete(name)
-    if session.view_or_none is not None and mailboxes.by_id(session.view.mailbox.id) is None:
-        session.deselect()
-    tell_name(session, name, asked.name)
+    with update.telling(session):
+        if session.view_or_none is not None and session.view.current() is None:
+            session.deselect()
+        tell_name(session, name, asked.name)
     return ok()
 
 
 def handle_rename(session: Session, asked: command.Rename) -> Done:
     new = canonical_mailbox(asked.new)
     session.store.mailboxes.rename(existing(asked.old), new)
-    if session.rev2 and (asked.new.rstrip(DELIMITER) != new or asked.old != existing(asked.old)):
-        _renamed(session, session.store.mailboxes.get(new), asked.old)
+    with update.telling(session):
+        if session.rev2 and (asked.new.rstrip(DELIMITER) != new or asked.old != existing(asked.old)):
+            _renamed(session, session.store.mailboxes.get(new), asked.old)
     return ok()
 
 
@@ -183,7 +206,7 @@ def handle_unsubscribe(session: Session, asked: command.Unsubscribe) -> Done:
 
 
 def handle_list(session: Session, asked: command.List) -> Done:
-    """LIST, LSUB and XLIST: a line a name, and its STATUS right after it where that was asked for."""
+    """LIST, LSUB and XLIST, with one line for each name, followed by its STATUS if that was asked for."""
     if asked.patterns == ("",) and not asked.extended:
         session.line(asked.answer, b' (\\Noselect) "/" ""')
         return ok()
@@ -192,10 +215,10 @@ def handle_list(session: Session, asked: command.List) -> Done:
     if b"HIGHESTMODSEQ" in asked.status:
         session.enable_condstore()
     for listed in _listed(session, asked):
-        shown = " ".join(listed.attributes).encode()
+        name_attributes = " ".join(listed.attributes).encode()
         below = b' ("CHILDINFO" (%b))' % b" ".join(map(writer.quoted, listed.below)) if listed.below else b""
         name = session.mailbox_name(listed.name)
-        session.line(asked.answer, b" (", shown, b') "/" ', name, below)
+        session.line(asked.answer, b" (", name_attributes, b') "/" ', name, below)
         if asked.status and listed.mailbox is not None and listed.mailbox.selectable:
             _status_line(session, listed.mailbox, asked.status)
     return ok()
@@ -203,10 +226,13 @@ def handle_list(session: Session, asked: command.List) -> Done:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """One line.
+    """One line of LIST, LSUB or XLIST.
 
     Attributes:
-        mailbox: what STATUS is told of (RFC 5819 section 2); None where the name itself meets no selection option.
+        name: the name, of a mailbox or only of a level above one.
+        mailbox: the mailbox of this name; None if there is none, or if it does not meet the selection options itself
+            and so gets no STATUS (RFC 5819 section 2).
+        attributes: the name attributes, such as \\HasChildren.
         below: the selection options that names below this one meet (CHILDINFO).
     """
 
@@ -230,55 +256,55 @@ def _listed(session: Session, asked: command.List) -> list[_Listed]:
     candidates = set(mailboxes)
     if b"SUBSCRIBED" in asked.selection:
         candidates |= subscribed | {parent for name in subscribed for parent in parents(name)}
-    chosen = {name for name in candidates if all(meets[option](name) for option in criteria)}
-    shown = {name for name in candidates if any(pattern.matches(name) for pattern in patterns)}
+    selected_names = {name for name in candidates if all(meets[option](name) for option in criteria)}
+    names = {name for name in candidates if any(pattern.matches(name) for pattern in patterns)}
     below: dict[str, list[bytes]] = {}
     if b"RECURSIVEMATCH" in asked.selection:
-        below = {parent: criteria for name in chosen for parent in parents(name)}
-        # RFC 5258 section 3.5: only for those whose matching descendants are not listed themselves.
-        shown &= chosen | {parent for name in chosen - shown for parent in parents(name)}
+        below = {parent: criteria for name in selected_names for parent in parents(name)}
+        # RFC 5258 section 3.5: a parent is added only for names below it that are not listed themselves.
+        names &= selected_names | {parent for name in selected_names - names for parent in parents(name)}
     else:
-        shown &= chosen
+        names &= selected_names
     with_children = {parent for name in mailboxes for parent in parents(name)}
-    found = []
-    for name in sorted(shown, key=_order):
+    listed = []
+    for name in sorted(names, key=_order):
         mailbox = mailboxes.get(name)
         has_children = name in with_children
-        its = ["\\NonExistent"] if mailbox is None else attributes(mailbox, has_children=has_children)
+        name_attributes = ["\\NonExistent"] if mailbox is None else attributes(mailbox, has_children=has_children)
         if b"SUBSCRIBED" in asked.returns and name in subscribed:
-            its.append("\\Subscribed")
-        met = mailbox if name in chosen else None
-        found.append(_Listed(name, met, its, below.get(name, [])))
-    return found
+            name_attributes.append("\\Subscribed")
+        selected_mailbox = mailbox if name in selected_names else None
+        listed.append(_Listed(name, selected_mailbox, name_attributes, below.get(name, [])))
+    return listed
 
 
 def _order(name: str) -> tuple[bool, list[str]]:
-    """INBOX first, parents before children."""
+    """Sort INBOX first, and parents before their children."""
     return name != INBOX, name.split(DELIMITER)
 
 
 def attributes(mailbox: Mailbox, *, has_children: bool) -> list[str]:
-    """Special use in every LIST: some clients never ask for it but use it when it is there."""
-    found = [] if mailbox.selectable else ["\\Noselect"]
-    found.append("\\HasChildren" if has_children else "\\HasNoChildren")
+    """Return name attributes, always with the special use: some clients never ask for it, but use it if they get it."""
+    names = [] if mailbox.selectable else ["\\Noselect"]
+    names.append("\\HasChildren" if has_children else "\\HasNoChildren")
     if mailbox.special_use:
-        found.append(mailbox.special_use)
-    return found
+        names.append(mailbox.special_use)
+    return names
 
 
 def _lsub(
     mailboxes: dict[str, Mailbox], subscribed: set[str], patterns: list[MailboxPattern], *, levels: bool
 ) -> list[_Listed]:
-    """Subscribed names, and with `%` the unsubscribed levels above them as \\Noselect (RFC 3501 section 6.3.9)."""
-    found: dict[str, list[str]] = {}
+    """List subscribed names and, for `%`, unsubscribed levels above them as \\Noselect (RFC 3501 section 6.3.9)."""
+    attributes_of: dict[str, list[str]] = {}
     for name in subscribed:
         if any(pattern.matches(name) for pattern in patterns):
-            found[name] = [] if name in mailboxes and mailboxes[name].selectable else ["\\Noselect"]
+            attributes_of[name] = [] if name in mailboxes and mailboxes[name].selectable else ["\\Noselect"]
             continue
         for parent in parents(name) if levels else ():
             if parent not in subscribed and any(pattern.matches(parent) for pattern in patterns):
-                found[parent] = ["\\Noselect"]
-    return [_Listed(name, mailboxes.get(name), found[name], []) for name in sorted(found, key=_order)]
+                attributes_of[parent] = ["\\Noselect"]
+    return [_Listed(name, mailboxes.get(name), attributes_of[name], []) for name in sorted(attributes_of, key=_order)]
 
 
 # STATUS
@@ -292,14 +318,14 @@ _STATUS: dict[bytes, Callable[[Session, Mailbox], bytes]] = {
     b"HIGHESTMODSEQ": lambda _session, mailbox: b"%d" % mailbox.modseq,
     b"SIZE": lambda _session, mailbox: b"%d" % mailbox.octets,  # RFC 8438
     b"DELETED": lambda _session, mailbox: b"%d" % mailbox.deleted,
-    b"DELETED-STORAGE": lambda session, m: b"%d" % (-(-session.store.entries.deleted_octets(m) // 1024)),  # RFC 9208
+    b"DELETED-STORAGE": lambda session, m: b"%d" % (-(-session.store.mailboxes.deleted_octets(m) // 1024)),  # RFC 9208
     b"MAILBOXID": lambda _session, mailbox: b"(%b)" % mailbox.object_id.encode("ascii"),  # RFC 8474
     b"APPENDLIMIT": lambda session, _mailbox: b"%d" % session.store.max_message_size,  # RFC 7889
 }
 
 
 def handle_status(session: Session, asked: command.Status) -> Done:
-    """RFC 9051 section 6.3.11; every number is a counter, whatever the size of the mailbox."""
+    """STATUS (RFC 9051 section 6.3.11), which reads counters, so that the size of the mailbox does not matter."""
     session.store.file_arrivals()
     mailbox = session.store.mailboxes.get(existing(asked.name))
     if b"HIGHESTMODSEQ" in asked.items:

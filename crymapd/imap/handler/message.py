@@ -1,4 +1,4 @@
-"""Messages: STORE, COPY, MOVE, EXPUNGE."""
+"""Commands on messages: STORE, COPY, MOVE, EXPUNGE and XVANQUISH."""
 
 from __future__ import annotations
 
@@ -7,57 +7,65 @@ from collections.abc import Sequence
 from crymapd.errors import NoSuchMailbox
 from crymapd.imap import update
 from crymapd.imap.command import message as command
-from crymapd.imap.handler.mailbox import EVERYTHING, existing
+from crymapd.imap.handler.mailbox import existing
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
+from crymapd.model.numbers import Uid
 from crymapd.model.sequence import Range, SequenceSet, format_set
 from crymapd.store.mailboxes import Mailbox
+from crymapd.store.rows import StoreResult
+from crymapd.store.view import EVERYTHING, View
 
 
-def handle_store(session: Session, asked: command.Store) -> Done:
-    """RFC 9051 section 6.4.6, RFC 7162 section 3.1.3."""
+def handle_store(session: Session, asked: command.StoreFlags) -> Done:
+    """STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3)."""
     view = session.writable_view
     if asked.unchanged_since is not None:
         session.enable_condstore()
-    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
-    result = session.store.entries.store(view.mailbox.id, ranges, asked.mode, asked.flags, asked.unchanged_since)
+    ranges = session.uid_ranges(asked.sequence_set, uid=asked.uid)
+    result = view.store_flags(ranges, asked.mode, asked.flags, asked.unchanged_since)
     if result.modseq:
         session.own_modseqs.add(result.modseq)
-    told = result.flags
-    if asked.silent:
-        # Another session's change that this client does not know of is no secret because ours was silent.
-        news = [row for row in told if result.before[row[0]] > view.told.modseq]
-        update.flag_fetches(session, view, news, uid=asked.uid)
-        # RFC 7162 section 3.1.3: even then the client is told the new modseqs.
-        told = [row for row in told if row[0] in result.changed] if session.condstore else []
-    if told:
-        update.flag_fetches(session, view, told, uid=asked.uid, flags=not asked.silent)
+    with update.telling(session):
+        _tell_stored(session, view, asked, result)
     if not result.modified:
-        return (None if result.flags else _gone(asked.numbers, ranges, uid=asked.uid)) or ok()
-    numbers = [view.seq(uid) or 0 for uid in result.modified] if not asked.uid else [int(u) for u in result.modified]
-    return ok("some messages had changed", f"MODIFIED {format_set(sorted(filter(None, numbers)))}")
+        return (None if result.entries else _gone(asked.sequence_set, ranges, uid=asked.uid)) or ok()
+    modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
+    return ok("some messages have changed since then", f"MODIFIED {format_set(sorted(modified))}")
 
 
-def _gone(numbers: SequenceSet, ranges: Sequence[Range], *, uid: bool) -> Done | None:
-    """Message numbers always name messages; where none is left, others have expunged them (RFC 2180 section 4)."""
-    if uid or numbers.saved or not ranges:
+def _tell_stored(session: Session, view: View, asked: command.StoreFlags, result: StoreResult) -> None:
+    """Tell the flags as STORE has left them; after .SILENT, only what the client cannot know."""
+    entries = result.entries
+    if asked.silent:
+        # .SILENT hides only our own change: the client must still hear of what other sessions changed before it.
+        missed_entries = [entry for entry in entries if result.before[entry.uid] > view.told.modseq]
+        update.flag_fetches(session, view, missed_entries, uid=asked.uid)
+        # RFC 7162 section 3.1.3: the client is told the new modseqs in spite of .SILENT.
+        entries = [entry for entry in entries if entry.uid in result.changed] if session.condstore else []
+    if entries:
+        update.flag_fetches(session, view, entries, uid=asked.uid, flags=not asked.silent)
+
+
+def _gone(sequence_set: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
+    """Return the NO for a command by numbers if other sessions have expunged all its messages (RFC 2180 section 4)."""
+    if uid or sequence_set.saved or not ranges:
         return None
-    return Done("NO", "another session has expunged them", "EXPUNGEISSUED")
+    return Done("NO", "another session has expunged these messages", "EXPUNGEISSUED")
 
 
 def handle_copy(session: Session, asked: command.Copy) -> Done:
-    """COPY and MOVE, with COPYUID (RFC 4315, RFC 6851). Nothing to copy is no failure."""
+    """COPY and MOVE, with COPYUID (RFC 4315, RFC 6851); UIDs that name no message are no failure."""
     view = session.writable_view if asked.move else session.view
-    ranges = session.uid_ranges(asked.numbers, uid=asked.uid)
+    ranges = session.uid_ranges(asked.sequence_set, uid=asked.uid)
     target = _target(session, asked.target)
-    act = session.store.entries.move if asked.move else session.store.entries.copy
-    uidvalidity, sources, copies = act(view.mailbox.id, ranges, target.id)
-    if not sources:
-        return _gone(asked.numbers, ranges, uid=asked.uid) or ok("there was nothing to do")
-    code = f"COPYUID {uidvalidity} {format_set(sources)} {format_set(copies)}"
+    copied = view.move(ranges, target.id) if asked.move else view.copy(ranges, target.id)
+    if not copied.uids:
+        return _gone(asked.sequence_set, ranges, uid=asked.uid) or ok("there was no message to copy or move")
+    code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
     if not asked.move:
         return ok(code=code)
-    # RFC 6851 section 4.3: for MOVE it comes before the EXPUNGEs, untagged.
+    # RFC 6851 section 4.3: MOVE sends the code before the EXPUNGEs, so it cannot be in the tagged answer.
     session.line(b"OK [", code.encode(), b"] moved")
     return ok()
 
@@ -70,10 +78,8 @@ def _target(session: Session, name: str) -> Mailbox:
 
 
 def handle_expunge(session: Session, asked: command.Expunge) -> Done:
-    """EXPUNGE, UID EXPUNGE and XVANQUISH; the numbers are told by the update that follows."""
+    """EXPUNGE, UID EXPUNGE and XVANQUISH; the update after the command tells the client what was expunged."""
     view = session.writable_view
-    ranges: list[Range] = list(EVERYTHING)
-    if asked.numbers is not None:
-        ranges = session.uid_ranges(asked.numbers, uid=True)
-    session.store.entries.expunge(view.mailbox.id, ranges, only_deleted=asked.only_deleted)
+    ranges = EVERYTHING if asked.sequence_set is None else session.uid_ranges(asked.sequence_set, uid=True)
+    view.expunge(ranges, only_deleted=asked.only_deleted)
     return ok()

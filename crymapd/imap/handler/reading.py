@@ -1,56 +1,50 @@
-"""One message that a command looks at: its row, and what is loaded of it when first asked for."""
+"""One message that a command reads: its row, and the parts of it that are loaded when they are first needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from crymapd.errors import MessageGone
-from crymapd.imap.columns import Row
-from crymapd.store.lookup import SealedFile
-from crymapd.store.reading import Message
+from crymapd.store.message import Message
+from crymapd.store.rows import SealedFile, Stored
 from crymapd.store.store import Store
-
-_PORTION = 1 << 20
-_MANY = 100
-
-
-def portions(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Rows of Stored in runs of at most a MiB of messages (or one message): what is made of a run is held at once."""
-    run: list[Row] = []
-    octets = 0
-    for row in rows:
-        octets += row[5]
-        if run and (octets > _PORTION or len(run) == _MANY):
-            yield run
-            run, octets = [], row[5]
-        run.append(row)
-    if run:
-        yield run
 
 
 class Reading:
-    """Close it, so that an opened message file is closed."""
+    """A message for as long as one command reads it. It must be closed, because it may hold an open file."""
 
-    __slots__ = ("_known", "_message", "_raw_header", "_store", "row")
+    __slots__ = ("_message", "_raw_header", "_sealed_file", "_store", "row")
 
-    def __init__(self, store: Store, row: Row, header: bytes | None = None, known: SealedFile | None = None) -> None:
+    def __init__(
+        self, store: Store, row: Stored, header: bytes | None = None, sealed_file: SealedFile | None = None
+    ) -> None:
+        """Begin to read a message.
+
+        Args:
+            store: the store that has the message.
+            row: the full row of the message.
+            header: the top-level header block, if it has been loaded before.
+            sealed_file: where the message lies, if that has been looked up before.
+        """
         self.row = row
         self._store = store
         self._raw_header = header
         self._message: Message | None = None
-        self._known = known
+        self._sealed_file = sealed_file
 
     @property
     def message(self) -> Message:
         if self._message is None:
-            self._message = self._store.read(self.row[4], self._known)
+            self._message = self._store.read(self.row.message, self._sealed_file)
         return self._message
 
     @property
     def raw_header(self) -> bytes:
-        """The top-level header block, as far as it was kept. Raises MessageGone."""
+        """The top-level header block, as far as the index keeps it.
+
+        Raises:
+            MessageGone: the message was purged.
+        """
         if self._raw_header is None:
-            self._raw_header = self._store.headers([self.row[4]]).get(self.row[4])
+            self._raw_header = self._store.headers([self.row.message]).get(self.row.message)
         if self._raw_header is None:
             raise MessageGone("the message was purged")
         return self._raw_header

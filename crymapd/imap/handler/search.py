@@ -1,24 +1,22 @@
-"""SEARCH: what is told of the result (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 9394)."""
+"""SEARCH, and how it answers and saves its hits (RFC 9051 section 6.4.4, RFC 4731, RFC 5182, RFC 9394)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from crymapd.imap.columns import Row
 from crymapd.imap.command.search import Returns, Search
-from crymapd.imap.handler.matching import matching, mentions_modseq
+from crymapd.imap.handler.matching import Hits, matching, mentions_modseq
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.model.search import SearchKey
-from crymapd.model.sequence import Range, format_set, ranges_of
+from crymapd.model.numbers import Uid
+from crymapd.model.sequence import format_set, ranges_of
 
-Found = tuple[int, Row]
-"""Sequence number and row."""
 _ALL = Returns(frozenset((b"ALL",)))
+T = TypeVar("T")
 
 
 def handle_search(session: Session, asked: Search) -> Done:
@@ -26,114 +24,104 @@ def handle_search(session: Session, asked: Search) -> Done:
     with_modseq = mentions_modseq(asked.key)
     if with_modseq:
         session.enable_condstore()
-    found = search(session, asked.key, returns)
+    hits = saving(session, returns, lambda: matching(session, asked.key))
     if returns is None:
-        plain(session, b"SEARCH", found, uid=asked.uid, with_modseq=with_modseq)
+        plain(session, b"SEARCH", hits, uid=asked.uid, with_modseq=with_modseq)
     else:
-        told = told_of(found, returns)
-        numbers = format_set(numbers_of(told, uid=asked.uid))
-        extended(session, returns, found, told, numbers, uid=asked.uid, with_modseq=with_modseq)
+        listed = hits_to_list(hits, returns)
+        listing = format_set(listed.names(uid=asked.uid))
+        extended(session, returns, hits, listed, listing, uid=asked.uid, with_modseq=with_modseq)
     return ok()
 
 
-def search(session: Session, key: SearchKey, returns: Returns | None, *, whole: bool = False) -> list[Found]:
-    """Every hit, with rows as `matching` has them.
+def saving(session: Session, returns: Returns | None, search: Callable[[], T]) -> T:
+    """Run a search; if it asked for SAVE and ends in NO, `$` becomes empty (RFC 5182 section 2.1).
 
-    A search that was to be saved and fails leaves nothing saved, one that is BAD what was (RFC 5182 section 2.1).
+    After BAD, `$` keeps its value.
     """
     try:
-        return list(matching(session, key, whole=whole))
+        return search()
     except Refusal:
-        raise  # a number beyond the mailbox
+        raise  # it is BAD: the key holds a sequence number beyond the mailbox
     except Exception:
         if returns is not None and b"SAVE" in returns.options:
             session.saved = []
         raise
 
 
-def numbers_of(found: Iterable[Found], *, uid: bool) -> list[int]:
-    """What the client calls the hits."""
-    return [row[0] for _number, row in found] if uid else [number for number, _row in found]
-
-
-def plain(session: Session, name: bytes, found: Sequence[Found], *, uid: bool, with_modseq: bool) -> None:
-    """`* SEARCH 2 3 6 (MODSEQ 917162500)`: told also when nothing was found."""
+def plain(session: Session, name: bytes, hits: Hits, *, uid: bool, with_modseq: bool) -> None:
+    """Send an answer such as `* SEARCH 2 3 6 (MODSEQ 917162500)`, even if there are no hits."""
     words = [name]
-    if found:
-        # Ten thousand numbers in 0.1 ms rather than 2.
-        words.append(msgspec.json.encode(numbers_of(found, uid=uid))[1:-1].replace(b",", b" "))
+    if hits.count:
+        # This way ten thousand numbers take 0.1 ms rather than 2 ms.
+        words.append(msgspec.json.encode(hits.names(uid=uid))[1:-1].replace(b",", b" "))
         if with_modseq:  # RFC 7162 sections 3.1.5 and 3.1.6
-            words.append(b"(MODSEQ %d)" % max(row[2] for _number, row in found))
+            words.append(b"(MODSEQ %d)" % hits.highest_modseq())
     session.line(b" ".join(words))
 
 
-_T = TypeVar("_T")
+def hits_to_list(hits: Hits, returns: Returns) -> Hits:
+    """Return the hits that ALL or PARTIAL lists."""
+    return hits if returns.partial is None else hits.cut(returns.partial)
 
 
-def cut(found: Sequence[_T], partial: Range) -> Sequence[_T]:
-    """RFC 9394 section 3.1: the first result is 1, the last is -1; the ends come in either order."""
-    low, high = sorted(partial)
-    if low > 0:
-        return found[low - 1 : high]
-    count = len(found)
-    return found[max(count + low, 0) : max(count + high + 1, 0)]
-
-
-def told_of(found: Sequence[Found], returns: Returns) -> Sequence[Found]:
-    """The hits that ALL or PARTIAL lists."""
-    return found if returns.partial is None else cut(found, returns.partial)
-
-
-def save(session: Session, found: Sequence[Found], returns: Returns) -> None:
-    """What `$` means from now on, as UIDs, where that was asked for."""
+def save(session: Session, hits: Hits, returns: Returns) -> None:
+    """Set `$` to these hits, if the client asked for SAVE."""
     if b"SAVE" in returns.options:
-        session.saved = ranges_of(sorted({row[0] for _number, row in _saved(found, returns)}))
+        session.saved = ranges_of(sorted(set(_saved(hits, returns))))
 
 
-def _saved(found: Sequence[Found], returns: Returns) -> Sequence[Found]:
-    """RFC 5182 section 2.4, RFC 9394 section 3.2."""
+def _saved(hits: Hits, returns: Returns) -> Sequence[Uid]:
+    """Return the hits that `$` will stand for (RFC 5182 section 2.4, RFC 9394 section 3.2)."""
     options = returns.options
     if options & {b"ALL", b"COUNT"} or (returns.partial is None and not options & {b"MIN", b"MAX"}):
-        return found
-    chosen = list(cut(found, returns.partial)) if returns.partial is not None else []
-    if found and b"MIN" in options:
-        chosen.append(found[0])
-    if found and b"MAX" in options:
-        chosen.append(found[-1])
-    return chosen
+        return hits.uids
+    uids = list(hits.cut(returns.partial).uids) if returns.partial is not None else []
+    for option, end in _ENDS:
+        if option in options:
+            uids += hits.cut(end).uids
+    return uids
+
+
+_ENDS = ((b"MIN", (1, 1)), (b"MAX", (-1, -1)))
+"""The options that tell a single hit, each with that hit as a range of PARTIAL."""
 
 
 def extended(
-    session: Session,
-    returns: Returns,
-    found: Sequence[Found],
-    told: Sequence[Found],
-    numbers: str,
-    *,
-    uid: bool,
-    with_modseq: bool,
+    session: Session, returns: Returns, hits: Hits, listed: Hits, listing: str, *, uid: bool, with_modseq: bool
 ) -> None:
-    """Save it, then `* ESEARCH (TAG "A1") UID MIN 2 MAX 9 ALL 2,4:9 COUNT 7`; `numbers` are those told, as a set."""
-    save(session, found, returns)
+    """Save the hits if that was asked for, then send `* ESEARCH (TAG "A1") UID MIN 2 MAX 9 ALL 2,4:9 COUNT 7`.
+
+    Args:
+        session: the session of the client.
+        returns: the result options.
+        hits: all hits.
+        listed: the hits that ALL or PARTIAL lists.
+        listing: these as a sequence set, or in the order of SORT.
+        uid: whether the listing has UIDs.
+        with_modseq: whether the answer tells a modseq.
+    """
+    save(session, hits, returns)
     options = returns.options
     parts: list[str] = []
-    shown: list[Found] = []
-    for option, at in ((b"MIN", 0), (b"MAX", -1)):
-        if option in options and found:
-            shown.append(found[at])
-            parts.append(f"{option.decode()} {numbers_of(shown[-1:], uid=uid)[0]}")
-    if b"ALL" in options and found:
-        parts.append(f"ALL {numbers}")
+    named_hits: list[Hits] = []  # the hits among which MODSEQ is the highest
+    for option, end in _ENDS:
+        if option in options and hits.count:
+            named_hits.append(hits.cut(end))
+            parts.append(f"{option.decode()} {named_hits[-1].names(uid=uid)[0]}")
+    if b"ALL" in options and hits.count:
+        parts.append(f"ALL {listing}")
     if returns.partial is not None:
         first, last = returns.partial
-        parts.append(f"PARTIAL ({first}:{last} {numbers or 'NIL'})")
-        shown.extend(told)
+        parts.append(f"PARTIAL ({first}:{last} {listing or 'NIL'})")
+        named_hits.append(listed)
     if b"COUNT" in options:
-        parts.append(f"COUNT {len(found)}")
+        parts.append(f"COUNT {hits.count}")
     if options & {b"ALL", b"COUNT"}:
-        shown = list(found)
-    if with_modseq and shown:
-        parts.append(f"MODSEQ {max(row[2] for _number, row in shown)}")  # RFC 4731 section 3.2
+        named_hits = [hits]
+    modseqs = [part.highest_modseq() for part in named_hits if part.count]
+    if with_modseq and modseqs:
+        parts.append(f"MODSEQ {max(modseqs)}")  # RFC 4731 section 3.2
     if not parts and options == {b"SAVE"}:
         return
     line = [b"ESEARCH (TAG ", writer.quoted(session.tag), b")"]

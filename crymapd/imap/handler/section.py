@@ -1,4 +1,4 @@
-"""BODY[...] and BINARY[...]: octets of one message, whole or in pieces (RFC 9051 section 6.4.5)."""
+"""BODY[...] and BINARY[...]: octets of one message, at once or in pieces (RFC 9051 section 6.4.5)."""
 
 from __future__ import annotations
 
@@ -11,57 +11,65 @@ from crymapd.imap.handler.reading import Reading
 from crymapd.imap.response import Broken
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
-from crymapd.mime.content import decode_stream, with_crlf
+from crymapd.imap.wire.section import FIELDS, FIELDS_NOT, HEADER, Section, locate
+from crymapd.mime.content import decode_stream, slices, with_crlf
 from crymapd.mime.header import field_selector, select_fields
-from crymapd.mime.parts import MAX_HEADER
-from crymapd.mime.sections import FIELDS, FIELDS_NOT, HEADER, Section, find, locate
-from crymapd.store.messages import UNLIMITED, slices
-from crymapd.store.reading import Message
+from crymapd.mime.parts import MAX_HEADER, part_at
+from crymapd.store.message import Message
 
 WHOLE_MESSAGE = Section()
 LARGE = 64 * 1024
-"""Octets that an answer may have before it is sent in pieces."""
+"""The most octets that are held at once; a longer literal is sent in pieces."""
 
 
 class UnknownEncoding(Exception):
-    """A part cannot be decoded: its transfer encoding is none we know."""
+    """A part cannot be decoded, because we do not know its transfer encoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Large:
-    """A literal too long to be held: its announcement, its length, and where its octets come from."""
+    """A literal that is sent in pieces, because it is too long to be held.
 
-    announced: bytes
+    Attributes:
+        announcement: the item and the announcement of the literal, with its line end.
+        length: the octets of the literal.
+        pieces: returns the octets, from the first, each time it is called.
+    """
+
+    announcement: bytes
     length: int
     pieces: Callable[[], Iterator[bytes]]
 
 
-def of_header(item: SectionItem | BinaryItem) -> bool:
-    """Whether the top-level header block answers it."""
+def needs_only_header(item: SectionItem | BinaryItem) -> bool:
+    """Return whether an item can be made from the top-level header block."""
     return isinstance(item, SectionItem) and not item.section.path and item.section.what in (HEADER, FIELDS, FIELDS_NOT)
 
 
-def from_header(item: SectionItem) -> Callable[[bytes], bytes | None]:
-    """What makes the answer of a top-level header block; None where it is too long for that."""
+def header_maker(item: SectionItem) -> Callable[[bytes], bytes | None]:
+    """Return a function that makes an item from a top-level header block.
+
+    The function returns None if the header block or the item is too long, and then the message must be opened.
+    """
     if item.section.what == FIELDS:
         select = field_selector(item.section.names)
     else:
         select = lambda header: _header_part(item.section, header)  # noqa: E731
-    announced = item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
+    template = item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
 
     def make(header: bytes) -> bytes | None:
         if len(header) >= MAX_HEADER:
-            return None  # the block was cut when it was kept: the message has it
-        found = _cut(select(header), item.partial)
-        return announced % (len(found), found) if len(found) <= LARGE else None
+            return None  # the index keeps only the beginning of it
+        octets = _cut(select(header), item.partial)
+        return template % (len(octets), octets) if len(octets) <= LARGE else None
 
     return make
 
 
 def section(reading: Reading, item: SectionItem) -> bytes | Large:
-    """A section with its literal, or a large one to be sent in pieces."""
-    if of_header(item) and len(reading.raw_header) < MAX_HEADER:
-        return _made(item, lambda: _header_part(item.section, reading.raw_header))
+    """Make a section from the message itself."""
+    if needs_only_header(item) and len(reading.raw_header) < MAX_HEADER:
+        return _from_fields(item, lambda: _header_part(item.section, reading.raw_header))
     message = reading.message
     if item.section == WHOLE_MESSAGE:
         start, end = 0, message.size
@@ -71,7 +79,7 @@ def section(reading: Reading, item: SectionItem) -> bytes | Large:
             return item.label + b" NIL"
         start, end = located.start, located.end
         if item.section.what in (FIELDS, FIELDS_NOT):
-            return _made(item, lambda: _header_part(item.section, message.octets(start, end)))
+            return _from_fields(item, lambda: _header_part(item.section, message.octets(start, end)))
     if item.partial is not None:
         start = min(start + item.partial[0], end)
         end = min(start + item.partial[1], end)
@@ -79,7 +87,7 @@ def section(reading: Reading, item: SectionItem) -> bytes | Large:
 
 
 def whole(reading: Reading, label: bytes) -> bytes | Large:
-    """`BODY[]`."""
+    """Make `BODY[]`, under the name that the client used."""
     message = reading.message
     return _literal(message, label, 0, message.size)
 
@@ -91,24 +99,29 @@ def _literal(message: Message, label: bytes, start: int, end: int) -> bytes | La
     return b"%b {%d}\r\n%b" % (label, length, message.octets(start, end))
 
 
-def _made(item: SectionItem, make: Callable[[], bytes]) -> bytes | Large:
-    """What is made of a header block; if it is large, it is made again rather than held."""
-    found = _cut(make(), item.partial)
-    if len(found) <= LARGE:
-        return item.label + b" " + writer.literal(found)
-    return Large(b"%b {%d}\r\n" % (item.label, len(found)), len(found), lambda: iter((_cut(make(), item.partial),)))
+def _from_fields(item: SectionItem, make: Callable[[], bytes]) -> bytes | Large:
+    """Make a section whose octets are selected from a header block; if they are many, they are selected twice."""
+    octets = _cut(make(), item.partial)
+    if len(octets) <= LARGE:
+        return item.label + b" " + writer.literal(octets)
+    length = len(octets)
+    return Large(b"%b {%d}\r\n" % (item.label, length), length, lambda: iter((_cut(make(), item.partial),)))
 
 
 def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
-    """A part with its transfer encoding undone (RFC 3516 section 4.2). Raises UnknownEncoding."""
+    """Make a part with its transfer encoding undone, or its size (RFC 3516 section 4.2).
+
+    Raises:
+        UnknownEncoding: the transfer encoding of the part is unknown.
+    """
     message = reading.message
-    part = find(message.root, item.path) if item.path else message.root
+    part = part_at(message.root, item.path) if item.path else message.root
     if part is None:
         return item.label + (b" 0" if item.size_only else b" NIL")
     start, end = (part.body, part.end) if item.path else (0, message.size)
     is_leaf = item.path and not part.is_multipart and not part.is_message
     encoding = part.encoding if is_leaf else b"binary"
-    is_text = is_leaf and part.type.lower() == b"text"  # whose lines MUST end with CRLF
+    is_text = is_leaf and part.type.lower() == b"text"  # the lines of a text MUST end with CRLF
 
     def pieces() -> Iterator[bytes]:
         decoded = decode_stream(message.pieces(start, end), encoding)
@@ -125,19 +138,23 @@ def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
 
 
 def _large_binary(item: BinaryItem, pieces: Callable[[], Iterator[bytes]]) -> Large:
-    """Decoded twice rather than held: once to announce its length, once to send it."""
-    start, wanted = item.partial or (0, UNLIMITED)
-    length, nul = 0, False
-    for piece in slices(pieces(), start, start + wanted):
+    """Make a large part, which is decoded twice rather than held: once for its length, once to be sent."""
+    start, end = (0, None) if item.partial is None else (item.partial[0], sum(item.partial))
+    length, has_nul = 0, False
+    for piece in slices(pieces(), start, end):
         length += len(piece)
-        nul = nul or b"\0" in piece
-    announced = b"%b %b{%d}\r\n" % (item.label, b"~" if nul else b"", length)
-    return Large(announced, length, lambda: slices(pieces(), start, start + wanted))
+        has_nul = has_nul or b"\0" in piece
+    announcement = b"%b %b{%d}\r\n" % (item.label, b"~" if has_nul else b"", length)
+    return Large(announcement, length, lambda: slices(pieces(), start, end))
 
 
 def stream(session: Session, large: Large) -> None:
-    """A literal in pieces. What goes wrong in the middle cannot be told any more: the connection breaks."""
-    session.send(large.announced)
+    """Send a large literal in pieces.
+
+    Raises:
+        Broken: the octets could not be read to their end, which cannot be told within a literal.
+    """
+    session.send(large.announcement)
     sent = 0
     try:
         for piece in large.pieces():
@@ -149,9 +166,9 @@ def stream(session: Session, large: Large) -> None:
         raise Broken("the message has another length than its row says")
 
 
-def _header_part(asked: Section, header: bytes) -> bytes:
-    if asked.what in (FIELDS, FIELDS_NOT):
-        return select_fields(header, asked.names, inverted=asked.what == FIELDS_NOT)
+def _header_part(section: Section, header: bytes) -> bytes:
+    if section.what in (FIELDS, FIELDS_NOT):
+        return select_fields(header, section.names, inverted=section.what == FIELDS_NOT)
     return header
 
 

@@ -1,4 +1,4 @@
-"""What we answer: tagged results with the response codes of RFC 9051 section 7.1 and RFC 5530."""
+"""Answers to commands, with the response codes of RFC 9051 section 7.1 and RFC 5530, and what stands in for them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The tagged answer: OK, NO or BAD, a response code without brackets, and a text for people."""
+    """The tagged answer to a command.
+
+    Attributes:
+        status: OK, NO or BAD.
+        text: the text for people.
+        code: the response code without its brackets; empty if there is none.
+    """
 
     status: str
     text: str
     code: str = ""
 
     def line(self, tag: bytes) -> bytes:
+        """Write the answer for the command with this tag; characters that may not stand in it become `?`."""
         code = f"[{self.code}] " if self.code else ""
         text = "".join(c if " " <= c < "\x7f" else "?" for c in self.text)[:500] or "done"
         return tag + f" {self.status} {code}{text}\r\n".encode("ascii", "replace")
@@ -24,7 +31,7 @@ def ok(text: str = "done", code: str = "") -> Done:
 
 
 class Refusal(Exception):
-    """A handler's NO or BAD."""
+    """A handler refuses a command with NO or BAD; `done` is the answer."""
 
     def __init__(self, status: str, text: str, code: str = "") -> None:
         super().__init__(text)
@@ -32,7 +39,7 @@ class Refusal(Exception):
 
 
 class Goodbye(Exception):
-    """The connection must end: `* BYE`."""
+    """The connection must end; `line` is the `* BYE` to send."""
 
     def __init__(self, text: str, code: str = "") -> None:
         super().__init__(text)
@@ -40,4 +47,4 @@ class Goodbye(Exception):
 
 
 class Broken(Exception):
-    """Something went wrong in the middle of a response: the connection is closed without a word."""
+    """Something failed in the middle of a response, so the connection must be closed without a further word."""

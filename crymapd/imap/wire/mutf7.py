@@ -10,7 +10,7 @@ _UNPRINTABLE = re.compile("[^ -~]+|&")
 
 
 def encode(name: str) -> bytes:
-    """A name as pure ASCII."""
+    """Write a mailbox name in ASCII."""
     return _UNPRINTABLE.sub(_shift, name).encode("ascii")
 
 
@@ -22,14 +22,17 @@ def _shift(match: re.Match[str]) -> str:
 
 
 def decode(octets: bytes) -> str:
-    """A client's name as text; what is no modified UTF-7 is read as it stands (UTF-8, a bare `&`)."""
+    """Read the name of a mailbox as a client sent it.
+
+    A name that is not valid modified UTF-7 is read as it stands: some clients send UTF-8, or a bare `&`.
+    """
     try:
-        pieces, done = [], 0
+        pieces, end = [], 0
         for match in _SHIFTED.finditer(octets):
-            pieces.append(octets[done : match.start()].decode("utf-8"))
+            pieces.append(octets[end : match.start()].decode("utf-8"))
             pieces.append(_unshift(match[1]))
-            done = match.end()
-        pieces.append(octets[done:].decode("utf-8"))
+            end = match.end()
+        pieces.append(octets[end:].decode("utf-8"))
         return "".join(pieces)
     except (UnicodeDecodeError, binascii.Error):
         return octets.decode("utf-8", "replace")

@@ -1,15 +1,17 @@
 """Reading a command's arguments: one method per production of RFC 9051 section 9.
 
-A command comes as fragments: line, literal, line, literal, ..., line.  A production whose name must
-succeed raises `BadSyntax`; `try_` ones answer None and have then consumed nothing.
+A command comes as fragments: line, literal, line, literal, ..., line. A method that is named like its production
+raises `BadSyntax` when something else comes. A method whose name begins with `try_` returns None or False instead, and
+has then consumed nothing.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 
-from crymapd.imap.wire import mutf7
+from crymapd.imap.wire import mutf7, tolerance
+from crymapd.mime.dates import MONTHS
 from crymapd.model.flags import canonical_flag
 from crymapd.model.numbers import MAX_MODSEQ
 from crymapd.model.sequence import STAR, Range, SequenceSet
@@ -27,33 +29,36 @@ _NUMBER = re.compile(rb"\d{1,20}")
 _FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _SEQUENCE = re.compile(rb"[0-9*:,]+|\$")
 _DATE = re.compile(rb"(\d{1,2})-([A-Za-z]{3})-(\d{4})")
-_DATE_TIME = re.compile(rb"([ \d]\d)-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
-    )
-}
+_MONTHS = {name.lower().encode("ascii"): month for month, name in enumerate(MONTHS, 1)}
 _U32 = 2**32 - 1
 MAX_RANGES = 20_000
+"""The most ranges that a sequence set may have."""
 MAX_NAME = 8192
-"""Far more than any name takes in modified UTF-7: the handlers answer for those that are a little too long."""
+"""The most octets of a mailbox name or pattern.
+
+A name that is allowed takes far less, even in modified UTF-7. A name that is only a little too long passes here,
+because the handlers have a better answer for it.
+"""
 
 
 class BadSyntax(Exception):
-    """The command is not of the grammar; the text says what was expected."""
+    """A command does not follow the grammar; the text says what was expected."""
+
+
+class TooComplex(Exception):
+    """A command follows the grammar but asks for more than is done at once; the text is for the client."""
 
 
 class Reader:
     """A position in the fragments of one command."""
 
     def __init__(self, fragments: list[bytes], *, utf8: bool = False, utf8_only: bool = False) -> None:
-        """How strings are read.
+        """Begin at the first octet of a command.
 
         Args:
-            fragments: line, literal, line, ...
-            utf8: mailbox names come as UTF-8, not modified UTF-7 (RFC 6855 section 3, RFC 9051 section 5.1).
-            utf8_only: strings have no other charset (RFC 6855 section 3).
+            fragments: line, literal, line, ..., line.
+            utf8: whether mailbox names are in UTF-8, not modified UTF-7 (RFC 6855 section 3, RFC 9051 section 5.1).
+            utf8_only: whether SEARCH must not name a charset, as all strings are in UTF-8 (RFC 6855 section 3).
         """
         self._fragments = fragments
         self._utf8 = utf8
@@ -65,7 +70,7 @@ class Reader:
     def _line(self) -> bytes:
         return self._fragments[self._index]
 
-    # Small things
+    # Octets
 
     def _match(self, pattern: re.Pattern[bytes]) -> bytes | None:
         match = pattern.match(self._line, self._at)
@@ -81,17 +86,18 @@ class Reader:
         return self._at >= len(self._line) and self._index == len(self._fragments) - 1
 
     def end(self) -> None:
-        """Nothing may follow; a space is forgiven (many clients leave one)."""
+        """Check that nothing follows but spaces, which many clients leave."""
         self._match(_SPACES)
         if not self.at_end():
             raise self._expected("the end of the command")
 
     def try_text(self, text: bytes) -> bool:
-        """The very octets, whatever the case."""
-        if self._line[self._at : self._at + len(text)].upper() == text:
-            self._at += len(text)
-            return True
-        return False
+        """Read this text, which is given in capitals, in any case; extra blanks are tolerated."""
+        matched = self._match(tolerance.extra_blanks(text))
+        if matched is None:
+            return False
+        tolerance.note_extra_blanks(text, matched)
+        return True
 
     def text(self, text: bytes) -> None:
         if not self.try_text(text):
@@ -101,78 +107,83 @@ class Reader:
         self.text(b" ")
 
     def rest(self) -> bytes:
-        """What is left of the line."""
-        found, self._at = self._line[self._at :], len(self._line)
-        return found
+        """Read what is left of the line."""
+        octets, self._at = self._line[self._at :], len(self._line)
+        return octets
 
     def peek(self) -> bytes:
-        """The next octet, empty at the end of the line."""
+        """Return the next octet without reading it, or nothing at the end of the line."""
         return self._line[self._at : self._at + 1]
 
     # Words
 
     def tag(self) -> bytes:
-        found = self._match(_TAG)
-        if found is None:
+        tag = self._match(_TAG)
+        if tag is None:
             raise self._expected("a tag")
-        return found
+        return tag
 
     def atom(self) -> bytes:
-        found = self._match(_ATOM)
-        if found is None:
+        atom = self._match(_ATOM)
+        if atom is None:
             raise self._expected("an atom")
-        return found
+        return atom
 
     def keyword(self) -> bytes:
-        """An atom in capitals: a command, an option."""
+        """Read an atom, such as the name of a command or an option, and return it in capitals."""
         return self.atom().upper()
 
     def fetch_name(self) -> bytes:
-        """A fetch item up to its section, in capitals."""
-        found = self._match(_FETCH_NAME)
-        if found is None:
+        """Read the name of a FETCH item as far as its section, and return it in capitals."""
+        name = self._match(_FETCH_NAME)
+        if name is None:
             raise self._expected("a fetch item")
-        return found.upper()
+        return name.upper()
 
     def use_attribute(self) -> bytes:
-        """`\\Sent` and the like (RFC 6154)."""
-        found = self._match(_USE)
-        if found is None:
+        """Read a special-use attribute such as `\\Sent` (RFC 6154)."""
+        attribute = self._match(_USE)
+        if attribute is None:
             raise self._expected("a special-use attribute")
-        return found
+        return attribute
 
-    def try_string(self) -> bytes | None:
-        """A quoted string or a literal."""
+    def search_string(self) -> bytes:
+        """Read what SEARCH looks for, an atom or a string; a quoted string need not be in UTF-8."""
+        string = self.try_string(any_octets=True)
+        return self.astring() if string is None else string
+
+    def try_string(self, *, any_octets: bool = False) -> bytes | None:
+        """Read a quoted string or a literal; a quoted string must be in UTF-8 after ENABLE, unless `any_octets`."""
         if self.peek() == b'"':
             match = _QUOTED.match(self._line, self._at)
             if match is None:
                 raise self._expected("a quoted string with its end")
-            if self._utf8 and not _is_utf8(match[1]):
+            if self._utf8 and not any_octets and not _is_utf8(match[1]):
                 raise self._expected("a quoted string in UTF-8")  # RFC 6855 section 3
             self._at = match.end()
             return re.sub(rb"\\(.)", rb"\1", match[1])
         if self.peek() in (b"{", b"~") and _LITERAL.match(self._line, self._at):
             if self._index + 2 >= len(self._fragments):
                 raise self._expected("a literal")
-            found = self._fragments[self._index + 1]
+            literal = self._fragments[self._index + 1]
             self._index += 2
             self._at = 0
-            return found
+            return literal
         return None
 
     def string(self) -> bytes:
-        found = self.try_string()
-        if found is None:
+        string = self.try_string()
+        if string is None:
             raise self._expected("a string")
-        return found
+        return string
 
     def astring(self) -> bytes:
-        found = self.try_string()
-        if found is None:
-            found = self._match(_ASTRING)
-        if found is None:
+        string = self.try_string()
+        if string is None:
+            string = self._match(_ASTRING)
+        if string is None:
             raise self._expected("an atom or a string")
-        return found
+        return string
 
     def nstring(self) -> bytes | None:
         return None if self.try_text(b"NIL") else self.string()
@@ -191,48 +202,52 @@ class Reader:
             raise BadSyntax("expected a mailbox name in UTF-8") from None
 
     def list_pattern(self) -> str:
-        found = self.try_string()
-        if found is None:
-            found = self._match(_LIST_CHARS)
-        if found is None:
+        pattern = self.try_string()
+        if pattern is None:
+            pattern = self._match(_LIST_CHARS)
+        if pattern is None:
             raise self._expected("a mailbox pattern")
-        return self._name(found)
+        return self._name(pattern)
 
     # Numbers
 
     def number(self, largest: int = _U32) -> int:
-        found = self._match(_NUMBER)
-        if found is None or int(found) > largest:
+        digits = self._match(_NUMBER)
+        if digits is None or int(digits) > largest:
             raise self._expected(f"a number of at most {largest}")
-        return int(found)
+        return int(digits)
 
     def modseq(self) -> int:
         return self.number(MAX_MODSEQ)
 
     def sequence_set(self) -> SequenceSet:
-        found = self.try_sequence_set()
-        if found is None:
+        sequence_set = self.try_sequence_set()
+        if sequence_set is None:
             raise self._expected("a sequence set")
-        return found
+        return sequence_set
 
     def try_sequence_set(self) -> SequenceSet | None:
         start = self._at
-        found = self._match(_SEQUENCE)
-        if found is None:
+        text = self._match(_SEQUENCE)
+        if text is None:
             return None
-        if found == b"$":
+        if text == b"$":
             return SequenceSet((), saved=True)
-        pieces = found.split(b",")
+        pieces = text.split(b",")
         if len(pieces) > MAX_RANGES:
             raise BadSyntax(f"a sequence set has at most {MAX_RANGES} ranges")
         try:
-            return SequenceSet(tuple(_range(piece) for piece in pieces))
+            return SequenceSet(tuple(_seq_range(piece) for piece in pieces))
         except ValueError:
             self._at = start
             raise self._expected("a sequence set") from None
 
-    def partial_range(self) -> Range:
-        """`1:100`, or counted from the end `-1:-100` (RFC 9394 section 4), as written."""
+    def partial_range(self) -> Range[int]:
+        """Read `1:100`, or `-1:-100`, which counts from the end (RFC 9394 section 4).
+
+        Returns:
+            Both ends, in the order in which the client wrote them.
+        """
         first = self._signed()
         self.text(b":")
         last = self._signed()
@@ -245,46 +260,46 @@ class Reader:
         return sign * self.number()
 
     def words(self) -> list[bytes]:
-        """`(A B C)` in capitals, perhaps empty."""
+        """Read a list of atoms such as `(A B C)`, which may be empty, and return them in capitals."""
         self.text(b"(")
-        found: list[bytes] = []
+        words: list[bytes] = []
         while not self.try_text(b")"):
-            found.append(self.keyword())
+            words.append(self.keyword())
             if self.peek() != b")":
                 self.space()
-        return found
+        return words
 
     # Flags and dates
 
     def flag(self) -> str:
-        found = self._match(_FLAG)
-        if found is None:
+        flag = self._match(_FLAG)
+        if flag is None:
             raise self._expected("a flag")
         try:
-            return canonical_flag(found.decode("ascii"))
+            return canonical_flag(flag.decode("ascii"))
         except ValueError as error:
             raise BadSyntax(str(error)) from None
 
     def flag_list(self) -> frozenset[str]:
-        """`(\\Seen foo)`; \\Recent in it is ignored, as clients echo it back."""
+        """Read a list such as `(\\Seen foo)`; \\Recent is ignored, because clients send it back to us."""
         self.text(b"(")
-        found: dict[str, str] = {}
+        flags: dict[str, str] = {}
         while not self.try_text(b")"):
             if not self.try_text(b"\\RECENT"):
                 flag = self.flag()
-                found[flag.lower()] = flag
+                flags[flag.lower()] = flag
             if self.peek() != b")":
                 self.space()
-        return frozenset(found.values())
+        return frozenset(flags.values())
 
     def bare_flags(self) -> frozenset[str]:
-        """STORE's flags without parentheses."""
-        found = {}
+        """Read flags without parentheses, as STORE allows."""
+        flags = {}
         while True:
             flag = self.flag()
-            found[flag.lower()] = flag
+            flags[flag.lower()] = flag
             if not self.try_text(b" "):
-                return frozenset(found.values())
+                return frozenset(flags.values())
 
     def date(self) -> date:
         quoted = self.try_text(b'"')
@@ -300,18 +315,9 @@ class Reader:
             self.text(b'"')
         return day
 
-    def date_time(self) -> datetime:
-        text = self.string()
-        match = _DATE_TIME.fullmatch(text)
-        try:
-            if match is None:
-                raise ValueError
-            offset = timedelta(hours=int(match[8]), minutes=int(match[9])) * (1 if match[7] == b"+" else -1)
-            hour, minute, second = map(int, match.group(4, 5, 6))
-            month = _MONTHS[match[2].lower()]
-            return datetime(int(match[3]), month, int(match[1]), hour, minute, second, tzinfo=timezone(offset))
-        except (ValueError, KeyError, OverflowError):
-            raise BadSyntax('expected a date and time such as " 1-Feb-2026 12:34:56 +0100"') from None
+    def date_time(self) -> datetime | None:
+        """Read the date and time of APPEND; None where they cannot be read, which must not cost the mail."""
+        return tolerance.date_time(self.string())
 
 
 def _is_utf8(octets: bytes) -> bool:
@@ -322,13 +328,13 @@ def _is_utf8(octets: bytes) -> bool:
     return True
 
 
-def _range(piece: bytes) -> Range:
+def _seq_range(piece: bytes) -> Range[int]:
     first, colon, last = piece.partition(b":")
-    low = _number(first)
-    return (low, _number(last) if colon else low)
+    low = _seq_number(first)
+    return (low, _seq_number(last) if colon else low)
 
 
-def _number(text: bytes) -> int:
+def _seq_number(text: bytes) -> int:
     if text == b"*":
         return STAR
     if len(text) > 10:

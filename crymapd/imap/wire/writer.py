@@ -1,4 +1,4 @@
-"""Writing: quoting of what we send."""
+"""Writes the strings, mailbox names and dates that we send."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import time
 from functools import lru_cache
 
 from crymapd.imap.wire import mutf7
+from crymapd.mime.dates import MONTHS
 
 _SAFE = re.compile(rb"[A-Za-z0-9._/=+-]+")
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_MONTHS = tuple(name.encode("ascii") for name in MONTHS)
 
 
 def quoted(value: bytes) -> bytes:
@@ -17,7 +18,7 @@ def quoted(value: bytes) -> bytes:
 
 
 def astring(value: bytes) -> bytes:
-    """An atom where that is safe, else quoted; a literal where it cannot be quoted."""
+    """Write an atom if that is safe, else a quoted string, or a literal if it cannot be quoted either."""
     if _SAFE.fullmatch(value) and value.upper() != b"NIL":
         return value
     if re.search(rb"[\x00\r\n\x80-\xff]", value):
@@ -26,7 +27,7 @@ def astring(value: bytes) -> bytes:
 
 
 def mailbox(name: str, *, utf8: bool = False) -> bytes:
-    """A mailbox name: modified UTF-7, or UTF-8 for who enabled it."""
+    """Write a mailbox name in modified UTF-7, or in UTF-8 for a client that has enabled it."""
     if not utf8:
         return astring(mutf7.encode(name))
     octets = name.encode("utf-8")
@@ -38,23 +39,28 @@ def literal(value: bytes) -> bytes:
 
 
 def string(value: bytes, *, utf8: bool = False) -> bytes:
-    """A quoted string where the client can read it, else a literal."""
+    """Write a quoted string if the client can read it, else a literal."""
     if len(value) > 1000 or b"\r" in value or b"\n" in value or b"\0" in value or not (utf8 or value.isascii()):
         return literal(value)
     return quoted(value)
 
 
 def date_time(seconds: int, zone: int) -> bytes:
-    """INTERNALDATE (RFC 9051 section 9, date-time): seconds since 1970 UTC, zone in minutes east."""
+    """Write a moment in time as `date-time` (RFC 9051 section 9).
+
+    Args:
+        seconds: seconds since 1970, in UTC.
+        zone: minutes east of UTC.
+    """
     day, second = divmod(seconds + zone * 60, 86400)
     minute, second = divmod(second, 60)
     return b'"%b %02d:%02d:%02d %b"' % (_day(day), minute // 60, minute % 60, second, _zone(zone))
 
 
 @lru_cache(maxsize=4096)
-def _day(number: int) -> bytes:
-    """`17-Jul-1996`, by days since 1970."""
-    moment = time.gmtime(number * 86400)
+def _day(days: int) -> bytes:
+    """Write the day that is so many days after 1 January 1970 as `17-Jul-1996`."""
+    moment = time.gmtime(days * 86400)
     return b"%2d-%b-%04d" % (moment.tm_mday, _MONTHS[moment.tm_mon - 1], moment.tm_year)
 
 

@@ -1,4 +1,4 @@
-"""A message being read: its octets, its parts, what is made of them."""
+"""A message that is being read: its octets, its parts, and what is made of them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,41 @@ from collections.abc import Callable, Iterator
 from crymapd.crypto.secret import Secret
 from crymapd.errors import Damaged, MessageUnavailable
 from crymapd.mime.parts import Parser, Part
-from crymapd.mime.summary import Summarizer, Summary, summarize
-from crymapd.mime.text import Folded, folded
-from crymapd.store.messages import Opened
+from crymapd.mime.text import SearchTexts, search_texts
+from crymapd.store.sealed_file import Opened
+from crymapd.store.summary import Prepare, Summarizer, Summary, summarize
 
 
 class Message(ABC):
-    """A message being read; its parts are found when they are asked for."""
+    """A context manager; the parts are found when they are asked for.
+
+    Attributes:
+        size: octets of the message.
+        is_note: whether it is a note in the place of a message that cannot be read.
+    """
 
     __slots__ = ("_root", "is_note", "size")
 
     def __init__(self, size: int, *, is_note: bool = False) -> None:
-        """Something of `size` octets."""
         self._root: Part | None = None
         self.size = size
         self.is_note = is_note
 
     @abstractmethod
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Octets from `start` to `end`."""
+        """The octets from `start` to `end`, in pieces. Raises MessageUnavailable."""
 
     @abstractmethod
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
-        """The same in one."""
+        """The octets from `start` to `end`, joined. Raises MessageUnavailable."""
 
     @abstractmethod
-    def summary(self) -> Summary:
-        """What the index keeps of it."""
+    def summary(self, prepare: Prepare) -> Summary:
+        """Make what the index keeps of it. Raises MessageUnavailable."""
 
     @abstractmethod
     def close(self) -> None:
-        """It is not read any more."""
+        """Give back what reading it holds."""
 
     def __enter__(self) -> Message:
         return self
@@ -48,6 +52,7 @@ class Message(ABC):
 
     @property
     def root(self) -> Part:
+        """The message as the first of its parts."""
         if self._root is None:
             parser = Parser()
             for piece in self.pieces():
@@ -55,13 +60,13 @@ class Message(ABC):
             self._root = parser.close()
         return self._root
 
-    def folded(self) -> Folded | None:
+    def search_texts(self) -> SearchTexts | None:
         """The texts that SEARCH looks into; None where they are too long to be held."""
-        return folded(self.root, self.pieces)
+        return search_texts(self.root, self.pieces)
 
 
 class Whole(Message):
-    """One that is small: its octets."""
+    """A small message, whose octets are held."""
 
     __slots__ = ("_octets",)
 
@@ -75,40 +80,47 @@ class Whole(Message):
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
         return self._octets[start:end]
 
-    def summary(self) -> Summary:
-        return summarize(self._octets)
+    def summary(self, prepare: Prepare) -> Summary:
+        return summarize(self._octets, prepare)
 
     def close(self) -> None:
-        pass  # nothing is open
+        """Do nothing, as nothing is open."""
 
 
 class Streamed(Message):
-    """A large one, never held: read again for every question. MessageUnavailable where it cannot be."""
+    """A large message, which is never held but read again for every question."""
 
-    __slots__ = ("_body_key", "_failed", "_opened")
+    __slots__ = ("_body_key", "_on_failure", "_opened")
 
-    def __init__(self, opened: Opened, body_key: Secret, size: int, failed: Callable[[Exception], None]) -> None:
-        """`failed` hears why, where it cannot be read to its end; opened again, a damaged one is a note."""
+    def __init__(self, opened: Opened, body_key: Secret, size: int, on_failure: Callable[[Exception], None]) -> None:
+        """Begin to read it.
+
+        Args:
+            opened: its sealed file, closed with this message.
+            body_key: opens the body.
+            size: octets of the message.
+            on_failure: told why it could not be read to its end, before MessageUnavailable is raised.
+        """
         super().__init__(size)
         self._opened = opened
         self._body_key = body_key
-        self._failed = failed
+        self._on_failure = on_failure
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         try:
             yield from self._opened.pieces(self._body_key, start, end)
         except (Damaged, OSError) as error:
-            self._failed(error)
+            self._on_failure(error)
             raise MessageUnavailable(str(error)) from error
 
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
         return b"".join(self.pieces(start, end))
 
-    def summary(self) -> Summary:
+    def summary(self, prepare: Prepare) -> Summary:
         summarizer = Summarizer()
         for piece in self.pieces():
             summarizer.feed(piece)
-        return summarizer.finish()
+        return summarizer.finish(prepare)
 
     def close(self) -> None:
         self._opened.close()

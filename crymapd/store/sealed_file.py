@@ -1,4 +1,4 @@
-"""Message files: sealed while they arrive, read back in pieces, replaced by a note when damaged.
+"""Sealed files: written while a message arrives, found wherever they are by now, read back in pieces.
 
 A file is staged in `tmp/`, takes its hash as its name there (APPEND) or in `new/` (delivery), gets
 its rows, and only then moves to `messages/`.  Whoever finds a row whose file has not moved yet,
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from crymapd.crypto.secret import Secret
 from crymapd.crypto.stream import MAX_HEAD, Head, Metadata, Recipient, SealedWriter, read_body, read_head, read_whole
 from crymapd.errors import MessageGone, TooBig
+from crymapd.mime.content import slices
 from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 UNKNOWN_KEY = bytes(32)
-"""In a row: the sealed head could not be opened at filing."""
+"""Stands in a row whose sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
 
 
@@ -48,7 +49,7 @@ class Sealing:
         self.size += len(data)
 
     def finish(self) -> bytes:
-        """The message is complete: the 32-octet name of its file, which `publish` gives it."""
+        """End the message; return the 32 octets of the name that `publish` gives to its file."""
         if self._writer is not None:
             self._writer.finish()
             self._name = self._writer.name
@@ -57,7 +58,7 @@ class Sealing:
         return bytes.fromhex(self._name)
 
     def target(self, directory: Path) -> tuple[files.Staged, Path]:
-        """What `files.publish_together` needs."""
+        """The staged file and the name it gets in a directory, as `files.publish_together` wants them."""
         return self._staged, directory / self._name
 
     def __enter__(self) -> Sealing:
@@ -80,12 +81,12 @@ def place(layout: Layout, file: bytes) -> bool:
 
 
 class Opened:
-    """A sealed file open for reading, from its beginning, as often as asked; a small one is read and closed at once."""
+    """A sealed file that can be read as often as is wanted; a small one is read and closed at once."""
 
     __slots__ = ("_beginning", "_file", "head")
 
     def __init__(self, layout: Layout, file: bytes) -> None:
-        """Open it wherever it is by now.
+        """Open the file wherever it is by now.
 
         Raises:
             MessageGone: it is in none of its places.
@@ -103,20 +104,20 @@ class Opened:
 
     @property
     def octets(self) -> int:
-        """Of the file."""
+        """How long the file is."""
         return len(self._beginning) if self._file is None else os.fstat(self._file.fileno()).st_size
 
     def whole(self, body_key: Secret) -> bytes:
-        """All octets of the message. Raises Damaged."""
+        """Read all octets of the message. Raises Damaged."""
         if self._file is None:
             return read_whole(self._beginning, self.head, body_key, UNLIMITED)
         return b"".join(self.pieces(body_key))
 
     def pieces(self, body_key: Secret, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The octets from `start` to `end`; reads no further than it needs. Raises Damaged."""
+        """Read the octets of the message from `start` to `end`, and no further than is needed. Raises Damaged."""
         file = io.BytesIO(self._beginning) if self._file is None else self._file
         clear = read_body(file, self.head, body_key, UNLIMITED)
-        return slices(clear, start, UNLIMITED if end is None else end) if start or end is not None else clear
+        return slices(clear, start, end) if start or end is not None else clear
 
     def close(self) -> None:
         if self._file is not None:
@@ -130,7 +131,7 @@ class Opened:
 
 
 def _opened(layout: Layout, file: bytes) -> int:
-    for path in layout.looked_for(file.hex()):
+    for path in layout.search_order(file.hex()):
         try:
             return files.open_regular(path)
         except FileNotFoundError:
@@ -144,15 +145,3 @@ def _beginning(fd: int) -> bytes:
     while 0 < len(octets) < MAX_HEAD and (more := os.read(fd, MAX_HEAD - len(octets))):
         octets += more
     return octets
-
-
-def slices(pieces: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
-    """Octets `start` to `end` of what comes in pieces; asks for no more of them than it needs."""
-    position = 0
-    for piece in pieces:
-        wanted = piece[max(start - position, 0) : max(end - position, 0)]
-        position += len(piece)
-        if wanted:
-            yield wanted
-        if position >= end:
-            return

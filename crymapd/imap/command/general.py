@@ -1,4 +1,4 @@
-"""Commands about the connection itself (RFC 9051 sections 6.1 to 6.3.1, RFC 2971, RFC 5161)."""
+"""Commands that concern no mailbox (RFC 9051 sections 6.1 to 6.3.1, RFC 2971, RFC 4978, RFC 9208)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """NOOP and CHECK."""
+    """NOOP, CHECK and XYZZY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """`initial` is the base64 text of an initial response (RFC 4959), or None."""
+    """AUTHENTICATE; `initial` is the initial response (RFC 4959), still in base64, or None."""
 
     mechanism: bytes
     initial: bytes | None
@@ -43,7 +43,7 @@ class Enable:
 
 @dataclass(frozen=True, slots=True)
 class Id:
-    """What the client says of itself, for the log."""
+    """ID (RFC 2971), with what the client says about itself as pairs of name and value."""
 
     fields: tuple[tuple[bytes, bytes], ...]
 
@@ -60,12 +60,12 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Never possible here: the connection is TLS from its first octet."""
+    """STARTTLS, which we always refuse, because the connection is in TLS from its first octet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compress:
-    """RFC 4978."""
+    """COMPRESS (RFC 4978)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class GetQuota:
 
 @dataclass(frozen=True, slots=True)
 class GetQuotaRoot:
-    """GETQUOTAROOT."""
+    """GETQUOTAROOT (RFC 9208)."""
 
     mailbox: str
 
@@ -111,7 +111,7 @@ def authenticate(reader: Reader) -> Authenticate:
     mechanism = reader.keyword()
     initial = None
     if reader.try_text(b" "):
-        initial = reader.rest()
+        initial = reader.rest() or None  # some clients leave a blank at the end
     return Authenticate(mechanism, initial)
 
 
@@ -125,8 +125,8 @@ def enable(reader: Reader) -> Enable:
 
 
 def identification(reader: Reader) -> Id:
-    reader.space()
-    if reader.try_text(b"NIL"):
+    """Read `ID (name value ...)` or `ID NIL`; some clients leave out the argument (RFC 2971 section 3.1)."""
+    if not reader.try_text(b" ") or reader.at_end() or reader.try_text(b"NIL"):
         return Id(())
     reader.text(b"(")
     fields: list[tuple[bytes, bytes]] = []

@@ -1,7 +1,7 @@
-"""Strings of IMAP's grammar (RFC 9051 section 9), for the parsed values that are kept ready for the wire.
+"""Writes strings of IMAP's grammar (RFC 9051 section 9) in the answers that are prepared for each message.
 
-Eight-bit octets in a quoted string would be ungrammatical for a client that did not enable UTF-8, so
-text that holds them is written as encoded words, and whatever cannot be quoted becomes a literal.
+A client that has not enabled UTF-8 must not get eight-bit octets in a quoted string, so text that holds them is written
+as encoded words.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _MAX_QUOTED = 1000
 _MAX_HOST = 255
-codecs.lookup("punycode")  # used by IDNA; loaded now, as a confined worker cannot
+codecs.lookup("punycode")  # IDNA uses it, and a confined worker could not load it later
 _WORD_OCTETS = 42
 
 
-class Wire:
-    """How strings are written for one kind of client."""
+class Strings:
+    """Writes strings for one kind of client: with UTF-8 or without."""
 
     def __init__(self, *, utf8: bool) -> None:
         self._utf8 = utf8
 
     def nstring(self, value: bytes | None) -> bytes:
-        """NIL, a quoted string, or a literal; control characters and stray octets are replaced."""
+        """Write NIL, a quoted string or a literal; control characters and unreadable octets are replaced."""
         if value is None:
             return b"NIL"
         if len(value) <= _MAX_QUOTED and not _UNQUOTABLE.search(value):
@@ -44,31 +44,31 @@ class Wire:
         return b"{%d}\r\n%b" % (len(clean), clean)
 
     def text(self, value: bytes | None) -> bytes:
-        """Like `nstring` for text: for who takes no UTF-8 it becomes encoded words (RFC 2047), losing nothing."""
+        """Write text like `nstring`, but for a client without UTF-8 as encoded words (RFC 2047), which lose nothing."""
         if value is None or self._utf8 or value.isascii():
             return self.nstring(value)
         return self.nstring(encoded_words(decode(value, None)))
 
     def parameter(self, name: bytes, value: bytes) -> bytes:
-        """A parameter and its value; for who takes no UTF-8 in the form of RFC 2231 section 4, losing nothing."""
+        """Write a parameter and its value, for a client without UTF-8 in the form of RFC 2231 section 4."""
         if not (self._utf8 or value.isascii() or b"*" in name):
             name, value = name + b"*", b"utf-8''" + percent(decode(value, None).encode("utf-8", "replace"))
         return self.nstring(name) + b" " + self.nstring(value)
 
     def host(self, value: bytes | None) -> bytes:
-        """A domain: for who takes no UTF-8 in the form of RFC 5890, so that it stays what it is."""
+        """Write a domain, for a client without UTF-8 as the A-labels of RFC 5890, which still name the same domain."""
         if value is not None and not self._utf8 and not value.isascii() and len(value) <= _MAX_HOST:
             with suppress(UnicodeError):
                 value = encodings.idna.Codec().encode(value.decode("utf-8"))[0]
         return self.nstring(value)
 
 
-ASCII, UTF8 = Wire(utf8=False), Wire(utf8=True)
-"""For rev1 clients; for those that enabled UTF8=ACCEPT (RFC 6855) or IMAP4rev2."""
+ASCII, UTF8 = Strings(utf8=False), Strings(utf8=True)
+"""UTF8 is for clients that have enabled UTF8=ACCEPT (RFC 6855) or IMAP4rev2; ASCII is for all others."""
 
 
 def encoded_words(value: str) -> bytes:
-    """UTF-8 base64 encoded words of at most 75 characters."""
+    """Write text as encoded words (RFC 2047) in UTF-8 and base64, of at most 75 characters each."""
     words: list[bytes] = []
     chunk = b""
     for character in value:

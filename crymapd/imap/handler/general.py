@@ -1,4 +1,4 @@
-"""The connection itself: capabilities, login, ENABLE, ID, NAMESPACE."""
+"""Commands that concern no mailbox: capabilities, login, ENABLE, quota, ID and NAMESPACE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crymapd.authentication import sasl
 from crymapd.authentication.credentials import Credentials
 from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
 from crymapd.imap import capability
-from crymapd.imap.command import session as command
+from crymapd.imap.command import general as command
 from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
@@ -22,7 +22,7 @@ def handle_capability(session: Session, _command: command.Capability) -> Done:
 
 
 def capabilities(session: Session) -> str:
-    """What this client may use now."""
+    """Return the capabilities that this client may use now, separated by spaces."""
     store = session.store_or_none
     if store is None:
         return capability.before_login()
@@ -48,7 +48,12 @@ def handle_login(session: Session, asked: command.Login) -> Done:
 
 
 def log_in(session: Session, credentials: Credentials) -> Done:
-    """RFC 5530: AUTHENTICATIONFAILED for bad credentials, and never a hint which part was bad."""
+    """Log in, and never give a hint which part of the credentials is wrong (RFC 5530, AUTHENTICATIONFAILED).
+
+    Raises:
+        Refusal: the credentials are wrong.
+        Goodbye: the account cannot be served.
+    """
     try:
         session.store_or_none = session.authenticate(credentials)
     except (BadCredentials, UnsafeName):
@@ -65,15 +70,20 @@ _SASL_ANSWERS: dict[type[sasl.SaslError], tuple[str, str]] = {
     sasl.MalformedResponse: ("BAD", "PARSE"),
     sasl.NotAuthorized: ("NO", "AUTHORIZATIONFAILED"),
 }
-"""How an exchange that failed is answered: status and response code."""
+"""The status and the response code of the answer when a SASL exchange has failed."""
 
 
 def authenticate(session: Session, asked: command.Authenticate, ask: Callable[[bytes], bytes]) -> Done:
-    """AUTHENTICATE (RFC 9051 section 6.2.2, RFC 4959).
+    """Lead the SASL exchange of AUTHENTICATE, then log in (RFC 9051 section 6.2.2, RFC 4959).
 
     Args:
+        session: the session of the client.
         asked: the command.
-        ask: sends a continuation request and returns the client's line.
+        ask: sends a continuation request and returns the line with which the client answers it.
+
+    Raises:
+        Refusal: the exchange failed, or the credentials are wrong.
+        Goodbye: the account cannot be served.
     """
     try:
         exchange = sasl.Exchange(asked.mechanism.decode("ascii"))
@@ -89,11 +99,11 @@ def authenticate(session: Session, asked: command.Authenticate, ask: Callable[[b
 
 
 _LONGEST_WORD = 64
-"""Characters of a client's name or version that are logged."""
+"""How many characters of a client's name or version are logged."""
 
 
 def handle_enable(session: Session, asked: command.Enable) -> Done:
-    """RFC 9051 section 6.3.1, RFC 7162 section 3.2.3, RFC 6855 section 3."""
+    """ENABLE (RFC 9051 section 6.3.1, RFC 7162 section 3.2.3, RFC 6855 section 3)."""
     enabled = [capability.ENABLEABLE[name] for name in dict.fromkeys(asked.names) if name in capability.ENABLEABLE]
     session.line(b" ".join([b"ENABLED", *(name.encode("ascii") for name in enabled)]))
     if "CONDSTORE" in enabled or "QRESYNC" in enabled:
@@ -107,7 +117,7 @@ def handle_enable(session: Session, asked: command.Enable) -> Done:
     return ok()
 
 
-# Quota (RFC 9208): one root for the whole account, without a name; where nothing is limited, none
+# Quota (RFC 9208): the whole account has one root, whose name is empty; without a limit it has no root
 
 
 def handle_get_quota(session: Session, asked: command.GetQuota) -> Done:
@@ -118,7 +128,7 @@ def handle_get_quota(session: Session, asked: command.GetQuota) -> Done:
 
 
 def handle_get_quota_root(session: Session, asked: command.GetQuotaRoot) -> Done:
-    """The mailbox need not exist (RFC 9208 section 4.1.2)."""
+    """GETQUOTAROOT, for which the mailbox need not exist (RFC 9208 section 4.1.2)."""
     limited = bool(session.store.quota.limit)
     session.line(b"QUOTAROOT ", session.mailbox_name(asked.mailbox), b' ""' if limited else b"")
     if limited:
@@ -127,13 +137,13 @@ def handle_get_quota_root(session: Session, asked: command.GetQuotaRoot) -> Done
 
 
 def _quota_line(session: Session) -> None:
-    """Usage and limit in units of 1024 octets."""
+    """Send usage and limit in units of 1024 octets, rounding usage up."""
     quota = session.store.quota
     session.line(b'QUOTA "" (STORAGE %d %d)' % (-(-quota.used() // 1024), quota.limit // 1024))
 
 
 def handle_id(session: Session, asked: command.Id) -> Done:
-    """RFC 2971; the log is told what the client calls itself."""
+    """ID (RFC 2971); name and version of the client go to the log."""
     words = {name.lower(): value.decode("utf-8", "replace")[:_LONGEST_WORD] for name, value in asked.fields}
     log.client_identified(words.get(b"name", "?"), words.get(b"version", ""))
     fields = (("name", "crymapd"), ("version", __version__), *session.identification)

@@ -14,7 +14,6 @@ import tomli_w
 from crymapd.config.load import parse
 from crymapd.crypto import secret
 from crymapd.crypto.secret import Secret
-from crymapd.crypto.slots import Argon2, PasswordSlot
 from crymapd.errors import ConfigError, Damaged
 
 FILE = "user.toml"
@@ -31,17 +30,20 @@ class KeyPatterns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the owner wishes.
+    """What the owner has chosen.
 
     Attributes:
-        hidden_capabilities: not announced to this account's clients, one of which takes them wrongly.
+        hidden_capabilities: those that are not announced, because a client of this account misuses them.
     """
 
     hidden_capabilities: tuple[str, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One key slot as written; octets are base64."""
+    """One key slot as it is written, with octets in base64; `account` opens it.
+
+    This module does not, so that delivery, which opens nothing, need not load Argon2.
+    """
 
     kind: str
     label: str
@@ -53,19 +55,9 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lanes: int
     wrapped: bytes
 
-    def password_slot(self) -> PasswordSlot:
-        return PasswordSlot(Argon2(self.memory_kib, self.passes, self.lanes), self.salt, self.wrapped)
-
-
-def slot_of(made: PasswordSlot, label: str, created: str, changed: str) -> Slot:
-    argon2 = made.argon2
-    return Slot(
-        "password", label, created, changed, made.salt, argon2.memory_kib, argon2.passes, argon2.lanes, made.wrapped
-    )
-
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file; `id` is 16 octets in hexadecimal."""
+    """The whole file; `id` is the account's 16 octets in hexadecimal."""
 
     version: int
     id: str
@@ -79,6 +71,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bytes.fromhex(self.id)
 
     def signed(self, master: Secret) -> User:
+        """The same with a MAC that is right for it."""
         return msgspec.structs.replace(self, mac=secret.mac(master, _MAC_LABEL, self._canonical()))
 
     def check(self, master: Secret) -> None:
@@ -105,4 +98,5 @@ def parse_user(text: bytes) -> User:
 
 
 def format_user(user: User) -> bytes:
+    """The octets of the file."""
     return tomli_w.dumps(msgspec.to_builtins(user)).encode()

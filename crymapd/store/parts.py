@@ -1,0 +1,73 @@
+"""The parts of one user's opened store, put together: what its face (`store`) and its maintenance work with."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+
+from crymapd.errors import CrymapError
+from crymapd.store.account import Unlocked
+from crymapd.store.entries import Entries
+from crymapd.store.filing import Arrived, Filing, ignore
+from crymapd.store.index import Index
+from crymapd.store.keys import KeyStore
+from crymapd.store.layout import Layout
+from crymapd.store.mailboxes import Mailboxes
+from crymapd.store.meta import Meta
+from crymapd.store.reader import MessageReader
+from crymapd.unix import files
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that needs no protocol."""
+
+    layout: Layout
+    keys: KeyStore
+    meta: Meta
+    mailboxes: Mailboxes
+    entries: Entries
+    index: Index
+    reader: MessageReader
+    filing: Filing
+
+    def finish_interrupted(self, arrived: Arrived = ignore) -> None:
+        """Finish what a crash left: moves of files, and a recovery that was begun."""
+        self.filing.finish_interrupted()
+        if self.layout.recovering.exists() and self.filing.recover_orphans(arrived):
+            files.remove(self.layout.recovering)
+
+    def close(self) -> None:
+        """Note what is in place, close the databases."""
+        with contextlib.suppress(CrymapError, OSError):  # a file that is not noted is only looked for once more
+            self.entries.flush_placed()
+        self.index.rest()
+        self.meta.close()
+
+
+def open_parts(account: Unlocked) -> Parts:
+    """Open the databases, rotate keys, provide the mailboxes of a new account.
+
+    Raises:
+        NewerStore, StoreBusy, OSError.
+    """
+    layout, account_id = account.layout, account.user.account_id
+    layout.make()
+    keys = KeyStore(layout, account.master, account_id)
+    keys.rotate(account.user.keys, time.time())
+    meta = Meta(layout, account.master)
+    mailboxes = Mailboxes(meta)
+    entries = Entries(meta)
+    index = Index(layout, account.master, meta.history)
+    mailboxes.provide_defaults()
+    return Parts(
+        layout,
+        keys,
+        meta,
+        mailboxes,
+        entries,
+        index,
+        MessageReader(layout, keys, account_id, entries, index),
+        Filing(layout, keys, account_id, meta, mailboxes, entries),
+    )

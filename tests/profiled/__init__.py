@@ -1,0 +1,1 @@
+"""A profile of each worker: see `sitecustomize.py`."""
