@@ -1,15 +1,16 @@
-"""A channel of octets with deadlines; TLS (and later deflate) are inside, protocols never look.
+"""A channel of octets with deadlines; TLS and deflate are inside it, and protocols never look.
 
-Nothing here threads or loops in the background: a read or a flush waits in `poll` until it is done
-or its time is over.
+Nothing here runs in the background: a read or a flush waits in `poll` until it is done or its time is over.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
 import zlib
+from contextlib import suppress
 
 from OpenSSL import SSL
 
@@ -20,21 +21,84 @@ DEFLATE_LEVEL = 3
 
 
 class Disconnected(Exception):
-    """The peer is gone, or sent something that is no TLS."""
+    """The peer is gone, or has sent something that is no TLS."""
 
 
 class TimedOut(Exception):
     """The peer did not send, or take, anything in time."""
 
 
-class Channel:
-    """Octets in and out of a connected socket, through TLS when `start_tls` was called."""
+class Trace:
+    """A dialogue in a file, as it goes inside TLS and deflate: a line for each line, with seconds and direction.
 
-    def __init__(self, sock: socket.socket) -> None:
+    The client's passwords are left out without knowing its protocol: until `reveal` is called, which is for the
+    conversation to do once no password will come any more, what the client sends is only counted.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._started = time.monotonic()
+        self._revealed = False
+        self._note("until login the client's octets are counted and not shown, as they may hold a password")
+
+    @classmethod
+    def create(cls, directory: int, service: str) -> Trace:
+        """Begin a file in a directory, which is given as a descriptor; nobody else can read the file.
+
+        Raises:
+            OSError: it cannot be made; a file or symlink of its name is one reason.
+        """
+        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{service}-{os.getpid()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
+        return cls(os.open(name, flags, 0o600, dir_fd=directory))
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def reveal(self) -> None:
+        """Show what the client sends from here on."""
+        if not self._revealed:
+            self._revealed = True
+            self._note("from here on everything is shown")
+
+    def received(self, data: bytes) -> None:
+        """Write what the client has sent."""
+        if self._revealed:
+            self._write(b"C: ", data)
+        else:
+            self._note(f"{len(data)} octets from the client")
+
+    def sent(self, data: bytes | bytearray) -> None:
+        """Write what the client is being told."""
+        self._write(b"S: ", data)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _note(self, text: str) -> None:
+        self._write(b"# ", text.encode())
+
+    def _write(self, direction: bytes, data: bytes | bytearray) -> None:
+        begin = f"{time.monotonic() - self._started:.3f} ".encode() + direction
+        lines = (begin + line.decode("latin-1").encode("unicode_escape") for line in data.splitlines(keepends=True))
+        with suppress(OSError):  # a full disk must not end the connection
+            os.write(self._descriptor, b"\n".join(lines) + b"\n")
+
+
+class Channel:
+    """Octets in and out of a connected socket, through TLS when `start_tls` was called.
+
+    Args:
+        sock: the socket; the channel closes it.
+        trace: where the dialogue is written, if anywhere; the channel closes that as well.
+    """
+
+    def __init__(self, sock: socket.socket, trace: Trace | None = None) -> None:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
+        self._trace = trace
         self._tls: SSL.Connection | None = None
         self._out = bytearray()
         self._stuck = False  # sending failed: nothing more will be tried
@@ -45,8 +109,18 @@ class Channel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Everything that is open for this connection, so that a child can close it."""
+        return (self.fileno(),) if self._trace is None else (self.fileno(), self._trace.fileno())
+
+    def reveal(self) -> None:
+        """No password will come any more: from here on a trace shows what the client sends."""
+        if self._trace is not None:
+            self._trace.reveal()
+
     def start_tls(self, context: SSL.Context, timeout: float) -> str:
-        """The server's side of the handshake; returns version, cipher and group for the log.
+        """Do the server's side of the handshake; returns version and cipher for the log.
 
         Raises:
             Disconnected, TimedOut.
@@ -68,7 +142,7 @@ class Channel:
                 return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"
 
     def start_deflate(self) -> None:
-        """From here on both directions are deflated (RFC 4978), inside TLS; what is queued goes out before."""
+        """Deflate both directions from here on (RFC 4978), inside TLS; what is queued goes out as it is."""
         self.flush()
         self._deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -86,7 +160,7 @@ class Channel:
         return self.is_readable_within(0)
 
     def is_readable_within(self, seconds: float) -> bool:
-        """Whether it will after so long; what is queued is not sent meanwhile."""
+        """Wait so long at most; whether `read` would answer at once then. What is queued is not sent meanwhile."""
         if self.has_buffered:
             return True
         poller = select.poll()
@@ -100,19 +174,23 @@ class Channel:
             TimedOut, Disconnected.
         """
         deadline = time.monotonic() + timeout
-        if self._inflate is None:
-            return self._receive(deadline)
+        data = self._receive(deadline) if self._inflate is None else self._inflated(self._inflate, deadline)
+        if self._trace is not None and data:
+            self._trace.received(data)
+        return data
+
+    def _inflated(self, inflate: zlib._Decompress, deadline: float) -> bytes:
         while True:
-            packed = self._inflate.unconsumed_tail or self._receive(deadline)
+            packed = inflate.unconsumed_tail or self._receive(deadline)
             if not packed:
                 return b""
             try:
-                data = self._inflate.decompress(packed, _READ)
+                data = inflate.decompress(packed, _READ)
             except zlib.error as error:
                 raise Disconnected("what was sent is not deflated") from error
             if data:
                 return data
-            if self._inflate.eof:
+            if inflate.eof:
                 raise Disconnected("the deflated stream ended")
 
     def _receive(self, deadline: float) -> bytes:
@@ -141,8 +219,8 @@ class Channel:
         """Send everything queued.
 
         Raises:
-            TimedOut: the peer takes nothing for a minute.
-            Disconnected: it is gone, or took nothing before: nobody waits for it twice.
+            TimedOut: the peer took nothing for a minute.
+            Disconnected: it is gone; or it took nothing before, as nobody waits for it twice.
         """
         # A fresh buffer, not a cleared one: where sending fails, the exception still holds pieces of the old.
         queued, self._out = self._out, bytearray()
@@ -150,6 +228,8 @@ class Channel:
             return
         if self._stuck:
             raise Disconnected("the client took nothing before")
+        if self._trace is not None:
+            self._trace.sent(queued)
         view = memoryview(self._packed(queued))
         sent = 0
         deadline = time.monotonic() + WRITE_TIMEOUT
@@ -166,7 +246,7 @@ class Channel:
             self.octets_out += sent
 
     def _packed(self, queued: bytearray) -> bytes | bytearray:
-        """Deflated to a full octet, so that the peer can read all of it now."""
+        """Deflate what was queued up to a full octet, so that the peer can read all of it now."""
         if self._deflate is None:
             return queued
         return self._deflate.compress(queued) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
@@ -198,3 +278,6 @@ class Channel:
         except (Disconnected, TimedOut, SSL.Error, OSError):
             pass  # the peer went first
         self._socket.close()
+        if self._trace is not None:
+            self._trace.close()
+            self._trace = None

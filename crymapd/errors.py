@@ -1,16 +1,33 @@
 """The reasons every layer may raise; what a client is told of them is decided at the edge.
 
-`imap/failure.py` holds one table from these to response codes, `cli/` one from these to
-sysexits values.  A reason never carries mail, a password or a key.
+`imap/failure.py` holds the table from reasons to response codes, `cli/failure.py` the one to exit statuses.
+A reason never carries mail, a password or a key.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class CrymapError(Exception):
-    """Any reason of ours. `permanent` says whether trying again later can help."""
+    """Any reason of ours.
+
+    Attributes:
+        permanent: whether the same attempt fails again for as long as nobody changes anything.  What is not
+            permanent is told to a mail transfer agent as temporary, whatever its type.
+        path: the file that the reason is about, as this process reaches it, where it is about one; the text
+            begins with it.  `unix.owner` puts the path in its place by which a person calls the file.
+    """
 
     permanent = True
+
+    def __init__(self, text: str = "", *, path: Path | None = None) -> None:
+        super().__init__(text)
+        self.path = path
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.path is None else f"{self.path}: {text}"
 
 
 class ConfigError(CrymapError):
@@ -25,15 +42,15 @@ class UnsafeName(CrymapError):
 
 
 class NoSuchUser(CrymapError):
-    """No account of that name."""
+    """There is no account of that name."""
 
 
 class AccountExists(CrymapError):
-    """An account of that name is there already."""
+    """There is an account of that name already."""
 
 
 class BadCredentials(CrymapError):
-    """Unknown user or wrong password: one reason, so that nobody can tell which."""
+    """The user is unknown or the password wrong: one reason for both, so that nobody can tell which."""
 
 
 class AccountUnusable(CrymapError):
@@ -45,7 +62,7 @@ class KeyMissing(CrymapError):
 
 
 class NoDeliveryKey(CrymapError):
-    """No readable public key to seal for: the account was never opened, or `keys/` is damaged."""
+    """There is no readable public key to seal for: the account was never opened, or `keys/` is damaged."""
 
     permanent = False
 
@@ -72,11 +89,11 @@ class OverQuota(CrymapError):
 
 
 class MessageGone(CrymapError):
-    """The message was expunged and its file removed."""
+    """The message was expunged, and its file has been removed."""
 
 
 class MessageUnavailable(CrymapError):
-    """The file of a message is there but cannot be read now (no right, disk error): later it may be."""
+    """The file of a message is there but cannot be read now (no right, a disk error); later it may be."""
 
     permanent = False
 
@@ -85,7 +102,7 @@ class MessageUnavailable(CrymapError):
 
 
 class MailboxError(CrymapError):
-    """Something about a mailbox; its subclasses say what."""
+    """A mailbox stands in the way; the subclasses say how."""
 
 
 class BadMailboxName(MailboxError):
@@ -93,19 +110,19 @@ class BadMailboxName(MailboxError):
 
 
 class NoSuchMailbox(MailboxError):
-    """No mailbox of that name (or only a \\Noselect remnant where a real one is needed)."""
+    """There is no mailbox of that name (or only a \\Noselect remnant where a real one is needed)."""
 
 
 class MailboxExists(MailboxError):
-    """The new name is taken."""
+    """There is a mailbox of the new name already."""
 
 
 class MailboxHasChildren(MailboxError):
-    """A \\Noselect mailbox that still has children cannot be deleted."""
+    """A \\Noselect mailbox cannot be deleted while it has children."""
 
 
 class NotAllowedOnInbox(MailboxError):
-    """INBOX cannot be created, deleted, or be the target of a rename."""
+    """INBOX can neither be created nor deleted, nor be the target of a rename."""
 
 
 class RenameIntoSelf(MailboxError):

@@ -41,8 +41,14 @@ def _nowhere(_severity: Severity, _line: str) -> None:
     """Before a log is opened."""
 
 
+def _unchanged(text: str) -> str:
+    """Until paths need translating."""
+    return text
+
+
 sink: Sink = _nowhere
 _prefix = ""
+_real_paths: Callable[[str], str] = _unchanged
 
 
 def open_log(where: str, root: Path) -> None:
@@ -95,9 +101,21 @@ def set_prefix(text: str) -> None:
     _prefix = text
 
 
+def extend_prefix(text: str) -> None:
+    """Add what has become known to the prefix of every further line."""
+    global _prefix
+    _prefix += text
+
+
+def translate_paths(real_paths: Callable[[str], str]) -> None:
+    """Have the paths in every further line translated: in a chroot a file has another name than a person knows."""
+    global _real_paths
+    _real_paths = real_paths
+
+
 def _line(severity: Severity, text: str) -> None:
     """Write one line; control characters are replaced, so that they cannot begin another."""
-    clean = "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST]
+    clean = "".join(c if c.isprintable() else "?" for c in _real_paths(text))[:_LONGEST]
     sink(severity, f"{_prefix}{clean}")
 
 
@@ -144,6 +162,14 @@ def connected(tls: str) -> None:
 
 def handshake_failed(reason: str) -> None:
     _info(f"no TLS: {reason}")
+
+
+def went_away(reason: str) -> None:
+    _info(f"the client went away: {reason}")
+
+
+def not_traced(reason: str) -> None:
+    _warning(f"the dialogue is not written: {reason}")
 
 
 def login_ok(user: str) -> None:

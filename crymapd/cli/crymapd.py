@@ -9,6 +9,7 @@ import click
 from crymapd import __version__
 from crymapd.cli.failure import reported
 from crymapd.cli.main import PROGRAM, serve
+from crymapd.daemon.services import SERVICES
 from crymapd.unix import sysexits
 
 click.UsageError.exit_code = sysexits.USAGE
@@ -25,7 +26,7 @@ def main(context: click.Context, root: Path | None) -> None:
 
 @main.group()
 def user() -> None:
-    """Accounts."""
+    """Create and change accounts."""
 
 
 @user.command("add")
@@ -63,15 +64,21 @@ def user_hide(root: Path | None, name: str, capability: tuple[str, ...], passwor
 @click.option("--pid-file", type=click.Path(path_type=Path), help="Where to write the process id.")
 @click.pass_obj
 def listen(root: Path | None, detach: bool, pid_file: Path | None) -> None:
-    """Hold the listening sockets and start a worker for each connection."""
+    """Hold the listening sockets of all services, and start a worker for each connection."""
     from crymapd.daemon import listener
 
     with reported(PROGRAM):
         listener.run(root, detach=detach, pid_file=pid_file)
 
 
-@main.command("serve-imaps")
-@click.pass_obj
-def serve_imaps(root: Path | None) -> None:
-    """Serve the one IMAPS connection on descriptor 0 (inetd) or 3 (systemd, Accept=yes)."""
-    serve(root)
+def _add_service(name: str) -> None:
+    @main.command(f"serve-{name}")
+    @click.pass_obj
+    def serve_one(root: Path | None) -> None:
+        serve(name, root)
+
+    serve_one.help = f"Serve one connection of {name}, on descriptor 0 (inetd) or 3 (systemd, Accept=yes)."
+
+
+for _name in SERVICES:
+    _add_service(_name)

@@ -1,9 +1,9 @@
 """`crymap-deliver`: the mail delivery agent for procmail, .forward and an MTA's pipe.
 
-Exit statuses are sysexits and honest: 0 only when every message is on stable storage, 67 for no such
-user, 65 for a message that can never be accepted, 75 for whatever may pass later.
+Exit statuses are those of sysexits(3) and honest: 0 only when every message is on stable storage, 67 when there is no
+such user, 65 when the message can never be accepted, 75 for whatever may pass.
 
-Uses argparse, not click: an MTA starts this once per message.
+It uses argparse and not click, which takes longer to load: an MTA starts this program for each message.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from crymapd import __version__
-from crymapd.cli.failure import fail, reported
-from crymapd.config.system import load_root
+from crymapd.cli.failure import Statuses, fail, reported
+from crymapd.config.system import Limits, load_root
 from crymapd.errors import ConfigError, NoSuchUser
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, canonical_flag
 from crymapd.model.names import canonical_user
 from crymapd.store.inbox import deliver
-from crymapd.unix import privileges, sandbox, sysexits
+from crymapd.unix import sandbox, sysexits
+from crymapd.unix.owner import Place, UserDirectory
 
 PROGRAM = "crymap-deliver"
 _PIECE = 64 * 1024
@@ -32,6 +33,8 @@ _FROM = b"From "
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 MAX_FLAGS = 100
 _MAILDIR_FLAGS = {"D": DRAFT, "F": FLAGGED, "R": ANSWERED, "S": SEEN, "T": DELETED, "P": "$Forwarded"}
+STATUSES: Statuses = {ConfigError: sysexits.TEMPFAIL, Exception: sysexits.TEMPFAIL}
+"""What is wrong with the installation may be mended: the MTA must keep the mail, not bounce it."""
 _MAILDIR_INFO = re.compile(r":2,([A-Za-z]*)\Z")
 
 
@@ -41,10 +44,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the program."""
     arguments = _arguments(sys.argv[1:])
-    # What is wrong with the installation may be mended: the MTA must keep the mail, not bounce it.
-    with reported(PROGRAM, {ConfigError: sysexits.TEMPFAIL, Exception: sysexits.TEMPFAIL}):
+    with reported(PROGRAM, STATUSES):
         _deliver(arguments)
 
 
@@ -70,31 +72,31 @@ def _flag(text: str) -> str:
 def _deliver(arguments: argparse.Namespace) -> None:
     root = load_root(arguments.root)
     name = canonical_user(arguments.user or _own_name())
-    home = _home(root.users, name)
     sources = [source if source == "-" else os.path.abspath(source) for source in arguments.files or ["-"]]
-    if privileges.is_root():
-        home, owner = privileges.enter(home)
-        privileges.become(owner)
+    place = UserDirectory.open(Place.of(_home(root.users, name))).take(confined=False)
     sandbox.harden()
-    limits = root.system.limits
-    for source in sources:
-        flags = frozenset(arguments.flag[:MAX_FLAGS]) | (
-            _maildir_flags(source) if arguments.maildir_flags else frozenset()
-        )
-        with (
-            _opened(source) as file,
-            deliver(home, arguments.mailbox, flags, limits.max_message_size, limits.max_storage) as delivery,
-        ):
-            size = 0
-            for piece in message_octets(file):
-                delivery.write(piece)
-                size += len(piece)
-            if not size:
-                # Nobody sends nothing: a filter before us has failed, and 0 would make its message vanish.
-                fail(
-                    PROGRAM, f"{'standard input' if source == '-' else source}: the message is empty", sysexits.DATAERR
-                )
-            delivery.commit()
+    with place.translating():
+        for source in sources:
+            _deliver_source(source, arguments, place.path, root.system.limits)
+
+
+def _deliver_source(source: str, arguments: argparse.Namespace, home: Path, limits: Limits) -> None:
+    """Deliver what one file, or standard input, holds."""
+    flags = frozenset(arguments.flag[:MAX_FLAGS])
+    if arguments.maildir_flags:
+        flags |= _maildir_flags(source)
+    with (
+        _opened(source) as file,
+        deliver(home, arguments.mailbox, flags, limits.max_message_size, limits.max_storage) as delivery,
+    ):
+        size = 0
+        for piece in message_octets(file):
+            delivery.write(piece)
+            size += len(piece)
+        if not size:
+            # Nobody sends nothing: a filter before us has failed, and 0 would make its message vanish.
+            fail(PROGRAM, f"{'standard input' if source == '-' else source}: the message is empty", sysexits.DATAERR)
+        delivery.commit()
 
 
 def _own_name() -> str:
@@ -105,7 +107,7 @@ def _own_name() -> str:
 
 
 def _home(users: Path, name: str) -> Path:
-    """The user directory, with the symlink to it resolved; a stat that fails for want of rights is temporary."""
+    """Follow the user's entry to the user directory. Where a right is missing on the way, that may be mended."""
     try:
         home = (users / name).resolve(strict=True)
         if home.is_dir():
@@ -118,7 +120,7 @@ def _home(users: Path, name: str) -> Path:
 
 
 class _Temporary(OSError):
-    """A reason that may pass."""
+    """A reason that may pass, in a text of ours."""
 
 
 def _opened(source: str) -> BinaryIO:
@@ -136,10 +138,10 @@ def _maildir_flags(source: str) -> frozenset[str]:
 
 
 def message_octets(file: BinaryIO) -> Iterator[bytes]:
-    """A message as it is kept: without an mbox `From ` line, with CRLF line ends if it came with bare LF.
+    """Give a message as it is kept: without an mbox `From ` line, and with CRLF line ends if it came with bare LF.
 
-    The first line end decides: after CRLF everything stays as it is, binary parts included; after a
-    bare LF every bare LF becomes CRLF.
+    The first line end decides. If it is CRLF, everything stays as it is, binary parts included; if it is a bare LF,
+    every bare LF becomes CRLF.
     """
     before, bare = b"", None
     for piece in _without_from_line(iter(lambda: file.read(_PIECE), b"")):
@@ -156,7 +158,7 @@ def message_octets(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _without_from_line(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """A first line `From ...` of up to 64 KiB goes; anything longer is no mbox separator."""
+    """Take off a first line `From ...` of up to 64 KiB; a longer one is no mbox separator."""
     head = b""
     for piece in pieces:
         head += piece

@@ -8,35 +8,41 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from crymapd.daemon.services import SERVICES
+
 PROGRAM = "crymapd"
 
 
 def main() -> None:
-    root = _to_serve(sys.argv[1:])
-    if root is None:
+    """Run the command; `serve-NAME` without the library for command lines."""
+    asked = _to_serve(sys.argv[1:])
+    if asked is None:
         from crymapd.cli.crymapd import main as command_line
 
         command_line()
     else:
-        serve(*root)
+        serve(*asked)
 
 
-def _to_serve(arguments: list[str]) -> tuple[Path | None] | None:
-    """The root of `[--root DIR] serve-imaps`; None for any other command."""
+def _to_serve(arguments: list[str]) -> tuple[str, Path | None] | None:
+    """Read `[--root DIR] serve-NAME`: the name of a service, and the root; None for any other command."""
     match arguments:
-        case ["serve-imaps"]:
-            return (None,)
-        case ["--root", folder, "serve-imaps"]:
-            return (Path(folder),)
-        case [option, "serve-imaps"] if option.startswith("--root="):
-            return (Path(option.removeprefix("--root=")),)
-    return None
+        case [command]:
+            root = None
+        case ["--root", folder, command]:
+            root = Path(folder)
+        case [option, command] if option.startswith("--root="):
+            root = Path(option.removeprefix("--root="))
+        case _:
+            return None
+    name = command.removeprefix("serve-")
+    return (name, root) if command != name and name in SERVICES else None
 
 
-def serve(root: Path | None) -> None:
-    """Serve the one connection this process was started for."""
+def serve(name: str, root: Path | None) -> None:
+    """Serve the one connection for which this process was started."""
     from crymapd.cli.failure import reported
     from crymapd.daemon import service
 
     with reported(PROGRAM):
-        service.serve_descriptor(root)
+        service.serve_descriptor(SERVICES[name], root)

@@ -1,4 +1,4 @@
-"""`crymapd user add`."""
+"""`crymapd user add`: a new account with its keys and mailboxes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from crymapd.errors import AccountExists, AccountUnusable
 from crymapd.model.names import canonical_user
 from crymapd.store import account
 from crymapd.store.parts import open_parts
-from crymapd.unix import files, privileges, sysexits
+from crymapd.unix import files, sysexits
+from crymapd.unix.owner import Owner, Place, UserDirectory, is_root
 
 
 def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | None, stdin: bool, prompt: bool) -> None:
-    """Create the account, its keys and mailboxes; nothing is left behind when that fails."""
+    """Create the account, its keys and its mailboxes. When that fails, nothing is left behind."""
     root = load_root(root_dir)
     name = canonical_user(name)
     link = root.users / name
@@ -37,7 +38,8 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
     try:
         if owner is not None:
             _give(home, owner)
-        accounts.as_owner(home, owner, lambda directory: open_parts(account.create(directory, password)).close())
+        with UserDirectory.open(Place.of(home)) as directory:
+            directory.in_child(lambda inside: open_parts(account.create(inside, password)).close())
         files.fsync_dir(home.parent)
         if home != link:
             os.symlink(home, link)
@@ -49,9 +51,9 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
         print(f"Password: {password}")
 
 
-def _owner(name: str, uid: int | None) -> privileges.Owner | None:
-    """Run as root, an account belongs to the UNIX user of the same name, or to the uid that was given."""
-    if not privileges.is_root():
+def _owner(name: str, uid: int | None) -> Owner | None:
+    """Whose the account will be. As root: of the UNIX user of that name, or with that uid; None else, for ourselves."""
+    if not is_root():
         if uid is not None:
             fail("crymapd", "--uid is for root", sysexits.NOPERM)
         return None
@@ -61,11 +63,11 @@ def _owner(name: str, uid: int | None) -> privileges.Owner | None:
         fail("crymapd", f"no UNIX user {uid or name}: create it first, or name another with --uid", sysexits.NOUSER)
     if entry.pw_uid == 0:
         raise AccountUnusable("an account cannot belong to root")
-    return privileges.Owner(entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid)))
+    return Owner.of_ids(entry.pw_uid, entry.pw_gid)
 
 
-def _give(home: Path, owner: privileges.Owner) -> None:
-    """chown the directory that we made, and nothing that was put in its place meanwhile."""
+def _give(home: Path, owner: Owner) -> None:
+    """Give the owner the directory that we made, and nothing that was put in its place meanwhile."""
     fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(fd).st_uid != 0:

@@ -1,4 +1,4 @@
-"""`crymapd user hide`: capabilities that an account does not announce, for clients that take them wrongly."""
+"""`crymapd user hide`: an account does not announce capabilities that one of its clients takes wrongly."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from crymapd.errors import NoSuchUser
 from crymapd.model.names import canonical_user
 from crymapd.store import account
 from crymapd.store.user_file import Preferences
-from crymapd.unix import privileges
+from crymapd.unix.owner import Place, UserDirectory
 
 
 def run(root_dir: Path | None, name: str, capabilities: tuple[str, ...], *, stdin: bool) -> None:
-    """Hide these and no others from the next login on; none at all shows everything again."""
+    """Hide these capabilities and no others from the next login on; without any, everything is shown again."""
     root = load_root(root_dir)
     link = root.users / canonical_user(name)
     if not link.is_dir():
         raise NoSuchUser(f"no user {name} in {root.users}")
-    home, owner = privileges.enter(link.resolve()) if privileges.is_root() else (link.resolve(), None)
-    password = accounts.password(stdin=stdin, confirm=False)
-    wanted = Preferences(tuple(sorted({capability.upper() for capability in capabilities})))
+    with UserDirectory.open(Place.of(link.resolve())) as directory:
+        password = accounts.password(stdin=stdin, confirm=False)
+        wanted = Preferences(tuple(sorted({capability.upper() for capability in capabilities})))
 
-    def change(directory: Path) -> None:
-        unlocked = account.unlock(directory, password)
-        changed = msgspec.structs.replace(unlocked.user, preferences=wanted)
-        account.save(unlocked.layout, changed.signed(unlocked.master))
+        def change(home: Path) -> None:
+            unlocked = account.unlock(home, password)
+            changed = msgspec.structs.replace(unlocked.user, preferences=wanted)
+            account.save(unlocked.layout, changed.signed(unlocked.master))
 
-    accounts.as_owner(home, owner, change)
+        directory.in_child(change)

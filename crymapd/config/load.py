@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def parse(text: bytes, kind: type[T], where: str) -> T:
-    """TOML octets as an object of a msgspec Struct type; `where` names the file in errors.
+    """Read TOML octets into an object of a msgspec Struct type; `where` names the file in errors.
 
     Raises:
-        ConfigError: not UTF-8, not TOML, an unknown key, a missing key, a wrong type.
+        ConfigError: the text is not UTF-8 or not TOML, or a key is unknown, missing or of a wrong type.
     """
     try:
         table = tomllib.loads(text.decode())

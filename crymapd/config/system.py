@@ -9,6 +9,7 @@ import msgspec
 
 from crymapd.config.load import parse
 from crymapd.errors import ConfigError
+from crymapd.model.endpoint import Address, parse_address
 
 DEFAULT_ROOTS = (Path("/etc/crymap"), Path("/usr/local/etc/crymap"))
 FILE = "crymap.toml"
@@ -18,23 +19,22 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PEM files; a relative path is taken from the root."""
+    """Key and certificate, in PEM files; a relative path is taken from the root."""
 
     private_key: str
     certificate_chain: str
 
 
 class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`system_user`: become this UNIX user before anything is read from the network (two-step black box)."""
+    """Who the server is.
+
+    Attributes:
+        system_user: become this UNIX user before anything is read from the network (two-step black box).
+        chroot_system: and see nothing but the directory `users` then.
+    """
 
     system_user: str = ""
     chroot_system: bool = False
-
-
-class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Addresses by service, such as `["127.0.0.1:1993", "[::1]:1993"]`."""
-
-    imaps: tuple[str, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +42,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_message_size: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = DEFAULT_MAX_MESSAGE
     max_storage: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
-    """Octets that the sealed mail of one account may take on disk; 0 for no limit."""
+    """The octets that the sealed mail of one account may take on disk; 0 for no limit."""
     max_workers: _Positive = 1000
     max_workers_per_address: _Positive = 100
     concurrent_logins: _Positive = 4
@@ -50,17 +50,27 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Diagnostic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`log`: `syslog`, `stderr`, or a file relative to the root."""
+    """What is written for the administrator.
+
+    Attributes:
+        log: `syslog`, `stderr`, or a file; a relative path is taken from the root.
+        trace: a directory for the dialogue of each connection; empty for none.
+    """
 
     log: str = ""
+    trace: str = ""
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. Only what serves TLS needs `[tls]`."""
+    """The whole file. Only a service with TLS needs `[tls]`.
+
+    Attributes:
+        listen: the addresses of each service, by its name; `Root.addresses` reads them.
+    """
 
     tls: Tls | None = None
     security: Security = Security()
-    listen: Listen = Listen()
+    listen: dict[str, object] = {}
     limits: Limits = Limits()
     identification: dict[str, str] = {}
     diagnostic: Diagnostic = Diagnostic()
@@ -81,7 +91,11 @@ class Root(msgspec.Struct, frozen=True):
         return self.directory / "users"
 
     def tls_files(self) -> tuple[Path, Path]:
-        """Private key and certificate chain. Raises ConfigError when `[tls]` is missing or a file is."""
+        """Find the private key and the certificate chain.
+
+        Raises:
+            ConfigError: `[tls]` is missing, or one of the files is.
+        """
         tls = self.system.tls
         if tls is None:
             raise ConfigError(f"{self.config_file}: table [tls] with private_key and certificate_chain is required")
@@ -91,26 +105,34 @@ class Root(msgspec.Struct, frozen=True):
                 raise ConfigError(f"{self.config_file}: key `tls.{key}`: {path} is not a file")
         return paths
 
-    def addresses(self) -> list[tuple[str, str, int]]:
-        """(service, host, port) of every `[listen]` entry. Raises ConfigError for one that is none."""
-        found = []
-        for service, entries in msgspec.structs.asdict(self.system.listen).items():
-            for entry in entries:
-                host, colon, port = entry.rpartition(":")
-                if not colon or not port.isdecimal() or not 0 < int(port) < 65536 or not host:
-                    raise ConfigError(
-                        f"{self.config_file}: key `listen.{service}`: expected ADDRESS:PORT such as "
-                        f'"127.0.0.1:1993" or "[::1]:1993", got {entry!r}'
-                    )
-                found.append((service, host.strip("[]"), int(port)))
-        return found
+    def addresses(self) -> dict[str, list[Address]]:
+        """The addresses of `[listen]` by the name of their service, which may be a name that no service has.
+
+        Raises:
+            ConfigError: an entry is no address.
+        """
+        return {service: self._addresses_of(service, entries) for service, entries in self.system.listen.items()}
+
+    def _addresses_of(self, service: str, entries: object) -> list[Address]:
+        where = f"{self.config_file}: key `listen.{service}`"
+        try:
+            texts = msgspec.convert(entries, list[str])
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        addresses = []
+        for text in texts:
+            try:
+                addresses.append(parse_address(text))
+            except ValueError as error:
+                raise ConfigError(f"{where}: {error}, got {text!r}") from None
+        return addresses
 
 
 def load_root(directory: Path | None) -> Root:
     """Find the root and read its configuration.
 
     Raises:
-        ConfigError: no root, an unreadable or wrong file, no `users` directory.
+        ConfigError: there is no root, its file cannot be read or is wrong, or there is no directory `users`.
     """
     if directory is None:
         directory = next((root for root in DEFAULT_ROOTS if (root / FILE).is_file()), None)
@@ -123,6 +145,7 @@ def load_root(directory: Path | None) -> Root:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     root = Root(directory, parse(text, System, str(path)))
+    root.addresses()  # what is wrong with them is said at once
     if not root.users.is_dir():
         raise ConfigError(f"{root.users}: expected a directory that holds one entry for each user; create it (mkdir)")
     return root

@@ -1,1 +1,1 @@
-"""How one connection becomes one service: the listener, and the worker's start in one readable order."""
+"""How one connection becomes one service: the table of services, the listener, the start of a worker."""

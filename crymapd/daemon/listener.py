@@ -1,7 +1,7 @@
-"""`crymapd listen`: hold the sockets, fork a worker for each connection.
+"""`crymapd listen`: hold the sockets of all services, and fork a worker for each connection.
 
-The listener reads nothing from clients.  It never dies of a full descriptor or process table: it
-says so and waits a moment.
+The listener reads nothing from clients.  It never dies of a full descriptor or process table: it says so and waits a
+moment.
 """
 
 from __future__ import annotations
@@ -11,78 +11,137 @@ import select
 import signal
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-
-from OpenSSL import SSL
+from typing import NamedTuple
 
 from crymapd import log
 from crymapd.config.system import Root, load_root
-from crymapd.daemon import conversation, service, tls
-from crymapd.daemon.rehearsal import rehearse
+from crymapd.daemon import service, tls
+from crymapd.daemon.client import Site, peer_address
+from crymapd.daemon.services import SERVICES, Rehearsal, Service, Tls
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
 from crymapd.mime.encoded_words import preload
-from crymapd.unix import activation, memory, signals
+from crymapd.model.endpoint import Address
+from crymapd.unix import activation, listening, memory, signals
 
-BACKLOG = 512
 PAUSE_MS = 200
+
+
+class Listening(NamedTuple):
+    """A socket and the service that it is for."""
+
+    service: Service
+    socket: socket.socket
 
 
 def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
     """Listen until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError, and OSError when an address cannot be bound.
+        ConfigError: the configuration is wrong, or an address cannot be bound.
     """
     os.umask(0o077)
     root = load_root(root_dir)
-    context = tls.context(root, service.PROTOCOL)
-    listeners = _listeners(root)
+    registered = listening.Registered()
+    try:
+        _run(root, registered, detach=detach, pid_file=pid_file)
+    finally:
+        registered.remove()
+
+
+def _run(root: Root, registered: listening.Registered, *, detach: bool, pid_file: Path | None) -> None:
+    passed = passed_sockets()
+    addresses = {} if passed else _addresses(root)
+    services = list({pair.service.name: pair.service for pair in passed}.values()) or [SERVICES[n] for n in addresses]
+    contexts = tls.contexts(root, services or SERVICES.values())
+    rehearsals = _load(services)
+    pairs = passed or _bound(root, addresses, registered)
     if detach:
-        _detach([sock.fileno() for sock in listeners], pid_file)
+        _detach([pair.socket.fileno() for pair in pairs], pid_file)
     elif pid_file is not None:
         pid_file.write_text(f"{os.getpid()}\n")
     log.open_log(root.system.diagnostic.log, root.directory)
-    for sock in listeners:
-        log.listening("imaps", "{} port {}".format(*sock.getsockname()[:2]))
-    watched = root.tls_files()
-    users = service.assume_system(root)
+    for pair in pairs:
+        log.listening(pair.service.name, str(listening.address_of(pair.socket)))
+    watched = root.tls_files() if contexts else ()
+    traces = service.trace_directory(root)
+    site = Site(root, service.assume_system(root), contexts, traces)
     with signals.put_off():
-        rehearse()
+        for rehearse in rehearsals:
+            rehearse()
         _settle_memory()
-        listener = Listener(root, listeners, context, watched, users)
+        listener = Listener(site, pairs, watched)
     listener.run()
 
 
-def _listeners(root: Root) -> list[socket.socket]:
-    """systemd's sockets if there are any, else those of `[listen]`."""
-    passed = [sock for name, sock in activation.passed_sockets(os.environ) if name in ("imaps", "unknown")]
-    if passed:
-        return passed
+def passed_sockets() -> list[Listening]:
+    """The sockets that systemd has opened for us, by their names; one whose name is no service's is left alone.
+
+    A socket without a name is for the only service that it can be for: IMAPS, if no socket is there for another.
+    """
+    named = activation.passed_sockets(os.environ)
+    alone = {name for name, _socket in named if name in SERVICES} <= {"imaps"}
+    pairs = [("imaps" if name == activation.UNNAMED and alone else name, sock) for name, sock in named]
+    return [Listening(SERVICES[name], sock) for name, sock in pairs if name in SERVICES]
+
+
+def _addresses(root: Root) -> dict[str, list[Address]]:
+    """Find the addresses of each service.
+
+    Raises:
+        ConfigError: a name is no service's.
+    """
     addresses = root.addresses()
-    if not addresses:
+    for name in addresses:
+        if name not in SERVICES:
+            raise ConfigError(
+                f"{root.config_file}: key `listen.{name}`: no such service; the services are {', '.join(SERVICES)}"
+            )
+    return addresses
+
+
+def _bound(root: Root, addresses: dict[str, list[Address]], registered: listening.Registered) -> list[Listening]:
+    """Bind a socket for each address.
+
+    Raises:
+        ConfigError: there is no address, or one cannot be had.
+    """
+    pairs = []
+    for name, entries in addresses.items():
+        for address in entries:
+            try:
+                sock = listening.listen(address)
+            except OSError as error:
+                raise ConfigError(f"cannot listen for {name} on {address}: {error.strerror or error}") from None
+            registered.add(address)
+            pairs.append(Listening(SERVICES[name], sock))
+    if not pairs:
         raise ConfigError(
             f'{root.config_file}: nothing to listen on; expected a table [listen] with imaps = ["ADDRESS:993"],'
             " or sockets from systemd"
         )
-    found = []
-    for name, host, port in addresses:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            sock.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen for {name} on {host} port {port}: {error.strerror}") from None
-        sock.listen(BACKLOG)
-        found.append(sock)
-    return found
+    return pairs
+
+
+def _load(services: list[Service]) -> list[Rehearsal]:
+    """Load what workers need, once for all of them and before a chroot that may not hold it; the rehearsals."""
+    for each in services:
+        each.load()
+    return [each.load_rehearsal() for each in services if each.load_rehearsal is not None]
+
+
+def _settle_memory() -> None:
+    """Have what is loaded lie in pages that workers can share."""
+    preload()
+    os.getgrouplist("root", 0)  # loads the C library's modules for users and groups
+    memory.share_objects()
+    memory.fill_holes()
 
 
 def _detach(kept: list[int], pid_file: Path | None) -> None:
-    """Into the background, the standard way."""
+    """Go into the background, the standard way."""
     import daemon
     from daemon.pidfile import TimeoutPIDLockFile
 
@@ -90,38 +149,20 @@ def _detach(kept: list[int], pid_file: Path | None) -> None:
     daemon.DaemonContext(files_preserve=kept, pidfile=lock, umask=0o077, detach_process=True).open()
 
 
-def _settle_memory() -> None:
-    """After the imports: what is loaded stays shared between forks."""
-    assert conversation  # loaded here, once for all workers
-    preload()
-    os.getgrouplist("root", 0)  # loads the C library's modules for users and groups
-    memory.share_objects()
-    memory.fill_holes()
-
-
 class Listener:
     """The accepting loop."""
 
-    def __init__(
-        self,
-        root: Root,
-        sockets: list[socket.socket],
-        context: SSL.Context,
-        certificate: tuple[Path, Path],
-        users: Path,
-    ) -> None:
-        self._root = root
-        self._sockets = {sock.fileno(): sock for sock in sockets}
-        self._context = context
+    def __init__(self, site: Site, pairs: list[Listening], certificate: tuple[Path, ...]) -> None:
+        self._site = site
+        self._pairs = {pair.socket.fileno(): pair for pair in pairs}
         self._certificate = certificate
         self._certificate_times = tls.changed(certificate, ()) or ()
-        self._users = users
-        self._workers = Workers(root.system.limits, self._become_worker, self._serve)
+        self._workers = Workers(site.root.system.limits, self._become_worker, self._serve)
         self._stop = False
         self._waker = self._listen_to_signals()
 
     def _listen_to_signals(self) -> tuple[socket.socket, socket.socket]:
-        """What can be read from when one has come, and its other end."""
+        """Have signals wake the loop: a socket that can be read once one has come, and its other end."""
         waker, wake = socket.socketpair()
         wake.setblocking(False)
         waker.setblocking(False)
@@ -134,15 +175,15 @@ class Listener:
     def run(self) -> None:
         poller = select.poll()
         poller.register(self._waker[0], select.POLLIN)
-        for fd, sock in self._sockets.items():
-            sock.setblocking(False)
+        for fd, pair in self._pairs.items():
+            pair.socket.setblocking(False)
             poller.register(fd, select.POLLIN)
         with suppress(OSError):
             self._workers.prepare()
         while not self._stop:
             for fd, _event in poller.poll():
-                if fd in self._sockets:
-                    self._accept(self._sockets[fd])
+                if fd in self._pairs:
+                    self._accept(self._pairs[fd])
                 else:
                     self._waker[0].recv(4096)
             self._workers.reap()
@@ -152,8 +193,11 @@ class Listener:
     def _on_stop(self, _number: int, _frame: object) -> None:
         self._stop = True
 
-    def _accept(self, listening: socket.socket) -> None:
-        """The worker is there before the connection, which so is open here and in its worker only."""
+    def _accept(self, called: Listening) -> None:
+        """Take a connection.
+
+        Its worker is forked before it is accepted, so that it is open here and in its worker only.
+        """
         self._workers.reap()
         self._reload_certificate()
         try:
@@ -162,35 +206,36 @@ class Listener:
             _pause(str(error.strerror))
             return
         try:
-            sock, _address = listening.accept()
+            sock, _address = called.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
             _pause(str(error.strerror))
             return
         with sock:
-            address = service.peer_address(sock)
+            address = peer_address(sock)
             reason = self._workers.why_not(address)
             if reason:
                 log.worker_refused(address, reason)
+                _refuse(sock, called.service)
                 return
             try:
-                self._workers.take(sock, address)
+                self._workers.take(sock, called.service.name, address)
             except OSError as error:
                 _pause(str(error.strerror))
         with suppress(OSError):
             self._workers.prepare()
 
     def _become_worker(self) -> None:
-        """Forget what is the listener's."""
+        """In a new process: forget what is the listener's."""
         signal.set_wakeup_fd(-1)
         for number in (*signals.ENDING, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        for sock in (*self._sockets.values(), *self._waker):
+        for sock in (*(pair.socket for pair in self._pairs.values()), *self._waker):
             sock.close()
 
-    def _serve(self, sock: socket.socket) -> None:
-        service.serve(sock, self._root, self._context, self._users)
+    def _serve(self, sock: socket.socket, name: str) -> None:
+        service.serve(sock, SERVICES[name], self._site)
 
     def _reload_certificate(self) -> None:
         times = tls.changed(self._certificate, self._certificate_times)
@@ -198,15 +243,23 @@ class Listener:
             return
         self._certificate_times = times
         try:
-            self._context = tls.context(self._root, service.PROTOCOL)
+            contexts = tls.contexts(self._site.root, [SERVICES[name] for name in self._site.contexts])
         except ConfigError as error:
             log.certificate_bad(str(error))
         else:
+            self._site = replace(self._site, contexts=contexts)
             self._workers.dismiss()
             log.certificate_reloaded()
 
 
+def _refuse(sock: socket.socket, called: Service) -> None:
+    """Say a word to a client that is one too many, where that needs no TLS; nobody waits until it is taken."""
+    if called.refusal and called.tls is not Tls.IMPLICIT:
+        with suppress(OSError):
+            sock.send(called.refusal, socket.MSG_DONTWAIT)
+
+
 def _pause(reason: str) -> None:
-    """Out of descriptors or processes: wait for some to come free, do not spin."""
+    """Wait for descriptors or processes to come free, instead of spinning."""
     log.resources_short(reason)
     select.poll().poll(PAUSE_MS)

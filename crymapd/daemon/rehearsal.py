@@ -1,7 +1,8 @@
-"""One made-up session before the first real one, so that workers share what a first run leaves in memory.
+"""A made-up session of IMAP before the first real one, so that workers share what a first run leaves in memory.
 
-CPython rewrites byte code while it learns what it works on, and modules fill their caches.  Done here, each
-worker inherits it: logins and first commands take a tenth less time, and a worker a tenth less memory of its own.
+CPython rewrites byte code while it learns what that works on, and modules fill their caches.  As this happens in the
+listener, each worker inherits it: logins and first commands take a tenth less time, and a worker a tenth less memory
+of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from crymapd.store import account
 from crymapd.store.store import Store
 
 _TURNS = 8
-"""So often CPython runs a function before it rewrites it."""
+"""How often CPython runs a function before it rewrites it."""
 _ROOM = 1 << 18
-_PLACES = ("/tmp", "/var/tmp")  # noqa: S108  # named, as the fallback of tempfile is the working directory: the users'
+_PLACES = ("/tmp", "/var/tmp")  # noqa: S108  # tempfile would fall back on the working directory, which is the users'
 _MESSAGE = (
     b"From: A <a@example.org>\r\nTo: b@example.org\r\nSubject: =?utf-8?q?=C3=A9?=\r\nDate: Mon, 1 Jun 2026 09:00:00"
     b" +0200\r\nMessage-ID: <a@example.org>\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ntext\r\n"
@@ -49,7 +50,7 @@ _COMMANDS = (
 
 
 def rehearse() -> None:
-    """Without a place for temporary files it is just not done. The account is empty, and gone at the end."""
+    """Lead the session, on an account that is gone at the end; where there is no room for that, do nothing."""
     place = next((folder for folder in _PLACES if os.access(folder, os.W_OK)), None)
     if place is None:
         return

@@ -1,6 +1,6 @@
-"""One connection's worker: descriptor, configuration, TLS, greeting; then the conversation.
+"""One connection's worker: descriptor, configuration, TLS, greeting; then the conversation of its service.
 
-Imports are few: under inetd a client waits for them.
+Imports are few: a client of inetd waits for them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import pwd
 import socket
 from pathlib import Path
 
-from OpenSSL import SSL
-
 from crymapd import log
-from crymapd.channel import Channel, Disconnected, TimedOut
+from crymapd.channel import Channel, Disconnected, TimedOut, Trace
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import tls
+from crymapd.daemon.client import Client, Site, peer_address
+from crymapd.daemon.services import Service, Tls
 from crymapd.errors import ConfigError
-from crymapd.imap.capability import greeting
-from crymapd.unix import activation, privileges
-
-HANDSHAKE_SECONDS = 30.0
-PROTOCOL = b"imap"
+from crymapd.unix import activation
+from crymapd.unix.owner import Owner, Place, become, confine_root, is_root
 
 
-def serve_descriptor(root_dir: Path | None) -> None:
-    """`crymapd serve-imaps`: the connection is a descriptor we were started with."""
+def serve_descriptor(service: Service, root_dir: Path | None) -> None:
+    """`crymapd serve-NAME`: serve the connection with which this process was started."""
     os.umask(0o077)
     try:
         sock = activation.connected_socket()  # first: under inetd standard error is the client
@@ -33,25 +30,42 @@ def serve_descriptor(root_dir: Path | None) -> None:
         raise ConfigError(str(error)) from None
     try:
         root = load_root(root_dir)
-        context = tls.context(root, PROTOCOL)
+        contexts = tls.contexts(root, [service])
+        traces = trace_directory(root)
     except ConfigError as error:
         log.open_log("", Path("/"))
         log.misconfigured(str(error))
         raise
     log.open_log(root.system.diagnostic.log, root.directory)
     if root.system.security.system_user:
-        import crymapd.daemon.conversation  # noqa: F401  # the chroot may be too narrow for it
-    serve(sock, root, context, assume_system(root))
+        service.load()  # the chroot may be too narrow for it
+    serve(sock, service, Site(root, assume_system(root), contexts, traces))
 
 
-def assume_system(root: Root) -> Path:
+def trace_directory(root: Root) -> int | None:
+    """Open the directory for the dialogues of connections, if there is to be one.
+
+    Raises:
+        ConfigError: it cannot be opened, or is a symlink.
+    """
+    name = root.system.diagnostic.trace
+    if not name:
+        return None
+    path = root.directory / name
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError(f"{root.config_file}: key `diagnostic.trace`: {path}: {error.strerror}") from None
+
+
+def assume_system(root: Root) -> Place:
     """Become `security.system_user` before anything is read from the network; where the users are then.
 
     Raises:
         ConfigError: there is no such user, it is root, or we may not become it.
     """
     security = root.system.security
-    users = root.users.resolve()
+    users = Place.of(root.users.resolve())
     if not security.system_user:
         return users
     try:
@@ -60,49 +74,62 @@ def assume_system(root: Root) -> Path:
         raise ConfigError(f"{root.config_file}: key `security.system_user`: no such user") from None
     if entry.pw_uid == 0:
         raise ConfigError(f"{root.config_file}: key `security.system_user`: expected a user other than root")
-    if not privileges.is_root():
+    if not is_root():
         if os.geteuid() != entry.pw_uid:
             raise ConfigError(f"{root.config_file}: key `security.system_user`: start as root or as that user")
         return users
-    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    owner = Owner.of_ids(entry.pw_uid, entry.pw_gid)
     if security.chroot_system:
-        privileges.confine_root(users)
-        users = Path("/")
-    privileges.become(privileges.Owner(entry.pw_uid, entry.pw_gid, groups))
+        confine_root(users.path)
+        users = Place(Path("/"), users.called)
+    become(owner)
     return users
 
 
-def serve(sock: socket.socket, root: Root, context: SSL.Context, users: Path) -> None:
-    """Talk to one client until it is gone. Never raises: there is nobody above to tell."""
+def serve(sock: socket.socket, service: Service, site: Site) -> None:
+    """Talk to one client until it is gone. Never raises: there is nobody above who could be told."""
     address = peer_address(sock)
-    peer = f"imaps from={address}"
-    log.set_prefix(peer + " ")
-    channel = Channel(sock)
+    client = Client(Channel(sock, _trace(service, site)), service.name, address, site)
+    log.set_prefix(client.prefix)
     try:
-        log.connected(channel.start_tls(context, HANDSHAKE_SECONDS))
-        channel.write(greeting())
-        channel.flush()
-        from crymapd.daemon.conversation import converse
-
-        converse(channel, root, users, address, peer)
+        if _is_ready(client, service):
+            service.load()(client)
     except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
-        log.handshake_failed(str(error))
+        log.went_away(str(error))
     except Exception:
         import traceback
 
         log.crashed(traceback.format_exc())
-        channel.write(b"* BYE [SERVERBUG] internal error; the server's log has it\r\n")
+        client.channel.write(service.last_words)
     finally:
-        channel.close()
-        log.disconnected(channel.octets_in, channel.octets_out)
+        client.channel.close()
+        log.disconnected(client.channel.octets_in, client.channel.octets_out)
 
 
-def peer_address(sock: socket.socket) -> str:
-    """The client's address without port; IPv4 in its own form."""
+def _is_ready(client: Client, service: Service) -> bool:
+    """Encrypt the connection, where that is done at once, and greet; False where the client did not get so far."""
+    if service.tls is Tls.IMPLICIT:
+        try:
+            client.start_tls()
+        except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
+            log.handshake_failed(str(error))
+            return False
+    else:
+        log.connected("no TLS yet" if service.tls is Tls.STARTTLS else "no TLS")
+    if service.greeting is not None:
+        client.channel.write(service.greeting(client))
+        client.channel.flush()
+    return True
+
+
+def _trace(service: Service, site: Site) -> Trace | None:
+    """The file for this connection's dialogue, if there is to be one; the worker does not keep its directory."""
+    if site.traces is None:
+        return None
     try:
-        name = sock.getpeername()
-    except OSError:
-        return "unknown"
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return "local"
-    return str(name[0]).removeprefix("::ffff:")
+        return Trace.create(site.traces, service.name)
+    except OSError as error:
+        log.not_traced(str(error.strerror))
+        return None
+    finally:
+        os.close(site.traces)

@@ -50,7 +50,7 @@ def create(home: Path, password: str, argon2: Argon2 | None = None) -> Unlocked:
     try:
         files.write_atomic(layout.tmp, layout.user, format_user(user), replace=False)
     except FileExistsError:
-        raise AccountExists(f"{layout.user} exists already") from None
+        raise AccountExists("exists already", path=layout.user) from None
     files.write_atomic(layout.tmp, layout.user_copy, format_user(user), replace=True)
     return Unlocked(layout, user, master)
 

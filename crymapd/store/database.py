@@ -86,7 +86,7 @@ class Database:
         with self.write():
             version = self._version()
             if version > len(scripts):
-                raise NewerStore(f"{self.path} has format {version}, not {len(scripts)}: upgrade crymapd")
+                raise NewerStore(f"has format {version}, not {len(scripts)}: upgrade crymapd", path=self.path)
             for script in scripts[version:]:
                 self._connection.execute(script)
             self._connection.execute(f"PRAGMA user_version = {len(scripts)}")

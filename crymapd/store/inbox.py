@@ -33,7 +33,7 @@ def account_id(layout: Layout) -> bytes:
             return parse_user(files.read_small(path, MAX_BYTES)).account_id
         except (OSError, Damaged):
             continue
-    raise NoDeliveryKey(f"{layout.user} cannot be read")
+    raise NoDeliveryKey("cannot be read", path=layout.user)
 
 
 class Delivery:

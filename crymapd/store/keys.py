@@ -217,4 +217,4 @@ def delivery_recipient(layout: Layout, account_id: bytes, now: float) -> Recipie
                 return Recipient(key.name, SealingKey(key.public), account_id)
             except Damaged:
                 continue
-    raise NoDeliveryKey(f"{layout.keys}: no readable external key; the owner must log in once to make one")
+    raise NoDeliveryKey("no readable external key; the owner must log in once to make one", path=layout.keys)

@@ -1,1 +1,1 @@
-"""What the kernel gives: files, privileges, sandbox, notification, socket activation, exit codes."""
+"""What the kernel gives: files, acting as an owner, sandbox, sockets, notification, signals, exit statuses."""

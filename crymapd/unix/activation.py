@@ -8,6 +8,8 @@ import stat
 from collections.abc import MutableMapping
 
 FIRST_FD = 3
+UNNAMED = "unknown"
+"""What sd_listen_fds_with_names(3) calls a socket without a name."""
 
 
 def passed_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, socket.socket]]:
@@ -25,7 +27,7 @@ def passed_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, socket.
     for index in range(count):
         fd = FIRST_FD + index
         os.set_inheritable(fd, False)
-        name = names[index] if index < len(names) and names[index] else "unknown"
+        name = names[index] if index < len(names) and names[index] else UNNAMED
         named_sockets.append((name, socket.socket(fileno=fd)))
     return named_sockets
 

@@ -9,6 +9,7 @@ import pytest
 
 from crymapd.config.system import load_root
 from crymapd.errors import ConfigError
+from crymapd.model.endpoint import TcpAddress, UnixAddress
 from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import CRYMAPD
 
@@ -20,6 +21,9 @@ WRONG = {
     "[colour]": "unknown field `colour`",
     "[limits]\nmax_workers = 0": "key `limits.max_workers`: Expected `int` >= 1",
     "[listen]\nimaps = '127.0.0.1:993'": "key `listen.imaps`: Expected `array`, got `str`",
+    "[listen]\nimap = ['127.0.0.1:993']": "key `listen.imap`: no such service; the services are imaps",
+    "[listen]\nimaps = [993]": "key `listen.imaps`: Expected `str`, got `int`",
+    "[diagnostic]\ntrace = 1": "key `diagnostic.trace`: Expected `str`, got `int`",
     "": "table [tls] with private_key and certificate_chain is required",
     "[tls]\nprivate_key = 'x'\ncertificate_chain = 'x'": "key `tls.private_key`:",
 }
@@ -37,7 +41,7 @@ def test_one_clear_line(text: str, tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
 
 
-@pytest.mark.parametrize("entry", ["993", "host", ":993", "127.0.0.1:0", "127.0.0.1:99999", "[::1]:x"])
+@pytest.mark.parametrize("entry", ["993", "host", ":993", "127.0.0.1:0", "127.0.0.1:99999", "[::1]:x", "imaps.sock"])
 def test_listen_addresses(entry: str, tmp_path: Path) -> None:
     (tmp_path / "users").mkdir()
     (tmp_path / "crymap.toml").write_text(f'[listen]\nimaps = ["{entry}"]\n')
@@ -47,8 +51,12 @@ def test_listen_addresses(entry: str, tmp_path: Path) -> None:
 
 def test_good_addresses(tmp_path: Path) -> None:
     (tmp_path / "users").mkdir()
-    (tmp_path / "crymap.toml").write_text('[listen]\nimaps = ["127.0.0.1:1993", "[::1]:1993"]\n')
-    assert load_root(tmp_path).addresses() == [("imaps", "127.0.0.1", 1993), ("imaps", "::1", 1993)]
+    (tmp_path / "crymap.toml").write_text(
+        '[listen]\nimaps = ["127.0.0.1:1993", "[::1]:1993", "/run/crymap/imaps.sock"]\n'
+    )
+    assert load_root(tmp_path).addresses() == {
+        "imaps": [TcpAddress("127.0.0.1", 1993), TcpAddress("::1", 1993), UnixAddress(Path("/run/crymap/imaps.sock"))]
+    }
 
 
 def test_missing_users_directory(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from crymapd.daemon import throttle
+from crymapd.authentication import throttle
 from tests.testlib.client import Client
 from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import cpu, workers

@@ -1,7 +1,7 @@
 """As root, with two real UNIX users who try to reach each other's mail from inside a worker.
 
-The attack runs in a process that has gone the very way of a worker: the real `Login`, then the
-attacker's code where the session would be.
+The attack runs in a process that has gone the very way of a worker: the real steps of a login, then the attacker's code
+where the session would be.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from pathlib import Path
 import pytest
 
 from crymapd.authentication.credentials import Credentials
-from crymapd.config.system import Limits
-from crymapd.daemon.login import Login
-from crymapd.daemon.throttle import Throttle
+from crymapd.authentication.login import Authenticator, confine
+from crymapd.authentication.throttle import Throttle
+from crymapd.cli import user_add
+from crymapd.imap.prepared import prepare
+from crymapd.store import account
+from crymapd.store.store import Store
 from crymapd.unix.lockpool import LockPool
+from crymapd.unix.owner import Place
 from tests.testlib.answers import Status
 from tests.testlib.corpus import sample
 from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
@@ -63,16 +67,10 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            login = Login(
-                server.root / "users",
-                Limits(),
-                LockPool(server.root / "state", 1),
-                Throttle(server.root / "state"),
-                "test",
-                "127.0.0.1",
-                read,
-            )
-            login(Credentials(user, PASSWORD))
+            state = server.root / "state"
+            users = Place.of(server.root / "users")
+            authenticator = Authenticator(users, LockPool(state, 1), Throttle(state), "127.0.0.1")
+            Store(confine(authenticator.authenticate(Credentials(user, PASSWORD))), prepare, 1 << 20)
             os.write(write, attack().encode())
         except BaseException as error:
             os.write(write, repr(error).encode())
@@ -188,3 +186,74 @@ def test_user_add_as_root_wants_a_unix_user(tmp_path: Path) -> None:
         assert done.returncode == status, (name, done.stderr)
         assert b"Traceback" not in done.stderr
     assert not list((server.root / "users").iterdir())
+
+
+# The paths that a person reads, of a directory to which its owner cannot walk
+
+
+@pytest.fixture
+def closed(tmp_path: Path, unix_users: tuple[pwd.struct_passwd, ...]) -> tuple[Server, Path]:
+    """A server, and a user directory below one that only root can enter."""
+    server = Server(tmp_path / "root")
+    server.prepare()
+    (tmp_path / "closed").mkdir(mode=0o700)
+    home = tmp_path / "closed" / "mail"
+    options: list[str | Path] = ["user", "add", "--password-stdin", USERS[0], home]
+    subprocess.run([*CRYMAPD, "--root", server.root, *options], input=PASSWORD.encode(), check=True)
+    return server, home
+
+
+def test_delivery_names_real_paths(closed: tuple[Server, Path]) -> None:
+    server, home = closed
+    server.deliver(sample("welcome"), USERS[0])
+    (home / "new").chmod(0)
+    done = server.try_deliver(sample("welcome"), USERS[0])
+    assert (done.returncode, done.stderr.count(b"\n")) == (75, 1)
+    assert done.stderr.startswith(f"crymap-deliver: {home}/".encode()) and b": Permission denied" in done.stderr
+    (home / "new").chmod(0o700)
+    for path in (home / "user.toml", home / "backup" / "user.toml"):
+        path.unlink()
+    done = server.try_deliver(sample("welcome"), USERS[0])
+    assert (done.returncode, done.stderr) == (75, f"crymap-deliver: {home}/user.toml: cannot be read\n".encode())
+
+
+def test_a_command_on_an_account_names_real_paths(closed: tuple[Server, Path]) -> None:
+    server, home = closed
+    command = [*CRYMAPD, "--root", server.root, "user", "hide", USERS[0], "--password-stdin", "IDLE"]
+    assert subprocess.run(command, input=PASSWORD.encode()).returncode == 0
+    (home / "tmp").chmod(0o500)
+    done = subprocess.run(command, input=PASSWORD.encode(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (75, 1)
+    assert done.stderr.startswith(f"crymapd: {home}/tmp/stage-") and done.stderr.endswith(": Permission denied\n")
+    done = subprocess.run(command, input=b"wrong\n", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (77, "crymapd: wrong user name or password\n")
+
+
+def test_user_add_names_real_paths_and_leaves_nothing(
+    closed: tuple[Server, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, home = closed
+    monkeypatch.setattr(account, "create", lambda home, _password: (home / "none" / "x").touch())
+    other = home.parent / "other"
+    with pytest.raises(FileNotFoundError) as error:
+        user_add.run(server.root, USERS[1], other, uid=None, stdin=False, prompt=False)
+    assert error.value.filename == f"{other}/none/x"
+    assert not other.exists() and not (server.root / "users" / USERS[1]).is_symlink()
+
+
+def test_the_log_names_real_paths(closed: tuple[Server, Path]) -> None:
+    server, home = closed
+    (home / "meta.db").unlink()
+    (home / "keys").chmod(0)
+    server.start()
+    try:
+        with server.client(None) as client:
+            client.send(f'LOGIN {USERS[0]} "{PASSWORD}"')
+            assert isinstance(answer := client.read_response(), Status) and answer.status == "BYE"
+        line = next(line for line in server.log().splitlines() if "cannot be served" in line)
+        assert f"'{home}/keys" in line, line
+        (home / "keys").chmod(0o700)
+        with server.client(USERS[0]) as client:
+            client.ok("SELECT INBOX")
+    finally:
+        server.stop()

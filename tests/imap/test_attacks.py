@@ -216,7 +216,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that waits seconds where others wait minutes."""
     limits = (
         "crymapd.channel.WRITE_TIMEOUT=1 crymapd.imap.server.BEFORE_LOGIN_SECONDS=2"
-        " crymapd.daemon.service.HANDSHAKE_SECONDS=2"
+        " crymapd.daemon.client.HANDSHAKE_SECONDS=2"
     )
     with running(tmp_path_factory.mktemp("hasty") / "root", limits=limits) as started:
         yield started

@@ -1,7 +1,7 @@
-"""Failed logins slow down: each failure from an address, or for an account, makes the next one take longer.
+"""Slowing down whoever guesses: each failed login from an address, or to an account, makes the next one take longer.
 
-Only a failure waits. A right password is answered at once, so no stranger can lock the owner out.
-The counts are small files shared by all workers; they halve every minute.
+Only a failure waits. A right password is answered at once, so that no stranger can lock the owner out.
+The counts are small files that all workers share; a count halves every minute.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from pathlib import Path
 from crymapd.unix import files
 
 FREE = 3
+"""So many failures cost nothing: people mistype."""
 LONGEST_SECONDS = 15.0
 HALF_LIFE_SECONDS = 60.0
-_RECORD = struct.Struct(">dd")  # weight, time of the last failure
+_RECORD = struct.Struct(">dd")
+"""The weight of all failures at the last one, and the time of the last one."""
 _OWN_HOST = ("127.0.0.1", "::1", "local", "unknown")
 
 
 class Throttle:
-    """Counts of failures in a directory; where it cannot be written, nothing is slowed."""
+    """Counts of failures in a directory. Where the directory cannot be written, nobody is slowed down."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def failed(self, address: str, user: str) -> float:
-        """Note a failure; the seconds to wait before it is answered. This host itself is not slowed."""
+        """Count a failure; the seconds to wait before it is answered. This host itself never waits."""
         if address in _OWN_HOST:
             return 0.0
         now = time.time()
-        return max(self._note(f"address {address}", now), self._note(f"account {user}", now))
+        return max(self._count(f"address {address}", now), self._count(f"account {user}", now))
 
-    def _note(self, what: str, now: float) -> float:
-        path = self._directory / ("failed-" + hashlib.sha256(what.encode(errors="replace")).hexdigest()[:24])
+    def _count(self, subject: str, now: float) -> float:
+        path = self._directory / ("failed-" + hashlib.sha256(subject.encode(errors="replace")).hexdigest()[:24])
         weight = 0.0
         with suppress(OSError, struct.error):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
@@ -51,5 +53,5 @@ class Throttle:
 
 
 def delay(failures: float) -> float:
-    """Nothing for the first few, then twice as long each time."""
+    """The seconds that so many failures cost: nothing for the first few, then twice as long each time."""
     return 0.0 if failures <= FREE else min(0.5 * 2.0 ** (failures - FREE - 1), LONGEST_SECONDS)

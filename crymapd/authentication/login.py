@@ -1,0 +1,137 @@
+"""Login, in steps that a service takes one by one.
+
+1. `Authenticator.authenticate`: a user name and a password become an unlocked account.
+2. `confine`: the process becomes the owner of the account for good, and sees nothing but the user directory.
+3. Opening the store, or whatever else the service wants there, is the service's affair.
+
+A service that only wants to know who speaks takes the first step.  No step reads a user's file with root's rights.
+An unknown user costs the same work as a wrong password, gets the same answer, and is slowed down alike.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from crymapd import log
+from crymapd.authentication.credentials import Credentials
+from crymapd.authentication.throttle import Throttle
+from crymapd.crypto.slots import spend_time
+from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
+from crymapd.mime.encoded_words import preload
+from crymapd.model.names import canonical_user
+from crymapd.store import account
+from crymapd.store.account import Unlocked
+from crymapd.store.layout import Layout
+from crymapd.unix import sandbox
+from crymapd.unix.lockpool import LockPool
+from crymapd.unix.owner import Place, UserDirectory
+
+_LONGEST_LOGGED_NAME = 64
+_LONGEST_COUNTED_NAME = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who has logged in.
+
+    Attributes:
+        name: the canonical name.
+        directory: where the mail lies, and whose it is.
+        unlocked: what the password opened; its paths are good only while acting as the owner (`confine`).
+    """
+
+    name: str
+    directory: UserDirectory
+    unlocked: Unlocked
+
+
+class Authenticator:
+    """Checks the passwords that one client gives.
+
+    Args:
+        users: the directory with an entry for each user.
+        pool: bounds how many passwords are checked at once on this host.
+        throttle: slows down whoever guesses.
+        address: the client's.
+    """
+
+    def __init__(self, users: Place, pool: LockPool, throttle: Throttle, address: str) -> None:
+        self._users = users
+        self._pool = pool
+        self._throttle = throttle
+        self._address = address
+
+    def authenticate(self, credentials: Credentials) -> Account:
+        """Unlock the account of a user with a password. From here on the log names the user.
+
+        Raises:
+            BadCredentials: the user is unknown or the password wrong.
+            AccountUnusable: the account belongs to root, or is damaged.
+            OSError: it cannot be read now.
+        """
+        user = credentials.user
+        try:
+            name, place = self._found(user)
+            directory = UserDirectory.open(place)
+            try:
+                unlocked = self._unlocked(directory, credentials.password)
+            except BaseException:
+                directory.close()
+                raise
+        except BadCredentials:
+            log.login_failed(user[:_LONGEST_LOGGED_NAME], self._address)
+            time.sleep(self._throttle.failed(self._address, user[:_LONGEST_COUNTED_NAME]))
+            raise
+        except AccountUnusable as error:
+            log.account_unusable(user[:_LONGEST_LOGGED_NAME], str(error))
+            raise
+        log.extend_prefix(f"user={name} ")
+        log.login_ok(name)
+        return Account(name, directory, unlocked)
+
+    def _found(self, user: str) -> tuple[str, Place]:
+        """The canonical name and the directory to which it leads."""
+        try:
+            name = canonical_user(user)
+            home = (self._users.path / name).resolve(strict=True)
+            if home.is_dir():
+                return name, self._users.within(home)
+        except (UnsafeName, OSError, RuntimeError):  # RuntimeError: a loop of symlinks
+            pass
+        with self._pool.one():
+            spend_time("nobody")
+        raise BadCredentials("wrong user name or password")
+
+    def _unlocked(self, directory: UserDirectory, password: str) -> Unlocked:
+        with self._pool.one(), directory.impersonated() as home:
+            return account.unlock(home, password)
+
+
+def confine(logged_in: Account) -> Unlocked:
+    """Become the owner for good and see nothing but the user directory; the account as it is reached from now on.
+
+    Whatever the process may need is loaded before.
+
+    Raises:
+        AccountUnusable: root's rights could not be dropped.
+    """
+    preload()
+    try:
+        place = logged_in.directory.take(confined=True)
+        if os.geteuid() == 0:
+            raise AccountUnusable("still root")
+    except AccountUnusable as error:
+        log.account_unusable(logged_in.name, str(error))
+        raise
+    sandbox.harden()
+    log.translate_paths(place.real_names)
+    if not sandbox.confine(place.path):
+        log.not_confined()
+    return _reached_by(place.path, logged_in.unlocked)
+
+
+def _reached_by(home: Path, unlocked: Unlocked) -> Unlocked:
+    return Unlocked(Layout(home), unlocked.user, unlocked.master)

@@ -1,0 +1,74 @@
+"""Who is talked to, and where: what a conversation is given."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from OpenSSL import SSL
+
+from crymapd import log
+from crymapd.channel import Channel
+from crymapd.config.system import Root
+from crymapd.unix.owner import Place
+
+HANDSHAKE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all clients of this server have in common.
+
+    Attributes:
+        root: the configuration.
+        users: the directory with an entry for each user.
+        contexts: for TLS, by the name of the service.
+        traces: a descriptor of the directory for the dialogues of connections; None where they are not written.
+    """
+
+    root: Root
+    users: Place
+    contexts: dict[str, SSL.Context]
+    traces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client.
+
+    Attributes:
+        channel: what it says and is told.
+        service: the name of the service that it called.
+        address: its address without port; `local` on a UNIX socket.
+        site: the server that it called.
+    """
+
+    channel: Channel
+    service: str
+    address: str
+    site: Site
+
+    @property
+    def prefix(self) -> str:
+        """What each line of the log begins with that is about this client."""
+        return f"{self.service} from={self.address} "
+
+    def start_tls(self) -> None:
+        """Do the server's side of the handshake.
+
+        Raises:
+            Disconnected, TimedOut: the client went away, or speaks no TLS.
+            ForeignProtocol: it wants another protocol.
+        """
+        log.connected(self.channel.start_tls(self.site.contexts[self.service], HANDSHAKE_SECONDS))
+
+
+def peer_address(sock: socket.socket) -> str:
+    """A client's address without port, `local` on a UNIX socket; IPv4 in its own form."""
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return "unknown"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return "local"
+    return str(name[0]).removeprefix("::ffff:")

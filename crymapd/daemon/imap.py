@@ -1,0 +1,43 @@
+"""The conversation of `imaps`: the protocol, login, the store.
+
+Most of a worker's modules are loaded with this one: by the listener before any client comes, and by a process of inetd
+while its client reads the greeting.  Everything that a worker ever needs is imported by then: after login it is
+confined and cannot read the program's own files.
+"""
+
+from __future__ import annotations
+
+import traceback  # noqa: F401  # for a crash later, when nothing can be loaded any more
+
+from crymapd.authentication.credentials import Credentials
+from crymapd.authentication.login import Authenticator, confine
+from crymapd.authentication.throttle import Throttle
+from crymapd.daemon.client import Client
+from crymapd.daemon.opening import open_store
+from crymapd.imap.prepared import prepare
+from crymapd.imap.server import Server
+from crymapd.imap.session import Session
+from crymapd.store.store import Store
+from crymapd.unix.lockpool import LockPool
+
+
+def converse(client: Client) -> None:
+    """Talk to a client until one side ends it."""
+    root, channel = client.site.root, client.channel
+    state = root.directory / "state"
+    pool = LockPool(state, root.system.limits.concurrent_logins)
+    authenticator = Authenticator(client.site.users, pool, Throttle(state), client.address)
+
+    def log_in(credentials: Credentials) -> Store:
+        account = authenticator.authenticate(credentials)
+        channel.reveal()
+        return open_store(confine(account), account, client, prepare)
+
+    identification = tuple((name.replace("_", "-"), value) for name, value in root.system.identification.items())
+    session = Session(channel.write, log_in, identification)
+    session.flush = channel.flush
+    try:
+        Server(channel, session).run()
+    finally:
+        if session.store_or_none is not None:
+            session.store_or_none.close()

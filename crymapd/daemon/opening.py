@@ -1,0 +1,33 @@
+"""The last step of a login whose client wants the mail: the store is opened, and daily maintenance begun."""
+
+from __future__ import annotations
+
+from crymapd import log
+from crymapd.authentication.login import Account
+from crymapd.daemon.client import Client
+from crymapd.errors import AccountUnusable, CrymapError
+from crymapd.store import maintenance
+from crymapd.store.account import Unlocked
+from crymapd.store.store import Store
+from crymapd.store.summary import Prepare
+
+
+def open_store(unlocked: Unlocked, account: Account, client: Client, prepare: Prepare) -> Store:
+    """Open the store of an account to which this process is confined.
+
+    Args:
+        unlocked: what `confine` gave.
+        account: who has logged in.
+        client: whose connection a child for maintenance must not keep open.
+        prepare: makes a protocol's answers of a message, to be kept in the index.
+
+    Raises:
+        AccountUnusable: it cannot be opened; the log says why.
+    """
+    limits = client.site.root.system.limits
+    try:
+        maintenance.in_child(unlocked, close=client.channel.descriptors)
+        return Store(unlocked, prepare, limits.max_message_size, limits.max_storage)
+    except (CrymapError, OSError) as error:
+        log.account_unusable(account.name, f"{account.directory.place.called}: {error}")
+        raise AccountUnusable(str(error)) from error

@@ -1,0 +1,97 @@
+"""The services, one row each: everything that starts, listens, logs or is documented works from this table.
+
+Names are IANA's.  To add a service is to write its conversation and its row, its unit files, and its places in the
+manuals; `tests/daemon/test_services.py` says what is missing.
+
+A row refers to the modules of its service by functions that load them when they are called: a process of inetd loads
+one service only, and greets its client before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crymapd.daemon.client import Client
+
+
+class Tls(Enum):
+    """When a connection of a service is encrypted."""
+
+    IMPLICIT = "implicit"
+    """From the first octet (RFC 8314 section 3)."""
+    STARTTLS = "STARTTLS"
+    """From the client's command on."""
+    NONE = "none"
+    """Never: the service is for this host only."""
+
+
+Conversation = Callable[["Client"], None]
+"""What a worker does with a client until one of them ends it."""
+Rehearsal = Callable[[], None]
+"""A made-up conversation in the listener, so that workers share what a first one leaves in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service, as the daemon sees it.
+
+    Attributes:
+        name: IANA's, as in `[listen]`, `serve-NAME`, `FileDescriptorName=` and the log.
+        port: IANA's; None for a service that has none.
+        tls: when the connection is encrypted.
+        load: loads what the conversation needs, and gives it.
+        alpn: the name of the protocol in TLS (RFC 7301); empty where nothing is negotiated.
+        greeting: what the client is told first, before the rest is loaded; None where the conversation greets.
+        last_words: what the client is told when the program crashes.
+        refusal: what a client is told who is one too many; only where it can read that without TLS.
+        load_rehearsal: loads and gives the rehearsal; None where there is none.
+    """
+
+    name: str
+    port: int | None
+    tls: Tls
+    load: Callable[[], Conversation]
+    alpn: bytes = b""
+    greeting: Callable[[Client], bytes] | None = None
+    last_words: bytes = b""
+    refusal: bytes = b""
+    load_rehearsal: Callable[[], Rehearsal] | None = None
+
+
+def _load_imap() -> Conversation:
+    from crymapd.daemon.imap import converse
+
+    return converse
+
+
+def _greet_imap(_client: Client) -> bytes:
+    from crymapd.imap.capability import greeting
+
+    return greeting()
+
+
+def _load_imap_rehearsal() -> Rehearsal:
+    from crymapd.daemon.rehearsal import rehearse
+
+    return rehearse
+
+
+SERVICES: dict[str, Service] = {
+    service.name: service
+    for service in (
+        Service(
+            name="imaps",
+            port=993,
+            tls=Tls.IMPLICIT,
+            load=_load_imap,
+            alpn=b"imap",
+            greeting=_greet_imap,
+            last_words=b"* BYE [SERVERBUG] internal error; the server's log has it\r\n",
+            load_rehearsal=_load_imap_rehearsal,
+        ),
+    )
+}

@@ -1,0 +1,1 @@
+"""Tests of the daemon that need no whole server."""
