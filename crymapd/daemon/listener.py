@@ -21,7 +21,7 @@ from crymapd.daemon import conversation, service, tls
 from crymapd.daemon.rehearsal import rehearse
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
-from crymapd.mime.encoded_words import preload
+from crymapd.mime.charsets import preload
 from crymapd.unix import activation, memory, signals
 
 BACKLOG = 512

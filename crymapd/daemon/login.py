@@ -19,7 +19,7 @@ from crymapd.crypto.slots import spend_time
 from crymapd.daemon.throttle import Throttle
 from crymapd.errors import AccountUnusable, BadCredentials, CrymapError, UnsafeName
 from crymapd.imap.prepared import prepare
-from crymapd.mime.encoded_words import preload
+from crymapd.mime.charsets import preload
 from crymapd.model.names import canonical_user
 from crymapd.store import account, maintenance
 from crymapd.store.account import Unlocked

@@ -19,7 +19,7 @@ from crymapd.imap.response import Done, Goodbye, Refusal, ok
 from crymapd.imap.session import Session
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime.encoded_words import charset_names
+from crymapd.mime.charsets import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     session.Capability: session_handler.handle_capability,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crymapd.imap.wire.reader import BadSyntax, Reader
-from crymapd.mime.encoded_words import charset as known_charset
-from crymapd.mime.encoded_words import decode
+from crymapd.mime.charsets import charset as known_charset
+from crymapd.mime.charsets import decode
 from crymapd.model import search as keys
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
 from crymapd.model.search import SearchKey
@@ -75,7 +75,7 @@ MAX_CRITERIA = 20
 
 
 class BadCharset(Exception):
-    """The charset is none that Python knows; `saving`: the result was to be saved (RFC 5182 section 2.1)."""
+    """Nobody knows the charset; `saving`: the result was to be saved (RFC 5182 section 2.1)."""
 
     def __init__(self, label: bytes, *, saving: bool) -> None:
         super().__init__(label.decode("ascii", "replace")[:40])
