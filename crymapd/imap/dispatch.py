@@ -19,7 +19,7 @@ from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
-from crymapd.mime.encoded_words import charset_names
+from crymapd.mime.charsets import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     general.Capability: general_handler.handle_capability,

@@ -12,8 +12,9 @@ from datetime import date
 from typing import NamedTuple, assert_never
 
 from crymapd.errors import CrymapError, MessageGone, SearchTooComplex
+from crymapd.mime.charsets import decode
 from crymapd.mime.dates import sent_day
-from crymapd.mime.encoded_words import decode, decode_words
+from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header
 from crymapd.mime.text import SearchTexts, body_texts, header_search_texts, search_form
 from crymapd.model import search as keys
