@@ -292,6 +292,10 @@ def database_restored(source: str) -> None:
     _warning(f"meta.db was rebuilt from {source}; every UIDVALIDITY changes")
 
 
+def no_witness(reason: str) -> None:
+    _notice(f"{reason}: if the whole user directory is put back from a backup, only clients can notice")
+
+
 def database_older() -> None:
     _warning("meta.db is older than what clients have seen (a restored backup?); every UIDVALIDITY changes")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from crymapd import log
 from crymapd.errors import CrymapError, MessageUnavailable
 from crymapd.store.account import Unlocked
+from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import ignore
 from crymapd.store.layout import Layout
 from crymapd.store.parts import Parts, open_parts
@@ -72,10 +73,10 @@ def recover_orphans(parts: Parts, _now: float) -> None:
     parts.filing.recover_orphans(ignore)
 
 
-def in_child(account: Unlocked, close: tuple[int, ...] = ()) -> None:
+def in_child(account: Unlocked, close: tuple[int, ...] = (), witness: EpochFile | None = None) -> None:
     """Run in a grandchild of this process when it is due, with databases of its own: SQLite must not cross a fork.
 
-    Call it before opening a `Store`; `close` are descriptors that are the caller's alone.
+    Call it before opening a `Store`; `close` are descriptors that are the caller's alone, `witness` is that of `Meta`.
     """
     if not is_due(account.layout, time.time()):
         return
@@ -89,7 +90,7 @@ def in_child(account: Unlocked, close: tuple[int, ...] = ()) -> None:
             for fd in close:
                 os.close(fd)
             os.nice(10)
-            parts = open_parts(account)
+            parts = open_parts(account, witness)
             parts.finish_interrupted()
             run(parts, time.time())
             parts.close()

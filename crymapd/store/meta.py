@@ -28,8 +28,14 @@ class Meta:
         history: which message ids mean which messages.
     """
 
-    def __init__(self, layout: Layout, master: Secret) -> None:
+    def __init__(self, layout: Layout, master: Secret, witness: EpochFile | None = None) -> None:
         """Open it, and notice where it has been put back to an earlier state.
+
+        Args:
+            layout: where it lies.
+            master: the account's master key.
+            witness: a file outside the user directory that is written as `epoch` is, so that putting back the whole
+                directory is noticed too; it is closed with the database.
 
         Raises:
             NewerStore, StoreBusy, OSError.
@@ -44,7 +50,7 @@ class Meta:
         self.db.on_damage = self.mark_damaged
         self.flagsets = FlagSets(self.db)
         self.history = History(self.db)
-        self._epoch = EpochFile(layout.epoch)
+        self._epochs = [EpochFile(layout.epoch), *([] if witness is None else [witness])]
         self._notice_older()
         if self.history.is_empty:  # not by the schema, since the token must be random
             with self.change():
@@ -57,9 +63,19 @@ class Meta:
     # Has it been put back to an earlier state?
 
     def _notice_older(self) -> None:
-        seen = self._epoch.changes  # before the database: it never runs ahead of what is committed
+        seen = self._seen_changes  # before the database: it never runs ahead of what is committed
         if self.setting("is_copy") or self.setting("changes") < seen:
             self.renumber()
+        if any(file.changes < seen for file in self._epochs) or not seen:
+            self._note(self._current_epoch())
+
+    def _current_epoch(self) -> Epoch:
+        return Epoch(self.setting("changes"), self.setting("sealed"), self.setting("files"))
+
+    @property
+    def _seen_changes(self) -> int:
+        """The number of changes that clients may have seen."""
+        return max(epoch.changes for epoch in self._epochs)
 
     def renumber(self) -> None:
         """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages.
@@ -74,7 +90,7 @@ class Meta:
             for (mailbox,) in self.db.execute("SELECT id FROM mailboxes").fetchall():
                 self.db.execute("UPDATE mailboxes SET uidvalidity = ? WHERE id = ?", (self.next_uidvalidity(), mailbox))
             self.db.execute("UPDATE settings SET value = 0 WHERE name = 'is_copy'")
-            self.db.execute("UPDATE settings SET value = max(value, ?) WHERE name = 'changes'", (self._epoch.changes,))
+            self.db.execute("UPDATE settings SET value = max(value, ?) WHERE name = 'changes'", (self._seen_changes,))
         self._renumbered = True
 
     # Transactions
@@ -90,10 +106,8 @@ class Meta:
         try:
             with self.db.write():
                 yield
-                changes = int(
-                    self.db.value("UPDATE settings SET value = value + 1 WHERE name = 'changes' RETURNING value")
-                )
-                epoch = Epoch(changes, self.setting("sealed"), self.setting("files"))
+                self.db.execute("UPDATE settings SET value = value + 1 WHERE name = 'changes'")
+                epoch = self._current_epoch()
         except BaseException:
             self.flagsets.forget()
             raise
@@ -101,10 +115,11 @@ class Meta:
 
     def _note(self, epoch: Epoch) -> None:
         """Write the file `epoch`. The change is committed: who made it must not hear that it failed."""
-        try:
-            self._epoch.write(epoch)
-        except OSError as error:
-            log.epoch_not_written(str(error))
+        for file in self._epochs:
+            try:
+                file.write(epoch)
+            except OSError as error:
+                log.epoch_not_written(str(error))
 
     def setting(self, name: str) -> int:
         """A number from the table `settings`."""
@@ -123,5 +138,6 @@ class Meta:
         self.db.copy_to(target, self._key)
 
     def close(self) -> None:
-        self._epoch.close()
+        for file in self._epochs:
+            file.close()
         self.db.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crymapd.errors import CrymapError
 from crymapd.store.account import Unlocked
 from crymapd.store.entries import Entries
+from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import Arrived, Filing, ignore
 from crymapd.store.index import Index
 from crymapd.store.keys import KeyStore
@@ -46,7 +47,7 @@ class Parts:
         self.meta.close()
 
 
-def open_parts(account: Unlocked) -> Parts:
+def open_parts(account: Unlocked, witness: EpochFile | None = None) -> Parts:
     """Open the databases, rotate keys, provide the mailboxes of a new account.
 
     Raises:
@@ -56,7 +57,7 @@ def open_parts(account: Unlocked) -> Parts:
     layout.make()
     keys = KeyStore(layout, account.master, account_id)
     keys.rotate(account.user.keys, time.time())
-    meta = Meta(layout, account.master)
+    meta = Meta(layout, account.master, witness)
     mailboxes = Mailboxes(meta)
     entries = Entries(meta)
     index = Index(layout, account.master, meta.history)

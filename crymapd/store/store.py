@@ -24,6 +24,7 @@ from crymapd.model.flags import SYSTEM_FLAGS
 from crymapd.model.numbers import FlagSetId, MessageId
 from crymapd.store.account import Unlocked
 from crymapd.store.answers import Answers
+from crymapd.store.epoch import EpochFile
 from crymapd.store.incoming import Incoming
 from crymapd.store.indexing import Indexing
 from crymapd.store.mailboxes import Recent
@@ -50,7 +51,14 @@ class Store:
         hidden_capabilities: what a protocol shall not announce to this account's clients.
     """
 
-    def __init__(self, account: Unlocked, prepare: Prepare, max_message_size: int, max_storage: int = 0) -> None:
+    def __init__(
+        self,
+        account: Unlocked,
+        prepare: Prepare,
+        max_message_size: int,
+        max_storage: int = 0,
+        witness: EpochFile | None = None,
+    ) -> None:
         """Open the databases, rotate keys, finish what a crash left.
 
         Args:
@@ -58,13 +66,14 @@ class Store:
             prepare: makes a protocol's answers of a message, to be kept in the index.
             max_message_size: octets of the largest message taken.
             max_storage: octets that all sealed files together may have; 0 for no limit.
+            witness: a file outside the user directory that shows when an older one was put back (`Meta`).
 
         Raises:
             NewerStore, StoreBusy, OSError.
         """
         self.max_message_size = max_message_size
         self.hidden_capabilities = account.user.preferences.hidden_capabilities
-        self.parts = open_parts(account)
+        self.parts = open_parts(account, witness)
         parts = self.parts
         self.mailboxes = parts.mailboxes
         self.quota = Quota(parts.layout, max_storage)
