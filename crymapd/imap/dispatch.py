@@ -141,7 +141,7 @@ def perform(current: Session, parsed: Parsed) -> Done:
 
 
 def _tell(current: Session, *, expunges: bool, writes: bool) -> Done:
-    """Tell what other sessions did; a command that has committed its work is OK also where that fails."""
+    """Tell what other sessions did; if that fails, a command that has committed its work is still OK."""
     if not writes:
         return attempt(current, lambda: tell_changes(current, expunges=expunges))
     with update.telling(current):

@@ -228,7 +228,7 @@ def _key(context: _Context, depth: int) -> SearchKey:
 
 
 def _alternatives(context: _Context, depth: int) -> SearchKey:
-    """Read what follows OR: two keys. A chain `OR a OR b OR c d`, which clients make of a list, is no nesting."""
+    """Read the two keys after OR; the chain `OR a OR b OR c d`, as clients write a list, does not count as nesting."""
     context.reader.space()
     alternatives = [_key(context, depth)]
     context.reader.space()

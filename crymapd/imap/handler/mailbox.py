@@ -56,10 +56,10 @@ def handle_select(session: Session, asked: command.Select) -> Done:
 
 
 def _opened(session: Session, asked: command.Select) -> View:
-    """Open the mailbox; if the client knows more of it than the store does, under a new UIDVALIDITY.
+    """Open the mailbox, under a new UIDVALIDITY if the client has seen more of it than the database has.
 
-    Such a client has seen changes that the database has not: somebody has put back an older one.  The UIDs that the
-    client knows are about to be given to other messages.
+    That happens when somebody has put back an older database: it is about to give the UIDs that the client knows to
+    other messages.
     """
 
     def select() -> View:
