@@ -37,7 +37,7 @@ _STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone
 _STORED_COUNT = len(Stored._fields)
 
 
-class Judged(NamedTuple):
+class JudgedRow(NamedTuple):
     """A row, and the truth (1 or 0) of each further condition."""
 
     row: Stored
@@ -179,7 +179,7 @@ class Lookup:
         below: Uid,
         since: ModSeq,
         among: Iterable[MessageId] | None = None,
-    ) -> Iterator[list[Judged]]:
+    ) -> Iterator[list[JudgedRow]]:
         """Yield the full rows of messages that meet a condition, with the truth of further ones, a page at a time.
 
         Args:
@@ -199,10 +199,10 @@ class Lookup:
             rows = sorted(present + gone) if gone else present
             yield from (rows[at : at + page] for at in range(0, len(rows), page))
 
-    def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[Judged]]:
+    def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[JudgedRow]]:
         rows = self._db.execute(query, values).fetchall()
         return [row[0] for row in rows], [
-            Judged(Stored._make(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
+            JudgedRow(Stored._make(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
         ]
 
     def _matched(
@@ -324,7 +324,7 @@ class Lookup:
             modseq: changed flags and new messages after this modseq are returned.
             expunged_since: expunges after this modseq are returned.
             own: modseqs at which the asking session itself changed flags; these changes are left out.
-            told_below: messages with larger UIDs are never left out, since the session has yet to be told of them.
+            told_below: messages from this UID on are never left out, since the session has yet to be told of them.
         """
         with self._db.read():
             mailbox_now = self._db.execute(
