@@ -233,9 +233,10 @@ class Lookup:
             low = high + 1
 
     def first_unseen(self, mailbox: Mailbox) -> SeqNum | None:
-        """Return the sequence number of the first message without \\Seen, at the moment that the row shows.
+        """Return the sequence number of the first message without \\Seen.
 
-        At most a thousand messages are looked at from either end of the mailbox, whatever its size.
+        `mailbox` must have been read in the same snapshot, since its counters are used.  At most a thousand messages
+        are looked at from either end of the mailbox, whatever its size.
 
         Returns:
             None if there is none, or if it was not found near either end.

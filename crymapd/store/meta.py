@@ -81,7 +81,7 @@ class Meta:
     # Transactions
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """One moment of the database for several questions."""
+        """Let all questions of a block see the same moment of the database."""
         return self.db.read()
 
     @contextmanager

@@ -35,7 +35,7 @@ class MetaFile:
                 raise StoreBusy(f"{self._layout.lock.name}: another process holds it")
             meta = self._layout.meta
             if not meta.exists() or not meta.stat().st_size:
-                self._start_over("is missing or empty")
+                self._start_over("it was missing or empty")
             elif self._suspect.exists() and not self._is_usable(meta):
                 self._put_aside("its pages do not authenticate")
             files.remove(self._suspect)

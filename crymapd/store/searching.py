@@ -22,7 +22,7 @@ from crymapd.model.numbers import MailboxId, MessageId, ModSeq, Uid
 from crymapd.model.search import SearchKey, mentions
 from crymapd.model.sequence import contains
 from crymapd.store.answers import Answers
-from crymapd.store.condition import Condition, both, condition, hull
+from crymapd.store.condition import Condition, all_of, condition, hull
 from crymapd.store.index import Index
 from crymapd.store.indexing import Indexing
 from crymapd.store.lookup import JudgedRow, Lookup
@@ -166,7 +166,7 @@ class Search:
 def _divided(key: SearchKey) -> tuple[Condition, keys.And]:
     """Divide a key into a condition, which the database decides, and the rest; both must hold."""
     parts = key.keys if isinstance(key, keys.And) else (key,)
-    where = both(*map(condition, parts), *map(hull, parts))
+    where = all_of(*map(condition, parts), *map(hull, parts))
     return where, keys.And(tuple(part for part in parts if condition(part) is None))
 
 

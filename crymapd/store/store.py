@@ -109,7 +109,7 @@ class Store:
 
     @property
     def keywords_are_used_up(self) -> bool:
-        """Whether the account has as many keywords as it may, so that a client cannot make another."""
+        """Whether the account has as many keywords as it may have, so that a client cannot create another."""
         return self._tools.flagsets.is_full
 
     # Bringing mail in

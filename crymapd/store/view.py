@@ -60,7 +60,7 @@ class View:
         read_only: whether it was selected with EXAMINE.
         told: how far the session has been told.
         exists: how many messages the session counts.
-        first_unseen: the number of the first message without \\Seen when it was selected, where that is known.
+        first_unseen: the number of the first message without \\Seen at SELECT; None if there is none, or unknown.
     """
 
     def __init__(
