@@ -90,8 +90,8 @@ class Filing:
         if not self._waiting():
             return 0
         deadline = time.monotonic() + seconds
-        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as mine:
-            if not mine:
+        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as has_lock:
+            if not has_lock:
                 self._not_before = time.monotonic() + _LEFT_TO_SIBLING
                 return 0
             waiting = self._waiting()

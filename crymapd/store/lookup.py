@@ -67,11 +67,11 @@ class Lookup:
     def uids(self, mailbox: MailboxId, below: Uid, since: ModSeq) -> array[int]:
         """Return the UIDs below `below` that a session counts: those present, and those expunged after `since`."""
         present = "SELECT uid FROM entries WHERE mailbox = ? AND uid < ?"
-        gone = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
+        expunged = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
         query = "SELECT json_group_array(uid) FROM (%s)"
         with self._db.read():
             uids = _decoded(self._db.value(query % present, mailbox, below))
-            uids += _decoded(self._db.value(query % gone, mailbox, since, below))
+            uids += _decoded(self._db.value(query % expunged, mailbox, since, below))
         uids.sort()
         return array("I", uids)
 
@@ -162,8 +162,8 @@ class Lookup:
         """
 
         query = _matching_query(_ENTRY, "%s e", where)
-        for present, gone in self._matched(query, mailbox, where, page, below, since, self._fetched_columns):
-            yield _merged(present, gone) if gone.uids else present
+        for present, expunged in self._matched(query, mailbox, where, page, below, since, self._fetched_columns):
+            yield _merged(present, expunged) if expunged.uids else present
 
     def _fetched_columns(self, query: str, values: Bindings) -> tuple[Sequence[Uid], EntryColumns]:
         columns = self._columns(query, values)
@@ -195,8 +195,8 @@ class Lookup:
         query = _matching_query(columns, source, where)
         limit = page if among is None else -1
         pages = self._matched(query, mailbox, where, limit, below, since, self._fetched_judged, before)
-        for present, gone in pages:
-            rows = sorted(present + gone) if gone else present
+        for present, expunged in pages:
+            rows = sorted(present + expunged) if expunged else present
             yield from (rows[at : at + page] for at in range(0, len(rows), page))
 
     def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[JudgedRow]]:
@@ -228,8 +228,8 @@ class Lookup:
                 uids, present = fetch(query % ("entries", "LEFT", ""), (*values, limit))
                 high = uids[-1] if len(uids) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
-                _uids, gone = fetch(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
-            yield present, gone
+                _uids, expunged = fetch(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
+            yield present, expunged
             low = high + 1
 
     def first_unseen(self, mailbox: Mailbox) -> SeqNum | None:

@@ -45,8 +45,8 @@ def run(parts: Parts, now: float, *, force: bool = False) -> bool:
 
     It returns False also if maintenance is not due, unless `force` is set, or if another process is at it.
     """
-    with files.locked(parts.layout.tmp / "maintenance.lock", wait=0) as mine:
-        if not mine or not (force or is_due(parts.layout, now)):
+    with files.locked(parts.layout.tmp / "maintenance.lock", wait=0) as has_lock:
+        if not has_lock or not (force or is_due(parts.layout, now)):
             return False
         failed = [name for name, step in STEPS if not _attempt(name, step, parts, now)]
         if not failed:

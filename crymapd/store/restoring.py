@@ -30,8 +30,8 @@ class MetaFile:
         Raises:
             NewerStore, StoreBusy, OSError.
         """
-        with files.locked(self._layout.lock, wait=BUSY_SECONDS) as mine:
-            if not mine:
+        with files.locked(self._layout.lock, wait=BUSY_SECONDS) as has_lock:
+            if not has_lock:
                 raise StoreBusy(f"{self._layout.lock.name}: another process holds it")
             meta = self._layout.meta
             if not meta.exists() or not meta.stat().st_size:
