@@ -309,15 +309,15 @@ def not_indexed(message: int, reason: str) -> None:
 
 
 def no_reserve(reason: str) -> None:
-    _notice(f"no room is kept for a full disk: {reason}")
+    _notice(f"no space could be kept for the case of a full disk: {reason}")
 
 
 def reserve_released() -> None:
-    _warning("the disk is full: the room kept for it was released, so that mail can be read and deleted")
+    _warning("the disk is almost full: the space kept in reserve was released, so that mail can be read and deleted")
 
 
 def sealing_pair_not_made(name: str, reason: str) -> None:
-    _warning(f"sealing pair {name} could not be made: {reason}; an older one serves until it can")
+    _warning(f"sealing pair {name} could not be made: {reason}; an older one is used until it can be")
 
 
 def orphans_filed(count: int) -> None:

@@ -200,7 +200,7 @@ class Indexing:
         return None
 
     def keep_texts(self) -> None:
-        """Put into the index the texts of messages that had to be read for them."""
+        """Put the texts into the index that were remembered by `remember_texts`."""
         self._index.put_texts(self._without_damaged(self._take_texts()))
 
     def unindexed(self, mailbox: MailboxId | None = None) -> set[MessageId]:

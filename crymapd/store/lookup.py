@@ -109,7 +109,7 @@ class Lookup:
         return EntryColumns(*columns, *((),) * (3 - count))  # type: ignore[arg-type]  # SQLite gives plain numbers
 
     def stored(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Stored]:
-        """Yield the full rows of present messages; those of a thousand UIDs, or of a range, are read at once."""
+        """Yield the full rows of present messages, which are read for a thousand UIDs, or for one range, at once."""
         for group in in_groups(ranges, _PAGE):
             uids = uid_set(mailbox, group)
             query = (
@@ -139,7 +139,7 @@ class Lookup:
         return [later for (later,) in rows]
 
     def messages_in(self, mailbox: MailboxId, after: MessageId) -> list[MessageId]:
-        """Return the ids after this one of messages in a mailbox, or expunged from it; mostly there are none."""
+        """Return the ids after this one of messages that are in a mailbox or were expunged from it; usually none."""
         if not self.messages_after(after, 1):
             return []
         query = (
@@ -258,7 +258,7 @@ class Lookup:
         return None
 
     def count(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
-        """Count the messages whose UIDs are in some ranges."""
+        """Count the messages whose UIDs are in these ranges."""
         uids = uid_set(mailbox, ranges)
         return int(self._db.value(f"SELECT count(*) FROM {uids.tables} WHERE {uids.where}", *uids.values))
 

@@ -155,7 +155,7 @@ def check_sample(parts: Parts, _now: float) -> None:
 
 
 def keep_room(parts: Parts, _now: float) -> None:
-    """Keep some room for the day when the disk is full."""
+    """Make the reserve if it is missing."""
     Reserve(parts.layout.reserve).provide()
 
 

@@ -150,7 +150,7 @@ class StreamedMessage(Message):
             raise MessageUnavailable(str(error)) from error
 
     def _cursor_before(self, start: int) -> _Cursor:
-        """Return the cursor, or a new one if it has passed `start`; the file is never read at two positions in turn."""
+        """Return the cursor, or a new one if it has passed `start`; only the newest may read the file."""
         if self._cursor is None or self._cursor.position > start:
             self._cursor = _Cursor(self._file.pieces(self._body_key))
         return self._cursor

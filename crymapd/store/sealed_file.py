@@ -28,7 +28,7 @@ UNLIMITED = 1 << 62
 
 
 def local_zone(moment: float) -> int:
-    """This host's zone at a moment, minutes east of UTC: INTERNALDATE should cut days where people do."""
+    """Return this host's time zone at a moment, minutes east of UTC, so that INTERNALDATE has the day of its users."""
     return time.localtime(moment).tm_gmtoff // 60
 
 
