@@ -31,7 +31,7 @@ MAX_REMEMBERED = 4 << 20
 T = TypeVar("T")
 
 
-class _Made(NamedTuple):
+class _Extract(NamedTuple):
     """What was made of a message: its summary, and its search texts (None if they are too long)."""
 
     summary: Summary
@@ -115,12 +115,12 @@ class Indexing:
         self._finish_new(deadline)
         self.keep_texts()
         with ExitStack() as stack:
-            mine = False
+            has_lock = False
             try:
-                mine = stack.enter_context(files.locked(self._lock, wait=0))
+                has_lock = stack.enter_context(files.locked(self._lock, wait=0))
             except OSError as error:
                 self._index.not_used(str(error))
-            if mine:
+            if has_lock:
                 self._catch_up(deadline)
             else:
                 self.behind = bool(self._new)
@@ -178,29 +178,29 @@ class Indexing:
         unreadable: set[MessageId] = set()
         size = 0
         for message in messages[:_BATCH]:
-            made = _make_or_log(message, self._make)
-            if made is not None:
-                summaries.append((message, made.summary))
-            if made is None or made.texts is None:
+            extract = _make_or_log(message, self._make)
+            if extract is not None:
+                summaries.append((message, extract.summary))
+            if extract is None or extract.texts is None:
                 unreadable.add(message)
             else:
-                texts[message] = made.texts
-                size += made.texts.size
+                texts[message] = extract.texts
+                size += extract.texts.size
             if time.monotonic() > deadline or size > MAX_REMEMBERED:
                 break
         written = self._index.put(summaries) and self._index.put_texts(texts.items())
         return _Batch(set(texts), unreadable) if written else None
 
-    def _make(self, message: MessageId) -> _Made | None:
+    def _make(self, message: MessageId) -> _Extract | None:
         """Read a message and make its summary and texts; None if it cannot be read."""
         with suppress(MessageGone, MessageUnavailable), self._reader.read(message) as opened:
             if not opened.is_note:
                 summary = opened.summary(self._prepare)
-                return _Made(summary, summary.texts or opened.search_texts())
+                return _Extract(summary, summary.texts or opened.search_texts())
         return None
 
     def keep_texts(self) -> None:
-        """Put into the index the texts of messages that had to be read for them."""
+        """Put the texts into the index that were remembered by `remember_texts`."""
         self._index.put_texts(self._without_damaged(self._take_texts()))
 
     def unindexed(self, mailbox: MailboxId | None = None) -> set[MessageId]:

@@ -91,7 +91,7 @@ class KeyStore:
         self._internal = internal if (self._layout.keys / internal).exists() else self._newest_internal(internal)
 
     def _newest_internal(self, otherwise: str) -> str:
-        """The internal pair that was made last, or a name that names none."""
+        """Return the name of the internal pair that was made last, or `otherwise` if there is none."""
         pairs: list[tuple[int, str]] = []
         for path in self._layout.keys.iterdir():
             with suppress(OSError, Damaged):

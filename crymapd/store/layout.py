@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def reserve(self) -> Path:
-        """Room on the disk that is released when it is full."""
+        """A file that keeps disk space, and is removed when the disk is full (`store/reserve.py`)."""
         return self.home / "reserve"
 
     @property

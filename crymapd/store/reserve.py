@@ -1,7 +1,7 @@
-"""Room on the disk that is kept for the owner: a file that goes when the disk is full.
+"""The reserve: a file that keeps disk space for the owner, and is removed when the disk is full.
 
-On a full disk the owner must still be able to log in, read, set flags and expunge, which is how it gets room again.
-All of that needs a few blocks.  New mail, which is what fills disks, stops before it takes the last of them.
+On a full disk the owner must still be able to log in, read, set flags and expunge, as expunging frees space.  All of
+that needs a few blocks.  New mail, which is what fills disks, is refused before it takes the last of them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from crymapd import log
 from crymapd.unix import files
 
 OCTETS = 1 << 20
-"""How much is kept."""
+"""The size of the reserve."""
 _PLENTY = 16 * OCTETS
-"""How much must be free for the reserve to be made (again)."""
+"""How many octets must be free before the reserve is made."""
 
 
 def free_octets(directory: Path) -> int:
-    """How many octets an ordinary user may still write to the file system of a directory."""
+    """Return how many octets an ordinary user can still write to the file system of a directory. Raises OSError."""
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
 
 
 def refuse_if_full(directory: Path) -> None:
-    """Leave the last of the room to the owner's databases.
+    """Refuse new mail on a file system that is almost full, so that the owner's databases can still be written.
 
     Raises:
         OSError: ENOSPC, with the directory.
@@ -37,13 +37,13 @@ def refuse_if_full(directory: Path) -> None:
 
 
 class Reserve:
-    """The file of one account."""
+    """The reserve of one account."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def provide(self) -> None:
-        """Make the reserve where it is missing and there is plenty of room."""
+        """Make the reserve if it is missing and there is plenty of space."""
         if self._path.exists() or free_octets(self._path.parent) < _PLENTY:
             return
         try:
@@ -64,7 +64,7 @@ class Reserve:
             os.close(fd)
 
     def release_if_needed(self) -> None:
-        """Give the room to what is about to be written, if there is hardly any left."""
-        with suppress(OSError):  # the file system will say what is wrong to whoever writes next
+        """Remove the reserve before something is written, if there is hardly any space left."""
+        with suppress(OSError):  # whoever writes next is told by the file system what is wrong
             if free_octets(self._path.parent) < OCTETS and files.remove(self._path):
                 log.reserve_released()

@@ -23,7 +23,7 @@ from crymapd.model.numbers import MessageId
 from crymapd.store import incoming, index
 from crymapd.store.database import Database
 from crymapd.store.message import Message
-from crymapd.store.sealed_file import Opened
+from crymapd.store.sealed_file import OpenedFile
 from crymapd.store.store import Store
 from crymapd.store.summary import Prepare, Room, Summarizer, Summary
 from crymapd.unix import files
@@ -500,15 +500,15 @@ def test_parts_in_their_order_take_one_pass(
     parts = b"".join(b"--b\r\n\r\n" + b"word %d " % n * 60 + b"\r\n" for n in range(4_000))
     append(store := open_store(home), b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n")
     decrypted = 0
-    pieces = Opened.pieces
+    pieces = OpenedFile.pieces
 
-    def counted(self: Opened, *arguments: Any) -> Iterator[bytes]:
+    def counted(self: OpenedFile, *arguments: Any) -> Iterator[bytes]:
         nonlocal decrypted
         for piece in pieces(self, *arguments):
             decrypted += len(piece)
             yield piece
 
-    monkeypatch.setattr(Opened, "pieces", counted)
+    monkeypatch.setattr(OpenedFile, "pieces", counted)
     with store.read(ids(store)[0]) as read:
         whole = read.size
         assert whole > 1 << 20, "it is not held"
