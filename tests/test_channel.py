@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from OpenSSL import SSL
 
 from crymapd import channel
-from crymapd.channel import Channel, Disconnected, TimedOut
+from crymapd.channel import Channel, Disconnected, TimedOut, Trace
 from tests.testlib.certificate import write_certificate
 from tests.testlib.stream import lenient_tls
 
@@ -124,3 +126,59 @@ def test_a_command_in_two_pieces_is_not_held_up() -> None:
     server.join()
     subject.close()
     assert min(rounds[20:]) < 0.03, "acknowledged only when the kernel felt like it"
+
+
+# The dialogue in a file
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    """A directory for traces, as a descriptor."""
+    descriptor = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def lines_of(tmp_path: Path) -> list[str]:
+    """The lines of the only trace, without their times."""
+    (path,) = tmp_path.iterdir()
+    return [line.partition(" ")[2] for line in path.read_text().splitlines()]
+
+
+def test_a_trace_counts_until_it_may_show(tmp_path: Path, folder: int) -> None:
+    """What is deflated is written as it was before; what is not text stays on its line."""
+    ours, peer = socket.socketpair()
+    with peer:
+        subject = Channel(ours, Trace.create(folder, "imaps"))
+        peer.sendall(b"a LOGIN alice secret\r\nb NO")
+        subject.read(1)
+        subject.write(b"a OK\r\n")
+        subject.start_deflate()
+        subject.reveal()
+        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        peer.sendall(deflate.compress(b"OP\r\nc \xe9\\\x00") + deflate.flush(zlib.Z_SYNC_FLUSH))
+        subject.read(1)
+        subject.write(b"* BYE\r\n")
+        assert subject.descriptors[0] == ours.fileno() and len(subject.descriptors) == 2
+        subject.close()
+    assert lines_of(tmp_path)[1:] == [
+        "# 26 octets from the client",
+        r"S: a OK\r\n",
+        "# from here on everything is shown",
+        r"C: OP\r\n",
+        r"C: c \xe9\\\x00",
+        r"S: * BYE\r\n",
+    ]
+
+
+def test_a_trace_takes_no_file_that_is_there(tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_args: "now")
+    Trace.create(folder, "imaps").close()
+    (path,) = tmp_path.iterdir()
+    with pytest.raises(FileExistsError):
+        Trace.create(folder, "imaps")
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError):
+        Trace.create(folder, "imaps")
+    assert not (tmp_path / "elsewhere").exists()

@@ -39,7 +39,7 @@ class Account:
 
     Attributes:
         name: the canonical name.
-        directory: where the mail lies, and whose it is.
+        directory: where the mail lies, and whose it is; who does not go on to `confine` closes it.
         unlocked: what the password opened; its paths are good only while acting as the owner (`confine`).
     """
 

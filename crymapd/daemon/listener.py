@@ -57,18 +57,18 @@ def _run(root: Root, registered: listening.Registered, *, detach: bool, pid_file
     services = list({pair.service.name: pair.service for pair in passed}.values()) or [SERVICES[n] for n in addresses]
     contexts = tls.contexts(root, services or SERVICES.values())
     rehearsals = _load(services)
-    pairs = passed or _bound(root, addresses, registered)
-    if detach:
-        _detach([pair.socket.fileno() for pair in pairs], pid_file)
-    elif pid_file is not None:
-        pid_file.write_text(f"{os.getpid()}\n")
-    log.open_log(root.system.diagnostic.log, root.directory)
-    for pair in pairs:
-        log.listening(pair.service.name, str(listening.address_of(pair.socket)))
-    watched = root.tls_files() if contexts else ()
-    traces = service.trace_directory(root)
-    site = Site(root, service.assume_system(root), contexts, traces)
-    with signals.put_off():
+    with signals.put_off():  # so that neither a socket's file nor the rehearsal's account is left behind
+        pairs = passed or _bound(root, addresses, registered)
+        if detach:
+            _detach([pair.socket.fileno() for pair in pairs], pid_file)
+        elif pid_file is not None:
+            pid_file.write_text(f"{os.getpid()}\n")
+        log.open_log(root.system.diagnostic.log, root.directory)
+        for pair in pairs:
+            log.listening(pair.service.name, str(listening.address_of(pair.socket)))
+        watched = root.tls_files() if contexts else ()
+        traces = service.trace_directory(root)
+        site = Site(root, service.assume_system(root), contexts, traces)
         for rehearse in rehearsals:
             rehearse()
         _settle_memory()

@@ -222,10 +222,10 @@ def test_a_command_on_an_account_names_real_paths(closed: tuple[Server, Path]) -
     command = [*CRYMAPD, "--root", server.root, "user", "hide", USERS[0], "--password-stdin", "IDLE"]
     assert subprocess.run(command, input=PASSWORD.encode()).returncode == 0
     (home / "tmp").chmod(0o500)
-    done = subprocess.run(command, input=PASSWORD.encode(), capture_output=True, text=True)
+    done = subprocess.run(command, input=PASSWORD, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (75, 1)
     assert done.stderr.startswith(f"crymapd: {home}/tmp/stage-") and done.stderr.endswith(": Permission denied\n")
-    done = subprocess.run(command, input=b"wrong\n", capture_output=True, text=True)
+    done = subprocess.run(command, input="wrong\n", capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (77, "crymapd: wrong user name or password\n")
 
 

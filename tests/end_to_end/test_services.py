@@ -30,6 +30,7 @@ class Two(Server):
         self.prepare()
         self.add_user()
         self.start()
+        until(lambda: self.log().count("disconnected") >= 4)  # those who looked whether it listens
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -70,7 +71,7 @@ def read_mail(sock: socket.socket) -> None:
         client.logout()
 
 
-def test_Two(tmp_path: Path) -> None:
+def test_two_services(tmp_path: Path) -> None:
     with Two(tmp_path) as two:
         worker = two.spare()
         with two.tcp("echo") as sock:
