@@ -10,10 +10,9 @@ from crymapd.errors import CrymapError, Damaged
 from crymapd.imap import columns
 from crymapd.imap.response import Goodbye
 from crymapd.imap.session import Session, goodbye_damaged, goodbye_deleted
-from crymapd.model.changes import Entry
 from crymapd.model.numbers import SeqNum, Uid
 from crymapd.model.sequence import format_set
-from crymapd.store.rows import entry_columns
+from crymapd.store.rows import EntryColumns, entry_columns
 from crymapd.store.view import View
 
 _PAGE = 5_000
@@ -63,7 +62,7 @@ def tell(session: Session, *, expunges: bool) -> None:
     _arrivals(session, view, [entry.uid for entry in changes.changed if entry.uid >= told_next_uid], changes.next_uid)
     changed = [entry for entry in changes.changed if entry.uid < told_next_uid]
     if changed:
-        flag_fetches(session, view, changed)
+        flag_fetches(session, view, entry_columns(changed))
     view.told.modseq = changes.modseq
     session.own_modseqs.clear()
 
@@ -98,9 +97,7 @@ def keywords(session: Session) -> None:
         session.line(b"FLAGS (", " ".join(names).encode("ascii"), b")")
 
 
-def flag_fetches(
-    session: Session, view: View, entries: Sequence[Entry], *, uid: bool = True, flags: bool = True
-) -> None:
+def flag_fetches(session: Session, view: View, entries: EntryColumns, *, uid: bool = True, flags: bool = True) -> None:
     """Send a FETCH with the flags of each message that this session counts.
 
     Args:
@@ -110,14 +107,15 @@ def flag_fetches(
         uid: whether UID is told; after CONDSTORE was enabled it always is, and MODSEQ too.
         flags: whether FLAGS is told.
     """
-    keywords(session)
-    flag_lines(session, view, entries, view.numbers([entry.uid for entry in entries]), uid=uid, flags=flags)
+    if entries.uids:
+        keywords(session)
+        flag_lines(session, view, entries, view.numbers(entries.uids), uid=uid, flags=flags)
 
 
 def flag_lines(
     session: Session,
     view: View,
-    entries: Sequence[Entry],
+    entries: EntryColumns,
     numbers: Sequence[SeqNum],
     *,
     uid: bool = True,
@@ -126,9 +124,9 @@ def flag_lines(
     """Send what `flag_fetches` sends, for messages whose sequence numbers the caller has; without new keywords."""
     items = [columns.UID] * (uid or session.condstore) + [columns.FLAGS] * flags + [columns.MODSEQ] * session.condstore
     texts = columns.FlagTexts(session, view)
-    for at in range(0, len(entries), _PAGE):
+    for at in range(0, len(entries.uids), _PAGE):
         page = slice(at, at + _PAGE)
-        batch = columns.EntryBatch(entry_columns(entries[page]), texts)
+        batch = columns.EntryBatch(entries.cut(page), texts)
         session.send(columns.fetch_lines(numbers[page], items, batch))
 
 

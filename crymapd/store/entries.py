@@ -6,16 +6,17 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import not_
 from typing import NamedTuple
 
 from crymapd.errors import MailboxFull, MessageGone, NoSuchMailbox
-from crymapd.model.changes import Entry
 from crymapd.model.flags import DELETED, SEEN, StoreMode
 from crymapd.model.numbers import MAX_UID, FlagSetId, MailboxId, MessageId, ModSeq, Uid
 from crymapd.model.sequence import Range, ranges_of
 from crymapd.store.lookup import Lookup
 from crymapd.store.meta import Meta
-from crymapd.store.rows import Added, Copied, StoreResult
+from crymapd.store.rows import Added, Copied, StoreResult, joined_entries
 from crymapd.store.uid_set import uid_set
 
 _REMEMBERED_EXPUNGES = 20_000
@@ -245,26 +246,19 @@ class Entries(Lookup):
         A message whose modseq is above `unchanged_since` is left alone and reported as modified.
         If nothing changes, no modseq is used.
         """
-        result = StoreResult()
         with self._meta.change():
+            addressed = joined_entries(self.entry_pages(mailbox, ranges))
+            modified: Sequence[Uid] = ()
+            if unchanged_since is not None:
+                may_change = [modseq <= unchanged_since for modseq in addressed.modseqs]
+                modified = list(compress(addressed.uids, map(not_, may_change)))
+                addressed = addressed.chosen(may_change)
             groups: dict[FlagSetId, list[Uid]] = {}
-            for uid, flagset, modseq in self.entries(mailbox, ranges):
-                if unchanged_since is not None and modseq > unchanged_since:
-                    result.modified.append(uid)
-                else:
-                    groups.setdefault(flagset, []).append(uid)
-                    result.before[uid] = modseq
+            for uid, flagset in zip(addressed.uids, addressed.flagsets, strict=True):
+                groups.setdefault(flagset, []).append(uid)
             after = {flagset: self._combine(flagset, mode, flags) for flagset in groups}
-            result.modseq = self._apply(mailbox, groups, after)
-            for flagset, uids in groups.items():
-                new_flagset = after[flagset]
-                if new_flagset == flagset:
-                    result.entries += [Entry(uid, new_flagset, result.before[uid]) for uid in uids]
-                else:
-                    result.entries += [Entry(uid, new_flagset, result.modseq) for uid in uids]
-                    result.changed.update(uids)
-        result.entries.sort()
-        return result
+            modseq = self._apply(mailbox, groups, after)
+        return StoreResult(addressed, list(map(after.__getitem__, addressed.flagsets)), modified, modseq)
 
     def _combine(self, flagset: FlagSetId, mode: StoreMode, flags: frozenset[str]) -> FlagSetId:
         """Apply STORE to one flag set and return the resulting one."""

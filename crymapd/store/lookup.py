@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,12 +22,13 @@ from crymapd.store.condition import Condition
 from crymapd.store.database import Bindings
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
-from crymapd.store.rows import EntryColumns, SealedFile, Stored
+from crymapd.store.rows import EntryColumns, SealedFile, Stored, make_stored
 from crymapd.store.uid_set import in_groups, uid_set
 
 _PAGE = 1000
 _NEAR = 1000
 _BLOCK = 10  # bits of a UID within its block, as in schema/meta-002.sql
+_make_entry: Callable[[Iterable[Any]], Entry] = partial(tuple.__new__, Entry)  # as `rows.make_stored`
 _NO_BLOCK = 1 << 32  # beyond the block of any UID
 
 T = TypeVar("T")
@@ -78,7 +80,7 @@ class Lookup:
     def entries(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Entry]:
         """Yield the entries in these ranges, ascending by UID."""
         pages = self.entry_pages(mailbox, ranges)
-        return map(Entry._make, chain.from_iterable(zip(*page, strict=True) for page in pages))
+        return map(_make_entry, chain.from_iterable(zip(*page, strict=True) for page in pages))
 
     def entry_pages(
         self, mailbox: MailboxId, ranges: Sequence[Range[Uid]], since: int = 0, *, modseqs: bool = True
@@ -116,7 +118,7 @@ class Lookup:
                 f"SELECT {_STORED} FROM {uids.tables} JOIN messages m ON m.id = e.message"
                 f" WHERE {uids.where} ORDER BY e.uid"
             )
-            yield from map(Stored._make, self._db.execute(query, uids.values).fetchall())
+            yield from map(make_stored, self._db.execute(query, uids.values).fetchall())
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
         """Return where messages are read from, by message id; purged messages are left out."""
@@ -131,7 +133,7 @@ class Lookup:
             " ORDER BY e.modseq DESC LIMIT 1",
             (mailbox, uid),
         ).fetchone()
-        return None if row is None else Stored._make(row)
+        return None if row is None else make_stored(row)
 
     def messages_after(self, message: MessageId, limit: int = -1) -> list[MessageId]:
         """Return the ids of at most `limit` messages after this one, ascending; of all if `limit` is -1."""
@@ -142,9 +144,10 @@ class Lookup:
         """Return the ids after this one of messages that are in a mailbox or were expunged from it; usually none."""
         if not self.messages_after(after, 1):
             return []
+        # The + makes SQLite look at the few messages after this one, not at all messages of the mailbox.
         query = (
-            "SELECT message FROM entries WHERE mailbox = :mailbox AND message > :after"
-            " UNION SELECT message FROM expunges WHERE mailbox = :mailbox AND message > :after ORDER BY message"
+            "SELECT message FROM entries WHERE +mailbox = :mailbox AND message > :after"
+            " UNION SELECT message FROM expunges WHERE +mailbox = :mailbox AND message > :after ORDER BY message"
         )
         return [message for (message,) in self._db.execute(query, {"mailbox": mailbox, "after": after})]
 
@@ -202,7 +205,7 @@ class Lookup:
     def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[JudgedRow]]:
         rows = self._db.execute(query, values).fetchall()
         return [row[0] for row in rows], [
-            JudgedRow(Stored._make(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
+            JudgedRow(make_stored(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
         ]
 
     def _matched(
@@ -248,10 +251,10 @@ class Lookup:
             "SELECT f.seen FROM entries e JOIN flagsets f ON f.id = e.flagset WHERE e.mailbox = ? ORDER BY e.uid"
             " %s LIMIT %d"
         )
-        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox.id,)).fetchall(), 1):
+        for at, (seen,) in enumerate(self._db.execute(order % ("ASC", _NEAR), (mailbox.id,)), 1):
             if not seen:
                 return SeqNum(at)
-        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox.id,)).fetchall()):
+        for at, (seen,) in enumerate(self._db.execute(order % ("DESC", _NEAR), (mailbox.id,))):
             unseen -= not seen
             if not unseen:
                 return SeqNum(mailbox.messages - at)
@@ -346,5 +349,5 @@ class Lookup:
             expunged = self._db.execute(
                 "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ?", (mailbox, expunged_since)
             ).fetchall()
-        entries = tuple(map(Entry._make, sorted(changed)))
+        entries = tuple(map(_make_entry, sorted(changed)))
         return Changes(modseq_now, next_uid, entries, tuple(sorted(uid for (uid,) in expunged)))

@@ -71,7 +71,9 @@ class Meta:
             self._note(self._current_epoch())
 
     def _current_epoch(self) -> Epoch:
-        return Epoch(self.setting("changes"), self.setting("sealed"), self.setting("files"))
+        names = ("changes", "sealed", "files")
+        values = dict(self.db.execute("SELECT name, value FROM settings WHERE name IN (?, ?, ?)", names).fetchall())
+        return Epoch(*(int(values[name]) for name in names))
 
     @property
     def _noted_changes(self) -> int:

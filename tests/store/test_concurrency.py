@@ -155,7 +155,7 @@ class Session:
         result = self.store.parts.entries.store(
             self.views[name].mailbox.id, self.some(name), mode, frozenset(self.some_flags())
         )
-        assert [entry.uid for entry in result.entries] == sorted(entry.uid for entry in result.entries)
+        assert list(result.entries.uids) == sorted(result.entries.uids)
 
     def look(self, name: str, _word: str) -> None:
         self.poll(name)

@@ -32,7 +32,7 @@ from crymapd.imap.session import Session
 from crymapd.imap.wire.section import FIELDS
 from crymapd.model.numbers import ModSeq, SeqNum, Uid
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
-from crymapd.store.rows import Stored, stored_columns
+from crymapd.store.rows import Stored, stored_columns, stored_rows
 from crymapd.store.view import View
 
 
@@ -196,7 +196,7 @@ class _Responses:
         """Send the responses one by one, and open each message for which some item is not ready."""
         store = self._session.store
         sealed_files = store.sealed_files(batch.rows.messages) if self._opens else {}
-        rows = map(Stored._make, zip(*batch.rows, strict=True))
+        rows = stored_rows(batch.rows)
         lines = bytearray()
         for number, row, texts in zip(numbers, rows, self._texts(batch), strict=True):
             reading = Reading(store, row, batch.headers.get(row.message), sealed_files.get(row.message))

@@ -23,6 +23,7 @@ from crymapd.model.names import (
 from crymapd.model.numbers import MAX_UID, NO_SEQNUM, SeqNum, Uid
 from crymapd.model.sequence import Range, contains, difference, format_ranges, intersection, ranges_of
 from crymapd.store.mailboxes import Mailbox
+from crymapd.store.rows import entry_columns
 from crymapd.store.view import EVERYTHING, View
 
 
@@ -136,7 +137,7 @@ def _resync(session: Session, view: View, client: command.Resync) -> None:
         numbers = view.numbers(uids)
     if vanished:
         session.line(b"VANISHED (EARLIER) ", format_ranges(vanished).encode())
-    update.flag_lines(session, view, changed, numbers)
+    update.flag_lines(session, view, entry_columns(changed), numbers)
 
 
 def _agreed(numbers: dict[Uid, SeqNum], sample: Sequence[tuple[SeqNum, Uid]]) -> int:

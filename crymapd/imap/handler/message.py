@@ -29,7 +29,7 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
     with update.telling(session):
         _tell_stored(session, view, asked, result)
     if not result.modified:
-        return (None if result.entries else _gone(asked.sequence_set, ranges, uid=asked.uid)) or ok()
+        return (None if result.before.uids else _gone(asked.sequence_set, ranges, uid=asked.uid)) or ok()
     modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]
     return ok("some messages have changed since then", f"MODIFIED {format_set(sorted(modified))}")
 
@@ -37,14 +37,14 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
 def _tell_stored(session: Session, view: View, asked: command.StoreFlags, result: StoreResult) -> None:
     """Tell the flags as STORE has left them; after .SILENT, only what the client cannot know."""
     entries = result.entries
-    if asked.silent:
-        # .SILENT hides only our own change: the client must still hear of what other sessions changed before it.
-        missed_entries = [entry for entry in entries if result.before[entry.uid] > view.told.modseq]
-        update.flag_fetches(session, view, missed_entries, uid=asked.uid)
-        # RFC 7162 section 3.1.3: the client is told the new modseqs in spite of .SILENT.
-        entries = [entry for entry in entries if entry.uid in result.changed] if session.condstore else []
-    if entries:
-        update.flag_fetches(session, view, entries, uid=asked.uid, flags=not asked.silent)
+    if not asked.silent:
+        update.flag_fetches(session, view, entries, uid=asked.uid)
+        return
+    # .SILENT hides only our own change: the client must still hear of what other sessions changed before it.
+    missed = entries.chosen([modseq > view.told.modseq for modseq in result.before.modseqs])
+    update.flag_fetches(session, view, missed, uid=asked.uid)
+    if session.condstore:  # RFC 7162 section 3.1.3: the client is told the new modseqs in spite of .SILENT
+        update.flag_fetches(session, view, entries.chosen(result.changed), uid=asked.uid, flags=False)
 
 
 def _gone(sequence_set: SequenceSet, ranges: Sequence[Range[Uid]], *, uid: bool) -> Done | None:
