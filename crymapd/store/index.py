@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 import brotli
+import msgspec
 
 from crymapd import log
 from crymapd.crypto.secret import Secret, derive
@@ -34,6 +35,7 @@ ANSWERS = ("envelope", "body", "structure", "preview", "fields")
 _FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in ANSWERS[:3]}
 MAX_KEPT_TEXT = 256 * 1024
 """Longer texts are found through their words, but read from the message."""
+_PACKED = tuple[str, str, str, str]
 _MAX_TRIGRAMS = 40
 _MAX_VARIED = 150_000
 _OF_PROSE = 0.25
@@ -252,7 +254,7 @@ class Index:
     def texts(self, messages: Iterable[MessageId]) -> dict[MessageId, SearchTexts]:
         """The texts of those messages of which they are kept."""
         return {
-            message: SearchTexts(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
+            message: SearchTexts(*msgspec.msgpack.decode(brotli.decompress(packed), type=_PACKED))
             for message, packed in self._select("texts", ("folded",), messages)
             if packed is not None
         }
@@ -334,11 +336,11 @@ class Index:
 
 def _packed(texts: SearchTexts) -> tuple[str, bytes | None]:
     """What the words are taken from, and the texts as they are kept (None where they are too long)."""
-    pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
     kept = None
     if texts.size <= MAX_KEPT_TEXT:
-        kept = brotli.compress("\0".join(pieces).encode(), quality=4)
-    return "\n".join(pieces), kept
+        pieces = (texts.header, texts.forms, texts.parts, texts.bodies)
+        kept = brotli.compress(msgspec.msgpack.encode(pieces), quality=4)
+    return texts.words, kept
 
 
 def _is_varied(text: str) -> bool:

@@ -12,11 +12,16 @@ from datetime import date
 from typing import NamedTuple, assert_never
 
 from crymapd.errors import CrymapError, MessageGone, SearchTooComplex
-from crymapd.mime.charsets import decode
 from crymapd.mime.dates import sent_day
-from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header
-from crymapd.mime.text import SearchTexts, body_texts, header_search_texts, search_form
+from crymapd.mime.text import (
+    SearchTexts,
+    address_text,
+    body_texts,
+    field_texts,
+    header_search_texts,
+    search_form,
+)
 from crymapd.model import search as keys
 from crymapd.model.numbers import MailboxId, MessageId, ModSeq, Uid
 from crymapd.model.search import SearchKey, mentions
@@ -127,7 +132,7 @@ class Search:
 
     def _narrowed(self, key: SearchKey) -> set[MessageId] | None:
         """The messages that a key may mean at most; None for all."""
-        if not (mentions(key, keys.HeaderHas) or mentions(key, keys.BodyHas)):
+        if not mentions(key, keys.HeaderHas, keys.AddressesHave, keys.BodyHas):
             return None
         self._indexing.catch_up(_CATCH_UP_SECONDS)
         # Asked before and after, as others fill the index meanwhile, or empty it.
@@ -141,7 +146,7 @@ class Search:
     def _holding(self, key: SearchKey) -> set[MessageId] | None:
         """The indexed messages that may match; None where the index cannot tell."""
         match key:
-            case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
+            case keys.HeaderHas(text=text) | keys.AddressesHave(text=text) | keys.BodyHas(text=text):
                 return self._index.candidates(search_form(text))
             case keys.And(inner_keys):
                 known = [some for some in map(self._holding, inner_keys) if some is not None]
@@ -160,7 +165,7 @@ def _divided(key: SearchKey) -> tuple[Condition, keys.And]:
     return where, keys.And(tuple(part for part in parts if condition(part) is None))
 
 
-_COST: dict[type, int] = {keys.HeaderHas: 2, keys.BodyHas: 3}
+_COST: dict[type, int] = {keys.HeaderHas: 2, keys.AddressesHave: 2, keys.BodyHas: 3}
 
 
 def _cost(key: SearchKey) -> int:
@@ -248,7 +253,7 @@ class _Judge:
         self._cheap = self._compiled(keys.And(tuple(part for part in key.keys if not _cost(part))))
         self._test = self._compiled(keys.And(tuple(part for part in key.keys if _cost(part))))
         self._needs_texts = mentions(key, keys.BodyHas)
-        self._needs_headers = mentions(key, keys.HeaderHas) or mentions(key, keys.Dated)
+        self._needs_headers = mentions(key, keys.HeaderHas, keys.AddressesHave, keys.Dated)
         self.among: Container[MessageId] | None = None
         """The only messages that come into question, if that is known."""
 
@@ -299,7 +304,9 @@ class _Judge:
             case keys.Dated(relation=relation, day=day):
                 return _sent(relation, day)
             case keys.HeaderHas(name, text):
-                return _header_has(name, text)
+                return _field_has(name, text, field_texts)
+            case keys.AddressesHave(name, text):
+                return _field_has(name, text, lambda value: [address_text(value)])
             case keys.BodyHas(text, header):
                 wanted = search_form(text)
                 return lambda candidate: candidate.has_text(wanted, header=header)
@@ -339,14 +346,14 @@ def _sent(relation: str, day: date) -> Test:
     return lambda candidate: holds(sent_day(candidate.header.first(b"date")) or date.min, day)
 
 
-def _header_has(name: str, text: str) -> Test:
-    """A decoded field that holds the text; an empty text asks whether there is the field."""
+def _field_has(name: str, text: str, texts: Callable[[bytes], list[str]]) -> Test:
+    """Test whether one of the texts of a field holds a text; an empty text asks whether there is the field."""
     wanted, field = search_form(text), name.lower().encode("utf-8", "replace")
 
     def test(candidate: _Candidate) -> bool:
         return any(
-            not wanted or wanted in search_form(decode_words(value)) or wanted in search_form(decode(value, None))
-            for value in candidate.header.all(field)
+            not wanted or any(wanted in search_form(form) for form in texts(value))
+            for value in candidate.header.values(field)
         )
 
     return test
