@@ -111,7 +111,7 @@ def each(field: bytes) -> Iterator[Address]:
             continue
         match token:
             case ("comment", text):
-                entry.comment = entry.comment or text
+                entry.comment = text or entry.comment  # a name in a comment stands behind its address
             case ("special", b"<"):
                 if entry.angles == 2:  # two addresses and no comma
                     yield from entry.addresses()

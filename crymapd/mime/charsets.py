@@ -254,7 +254,7 @@ def _decode_euc_jp(data: bytes) -> str:
 
 
 def _decode_iso_2022_jp(data: bytes) -> str:
-    """Each run of one character set by itself; a line end returns to ASCII, as RFC 1468 wants."""
+    """Each run of one character set by itself; a line end returns to ASCII."""
     runs = _JIS_ESCAPE.split(data)
     text = [runs[0].decode("cp932", "replace")]
     for escape, run in zip(runs[1::2], runs[2::2], strict=True):

@@ -1,19 +1,31 @@
-"""How texts are ordered: i;unicode-casemap (RFC 5051), which SORT and THREAD use (RFC 5256 section 2)."""
+"""How texts are compared: i;unicode-casemap (RFC 5051), for SEARCH, SORT and THREAD alike (RFC 5256 section 2)."""
 
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
+
+_MAX_KNOWN_CHARACTERS = 20_000
 
 
-@lru_cache(maxsize=4096)
-def _mapped(character: str) -> str:
-    title = character.title()
-    return unicodedata.normalize("NFKD", title if len(title) == 1 else character)
+class _Casemap(dict[int, str]):
+    """What each character becomes: its titlecase, decomposed. Each is looked up once.
+
+    Characters are decomposed one by one, because ordering a long run of combining marks takes time beyond its length.
+    """
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        title = character.title()
+        mapped = unicodedata.normalize("NFKD", title if len(title) == 1 else character)
+        if len(self) >= _MAX_KNOWN_CHARACTERS:
+            self.clear()  # nobody writes in so many scripts: a stranger wants the memory
+        self[code] = mapped
+        return mapped
+
+
+_CASEMAP = _Casemap()
 
 
 def collation_key(text: str) -> str:
-    """Titlecase of each character, decomposed; keys compare by code point."""
-    if text.isascii():
-        return text.upper()
-    return "".join(map(_mapped, text))
+    """Return the text without differences of case, its accents apart from its letters; keys compare by code point."""
+    return text.upper() if text.isascii() else text.translate(_CASEMAP)

@@ -177,7 +177,8 @@ def tokens_of(field: bytes | None) -> list[bytes]:
 # Transfer encodings
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_QP = re.compile(rb"=([0-9A-Fa-f]{2})|=[ \t]*\r?\n|(?<![ \t])[ \t]++(?=\r?\n)|=[ \t]*\Z")
+_BLANKS_AT_LINE_END = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")
+_STRAY_EQUAL_SIGN = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n)")
 _LONGEST_QP = 1 << 20
 IDENTITY = (b"7bit", b"8bit", b"binary")
 
@@ -217,16 +218,34 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
         rest += piece
         cut = rest.rfind(b"\n") + 1
         if not cut and len(rest) > _LONGEST_QP:
-            cut = rest.rfind(b"=", -3) if b"=" in rest[-3:] else len(rest)
+            cut = _before_what_may_go_on(rest)
         if cut > 0:
             yield _decode_qp(rest[:cut])
             rest = rest[cut:]
+    rest = rest.rstrip(b" \t")
     if rest:
-        yield _decode_qp(rest)
+        yield _decode_qp(rest.removesuffix(b"="))
+
+
+def _before_what_may_go_on(text: bytes) -> int:
+    """Where a very long line can be cut: before an escape or blanks at its end, if these are not very long as well."""
+    end = len(text.rstrip(b" \t\r"))
+    if b"=" in text[max(end - 2, 0) : end]:
+        end = text.rindex(b"=", 0, end)
+    return end if end > len(text) // 2 else len(text)
 
 
 def _decode_qp(text: bytes) -> bytes:
-    return _QP.sub(lambda m: bytes((int(m[1], 16),)) if m[1] else b"", text)
+    """Undo quoted-printable in whole lines; blanks at their ends were added on the way (RFC 2045 section 6.7).
+
+    `binascii` reads the rest as we do, but for a few signs that are no escapes: these become some.
+    """
+    if b"==" in text or text.endswith(b"=") or text.count(b"=\r") != text.count(b"=\r\n"):
+        text = _STRAY_EQUAL_SIGN.sub(b"=3D", text)
+    text = text.replace(b" \r\n", b"\r\n")
+    if any(blanks in text for blanks in (b" \n", b" \r\n", b"\t\n", b"\t\r\n")):
+        text = _BLANKS_AT_LINE_END.sub(b"", text)
+    return binascii.a2b_qp(text)
 
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")

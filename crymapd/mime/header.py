@@ -50,6 +50,10 @@ class Header:
                 return unfold(value)
         return None
 
+    def values(self, name: bytes) -> list[bytes]:
+        """What stands behind the colon, as it stands, in every field of that name."""
+        return [value for field, value in self.fields if field == name]
+
     def all(self, name: bytes) -> list[bytes]:
         """The unfolded values of every field of that name."""
         return [unfold(value) for field, value in self.fields if field == name]

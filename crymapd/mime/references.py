@@ -6,9 +6,10 @@ import re
 
 from crymapd.mime.header import Header
 
-# `<left@right>`, the left side perhaps quoted; anything between the brackets is taken as it stands.
+# `<left@right>`, the left side perhaps quoted. White space between the brackets is left by folding, and no part of it.
 # A `<` never belongs to an id: were it allowed in quotes, each would be tried to the end of the field.
-_ID = re.compile(rb'<((?:"(?:[^"\\\r\n<]|\\[^\n<])*+"|[^<>"\s])++)>')
+_BRACKETED = re.compile(rb'<((?:"(?:[^"\\\r\n<]|\\[^\n<])*+"|[^<>"])++)>')
+_SPACE = re.compile(rb"\s+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED = re.compile(rb"\\(.)")
 MAX_FIELD = 64 * 1024
@@ -17,14 +18,25 @@ MAX_IDS = 50
 
 
 def message_ids(field: bytes | None) -> list[bytes]:
-    """The ids in a field, without brackets and unneeded quotes (RFC 5256 section 2.2), in order."""
+    """The ids in a field, without brackets and unneeded quotes (RFC 5256 section 2.2), in order.
+
+    What has no `@` is none (RFC 5322 section 3.6.4): people answer `yes` when git asks what they answer to, and would
+    be joined with all others who did.
+    """
     if not field:
         return []
-    return [_unquoted(found) for found in _ID.findall(field[:MAX_FIELD])]
+    ids = (_normal(octets) for octets in _BRACKETED.findall(field[:MAX_FIELD]))
+    return [one for one in ids if b"@" in one]
 
 
-def _unquoted(octets: bytes) -> bytes:
-    return _QUOTED.sub(lambda m: _ESCAPED.sub(rb"\1", m[1]), octets) if b'"' in octets else octets
+def _normal(octets: bytes) -> bytes:
+    """An id without white space outside quotes, and without the quotes."""
+    if b'"' not in octets:
+        return _SPACE.sub(b"", octets)
+    pieces = _QUOTED.split(octets)
+    pieces[::2] = (_SPACE.sub(b"", piece) for piece in pieces[::2])
+    pieces[1::2] = (_ESCAPED.sub(rb"\1", piece) for piece in pieces[1::2])
+    return b"".join(pieces)
 
 
 def message_id(header: Header) -> bytes | None:

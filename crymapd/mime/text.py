@@ -1,124 +1,205 @@
 """The searchable text of a message: decoded header fields and decoded text parts (RFC 9051 section 6.4.4).
 
-Texts are compared in *search form*: without case, accents apart from their letters, white space runs as one space.
+SEARCH looks for substrings, and every blank counts.  Texts are compared in *search form*: casemapped (RFC 5051), with
+line ends as LF.  A header field, unfolded, is one unit, and so is a text part with its lines: no match goes beyond a
+unit.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from crymapd.mime import content
+from crymapd.mime import addresses, content
 from crymapd.mime.charsets import decode
+from crymapd.mime.collation import collation_key
 from crymapd.mime.encoded_words import decode_words
-from crymapd.mime.header import Header, unfold
+from crymapd.mime.header import Header
 from crymapd.mime.parts import Part, walk
 
 MAX_PART_TEXT = 16 << 20
 MAX_SEARCH_TEXTS = 8 << 20
-_MAX_KNOWN_CHARACTERS = 20_000
-_SLICE = 1 << 16
+ADDRESS_FIELDS = (b"from", b"to", b"cc", b"bcc")
+"""The fields whose addresses SEARCH has keys for."""
+_BETWEEN_UNITS = "\0"
+_FOLD = re.compile(rb"\r?\n[ \t]")
+_LINE_END = re.compile(rb"\r?\n")
+_SPECIAL = re.compile(rb'[()<>@,;:\\"\[\].]')
+_NOT_DOT_ATOM = re.compile(rb'[()<>@,;:\\"\[\]\s]')
 
 ReadOctets = Callable[[int, int], Iterator[bytes]]
 """Gives the octets of a message from an offset to another, in pieces."""
 
 
-class _SearchForms(dict[int, str]):
-    """The search form of each character (RFC 5051), looked up once.
+class Passage:
+    """The octets of a message in one pass over its pieces, for whoever asks for them at rising offsets."""
 
-    Characters are looked up one by one, because ordering a long run of combining marks takes time beyond its length.
-    """
+    def __init__(self, pieces: Iterator[bytes], start: int) -> None:
+        """Begin with pieces of which the first lies at offset `start`."""
+        self._pieces = pieces
+        self._piece = b""
+        self._start = start  # where the piece lies
 
-    def __missing__(self, code: int) -> str:
-        form = unicodedata.normalize("NFKD", chr(code).casefold()).casefold() if code else " "
-        if len(self) >= _MAX_KNOWN_CHARACTERS:
-            self.clear()  # nobody writes in so many scripts: a stranger wants the memory
-        self[code] = form
-        return form
+    def octets(self, start: int, end: int) -> Iterator[bytes]:
+        """Give the octets from `start` to `end`; those before `start` are passed over for good."""
+        while start < end:
+            at = start - self._start
+            if at >= len(self._piece):
+                self._start += len(self._piece)
+                self._piece = next(self._pieces, b"")
+                if not self._piece:
+                    return
+            else:
+                piece = self._piece[at : at + end - start]
+                start += len(piece)
+                yield piece
 
 
-_SEARCH_FORMS = _SearchForms()
+def passage(parts: list[Part], read: ReadOctets) -> Passage:
+    """Begin the one pass in which the bodies of some parts, ascending, can be read."""
+    start, end = (parts[0].body, parts[-1].end) if parts else (0, 0)
+    return Passage(read(start, end), start)
 
 
 def search_form(text: str) -> str:
-    """The form in which texts are compared: without case; runs of white space and NUL are one space.
-
-    It is made a slice at a time, since the words of a long text, each an object, would take many times its size.
-    """
-    form = "".join(_slice_form(text[at : at + _SLICE]) for at in range(0, len(text), _SLICE))
-    while "  " in form:  # where slices meet
-        form = form.replace("  ", " ")
-    return form.strip(" ")
-
-
-def _slice_form(text: str) -> str:
-    """The search form of a slice, with a space where it begins or ends with white space."""
-    lowered = text.lower().replace("\0", " ") if text.isascii() else text.translate(_SEARCH_FORMS)
-    before, after = (" " if end.isspace() else "" for end in (lowered[:1], lowered[-1:]))
-    return before + " ".join(lowered.split()) + after
+    """Return the form in which texts are compared; it holds no NUL, which parts units from each other."""
+    return collation_key(text.replace("\r\n", "\n").replace("\0", "\ufffd"))
 
 
 @dataclass(frozen=True, slots=True)
 class SearchTexts:
-    """What SEARCH looks into, in search form; pieces are parted by line ends, which no text has.
+    """What SEARCH looks into, in search form, its units parted by NUL.
 
     Attributes:
         header: the decoded top-level header.
-        raw: the top-level header as it came, where it holds encoded words.
+        forms: other forms in which HEADER, FROM and their like find its fields, as far as `header` does not hold them.
         parts: decoded headers of parts and of messages within.
         bodies: decoded text parts.
     """
 
     header: str
-    raw: str
+    forms: str
     parts: str
     bodies: str
 
     def has(self, wanted: str, *, header: bool) -> bool:
-        """Whether a text in search form is in the body, or with `header` in any of it (BODY and TEXT)."""
+        """Tell whether a text in search form is in the body, or with `header` in any of it (BODY and TEXT)."""
         return wanted in self.bodies or (header and (wanted in self.header or wanted in self.parts))
+
+    @property
+    def words(self) -> str:
+        """All of it, for an index of words, which does not part units."""
+        return "\n".join((self.header, self.forms, self.parts, self.bodies)).replace(_BETWEEN_UNITS, "\n")
 
     @property
     def size(self) -> int:
         """How many characters there are."""
-        return len(self.header) + len(self.raw) + len(self.parts) + len(self.bodies)
+        return len(self.header) + len(self.forms) + len(self.parts) + len(self.bodies)
 
 
 def search_texts(root: Part, read: ReadOctets) -> SearchTexts | None:
-    """The searchable text of a message; None where it is too long to be held."""
-    if sum(part.end - part.body for part in _texts(root)) > MAX_SEARCH_TEXTS:
+    """Make the searchable text of a message; None where it is too long to be held."""
+    if not can_be_held(root):
         return None
-    bodies = "\n".join(search_form(part_text(part, read)) for part in _texts(root))
-    return SearchTexts(*header_search_texts(root), bodies)
+    return joined_texts(root, (search_form(text) for text in body_texts(root, read)))
+
+
+def can_be_held(root: Part) -> bool:
+    """Tell whether the texts of a message are short enough to be held all at once."""
+    return sum(part.end - part.body for part in text_parts(root)) <= MAX_SEARCH_TEXTS
+
+
+def joined_texts(root: Part, bodies: Iterator[str]) -> SearchTexts:
+    """Put together a message's header and its text parts, which are in search form already."""
+    return SearchTexts(*header_search_texts(root), _BETWEEN_UNITS.join(bodies))
 
 
 def header_search_texts(root: Part) -> tuple[str, str, str]:
-    """`header`, `raw` and `parts` of SearchTexts."""
-    raw = ""
-    if b"=?" in root.header.raw:
-        raw = "\n".join(decode(value, None) for _name, value in _unfolded(root.header))
-    below = "\n".join(search_form(header_text(part.header)) for part in _below(root))
-    return search_form(header_text(root.header)), search_form(raw), below
+    """Make `header`, `forms` and `parts` of SearchTexts."""
+    header = _joined(header_lines(root.header))
+    below = _BETWEEN_UNITS.join(_joined(header_lines(part.header)) for part in _below(root))
+    return header, _joined(_other_forms(root.header)), below
 
 
-def _texts(root: Part) -> Iterator[Part]:
+def _joined(lines: Iterator[str]) -> str:
+    return _BETWEEN_UNITS.join(map(search_form, lines))
+
+
+def text_parts(root: Part) -> list[Part]:
     """The parts that a person can read, in order: text, and reports of delivery and their like (message/...)."""
-    for part in walk(root):
-        if not part.children and part.type.lower() in (b"text", b"message"):
-            yield part
+    return [part for part in walk(root) if not part.children and part.type.lower() in (b"text", b"message")]
 
 
-def header_text(header: Header) -> str:
-    """Every field of a header block, decoded, one a line, and what else stands there."""
-    lines: list[str] = []
-    for name, value in _unfolded(header):
-        lines.append(decode(name, None) + ": " + decode_words(value))
+def header_lines(header: Header) -> Iterator[str]:
+    """Every field of a header block, decoded, with its name, and what else stands there."""
+    for name, value in header.fields:
+        yield decode(name, None) + ":" + decode_words(_unfolded(value))
         if b"*" in value and name in _WITH_PARAMETERS:
-            lines += extended_values(value)
-    lines += (decode_words(unfold(line)) for line in header.others)
-    return "\n".join(lines)
+            yield from extended_values(_unfolded(value).strip())
+    yield from (decode_words(_unfolded(line)) for line in header.others)
+
+
+def field_texts(value: bytes) -> list[str]:
+    """The texts in which HEADER looks for its string: a field's value decoded, and as it came where that differs.
+
+    Args:
+        value: what stands behind the colon. The blank that usually begins it is no part of the text.
+    """
+    unfolded = [_unfolded(value)]
+    if b"=?" in value or b"\n\t" in value:
+        unfolded.append(_LINE_END.sub(b"", value))
+    first, *others = (line[1:] if line[:1] in (b" ", b"\t") else line for line in unfolded)
+    return [decode_words(first), *(decode(line, None) for line in others)]
+
+
+def _unfolded(value: bytes) -> bytes:
+    """A field on one line (RFC 5322 section 2.2.3); a fold with a tab reads as a blank, which the sender had there."""
+    return _LINE_END.sub(b"", _FOLD.sub(b" ", value))
+
+
+def _other_forms(header: Header) -> Iterator[str]:
+    """What HEADER, FROM and their like look into beside the lines of the header."""
+    for name, value in header.fields:
+        first, *others = field_texts(value)
+        if name in ADDRESS_FIELDS:
+            others.append(address_text(value))
+        yield from (form for form in others if form not in first)
+
+
+def address_text(value: bytes) -> str:
+    """The addresses of a field as ENVELOPE has them, written in one way: `"Doe, Ann" <ann@example.org>`.
+
+    That is what FROM, TO, CC and BCC look into (RFC 9051 section 6.4.4): comments and folds are no part of it.
+    """
+    written: list[str] = []
+    for address in addresses.each(_unfolded(value)):
+        if address.host is not None:
+            written += (_one_address(address), ", ")
+        elif address.mailbox is not None:
+            written += (decode_words(address.mailbox) + ": ", "")
+        else:
+            written[-1:] = (";", ", ")
+    return "".join(written[:-1])
+
+
+def _one_address(address: addresses.Address) -> str:
+    name = address.name or b""
+    text = decode_words(name)
+    if _SPECIAL.search(name):
+        text = _quoted(text)
+    mailbox, host = decode(address.mailbox or b"", None), decode(address.host or b"", None)
+    if not (mailbox or host):
+        return text
+    if _NOT_DOT_ATOM.search(address.mailbox or b""):
+        mailbox = _quoted(mailbox)
+    route = decode(address.route, None) + ":" if address.route else ""
+    return f"{text} <{route}{mailbox}@{host}>".lstrip() if host else f"{text} <{mailbox}>".lstrip()
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _WITH_PARAMETERS = (b"content-type", b"content-disposition")
@@ -136,19 +217,16 @@ def extended_values(field: bytes) -> list[str]:
     ]
 
 
-def _unfolded(header: Header) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in header.fields:
-        yield name, unfold(value)
-
-
 def _below(root: Part) -> Iterator[Part]:
     """Every part but the message itself, in order."""
     return islice(walk(root), 1, None)
 
 
 def body_texts(root: Part, read: ReadOctets) -> Iterator[str]:
-    """The text of each text part, decoded, one at a time."""
-    return (part_text(part, read) for part in _texts(root))
+    """The text of each text part, decoded, one at a time, in one pass over the message."""
+    parts = text_parts(root)
+    octets = passage(parts, read).octets
+    return (part_text(part, octets) for part in parts)
 
 
 def part_text(part: Part, read: ReadOctets, *, octets: int | None = None) -> str:
@@ -160,7 +238,8 @@ def part_text(part: Part, read: ReadOctets, *, octets: int | None = None) -> str
         octets: how many of the part's octets to look at, from its beginning; at most 16 MiB of text in any case.
     """
     end = part.end if octets is None else min(part.end, part.body + octets)
-    pieces = content.decode_stream(read(part.body, end), part.encoding) or read(part.body, end)
+    octets_of_part = read(part.body, end)
+    pieces = content.decode_stream(octets_of_part, part.encoding) or octets_of_part
     text = bytearray()
     for piece in pieces:
         text += piece

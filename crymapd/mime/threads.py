@@ -127,12 +127,14 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
         nodes.append(node)
         if message.id is not None:
             by_id.setdefault(message.id, node)
-    # An id without a message that only one message names ties nothing together: its dummy would be pruned anyway.
+    # An id without a message that only one message names ties nothing together: its dummy would be pruned anyway. But
+    # where it is all that a message names, it is a parent, and others do not give it another (step 1, A).
     named = Counter(reference for message in messages for reference in set(message.references))
     for message, node in zip(messages, tuple(nodes), strict=True):
         previous: Node | None = None
         for reference in message.references:
-            if named[reference] == 1 and reference not in by_id:
+            is_last = reference is message.references[-1]
+            if named[reference] == 1 and reference not in by_id and not (is_last and previous is None):
                 continue
             if reference not in by_id:
                 by_id[reference] = Node()

@@ -78,6 +78,14 @@ class HeaderHas:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressesHave:
+    """An address field (`from`, `to`, `cc` or `bcc`) whose addresses hold `text`; an empty one asks for the field."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class BodyHas:
     """Decoded text of the body; with `header`, of the headers as well (TEXT)."""
 
@@ -109,16 +117,30 @@ class ObjectId:
 
 
 SearchKey = Union[
-    All, Not, Or, And, HasFlag, Numbers, Uids, Size, Dated, HeaderHas, BodyHas, ModSeqSince, Within, ObjectId
+    All,
+    Not,
+    Or,
+    And,
+    HasFlag,
+    Numbers,
+    Uids,
+    Size,
+    Dated,
+    HeaderHas,
+    AddressesHave,
+    BodyHas,
+    ModSeqSince,
+    Within,
+    ObjectId,
 ]
 
 
-def mentions(key: SearchKey, kind: type) -> bool:
-    """Whether a key of this kind is anywhere in a key."""
+def mentions(key: SearchKey, *kinds: type) -> bool:
+    """Tell whether a key of one of these kinds is anywhere in a key."""
     match key:
         case Not(inner):
-            return mentions(inner, kind)
+            return mentions(inner, *kinds)
         case Or(inner_keys) | And(inner_keys):
-            return any(mentions(inner, kind) for inner in inner_keys)
+            return any(mentions(inner, *kinds) for inner in inner_keys)
         case _:
-            return isinstance(key, kind)
+            return isinstance(key, kinds)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import brotli
+import msgspec
 
 from crymapd import log
 from crymapd.crypto.secret import Secret, derive
@@ -33,6 +34,7 @@ ANSWERS = ("envelope", "body", "structure", "preview", "fields")
 _FOR_UTF8 = {name: f"coalesce({name}8, {name})" for name in ANSWERS[:3]}
 MAX_KEPT_TEXT = 256 * 1024
 """Characters. Of longer search texts only the trigrams are kept, and the text is read from the message."""
+_PACKED = tuple[str, str, str, str]
 _MAX_TRIGRAMS = 40
 _PROSE_VARIETY = 0.25
 """New trigrams for each character of prose, at most. Base64 has three times as many and takes 20 times as long."""
@@ -263,7 +265,7 @@ class Index:
     def texts(self, messages: Iterable[MessageId]) -> dict[MessageId, SearchTexts]:
         """Return the search texts of those messages whose texts are kept."""
         return {
-            message: SearchTexts(*brotli.decompress(packed).decode("utf-8", "replace").split("\0"))
+            message: SearchTexts(*msgspec.msgpack.decode(brotli.decompress(packed), type=_PACKED))
             for message, packed in self._select("texts", ("folded",), messages)
             if packed is not None
         }
@@ -345,11 +347,11 @@ class Index:
 
 def _packed(texts: SearchTexts) -> tuple[str, bytes | None]:
     """Return the text to take trigrams from, and the compressed texts to keep (None if they are too long)."""
-    pieces = (texts.header, texts.raw, texts.parts, texts.bodies)
     packed = None
     if texts.size <= MAX_KEPT_TEXT:
-        packed = brotli.compress("\0".join(pieces).encode(), quality=4)
-    return "\n".join(pieces), packed
+        pieces = (texts.header, texts.forms, texts.parts, texts.bodies)
+        packed = brotli.compress(msgspec.msgpack.encode(pieces), quality=4)
+    return texts.words, packed
 
 
 def _is_varied(text: str) -> bool:

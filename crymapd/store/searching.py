@@ -12,11 +12,16 @@ from datetime import date
 from typing import NamedTuple, assert_never
 
 from crymapd.errors import CrymapError, MessageGone, SearchTooComplex
-from crymapd.mime.charsets import decode
 from crymapd.mime.dates import sent_day
-from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header
-from crymapd.mime.text import SearchTexts, body_texts, header_search_texts, search_form
+from crymapd.mime.text import (
+    SearchTexts,
+    address_text,
+    body_texts,
+    field_texts,
+    header_search_texts,
+    search_form,
+)
 from crymapd.model import search as keys
 from crymapd.model.numbers import MailboxId, MessageId, ModSeq, Uid
 from crymapd.model.search import SearchKey, mentions
@@ -136,7 +141,7 @@ class Search:
 
         Nothing is indexed for it: mail that waits in other mailboxes must not delay the search of this one.
         """
-        if not (mentions(key, keys.HeaderHas) or mentions(key, keys.BodyHas)):
+        if not mentions(key, keys.HeaderHas, keys.AddressesHave, keys.BodyHas):
             return None
         self._indexing.keep_texts()
         # Asked before and after, because other sessions may fill or empty the index meanwhile.
@@ -150,7 +155,7 @@ class Search:
     def _indexed_candidates(self, key: SearchKey) -> set[MessageId] | None:
         """Return the indexed messages that may match; None if the index cannot rule out any."""
         match key:
-            case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
+            case keys.HeaderHas(text=text) | keys.AddressesHave(text=text) | keys.BodyHas(text=text):
                 return self._index.candidates(search_form(text))
             case keys.And(inner_keys):
                 sets = [each for each in map(self._indexed_candidates, inner_keys) if each is not None]
@@ -170,7 +175,7 @@ def _divided(key: SearchKey) -> tuple[Condition, keys.And]:
     return where, keys.And(tuple(part for part in parts if condition(part) is None))
 
 
-_COST: dict[type, int] = {keys.HeaderHas: 2, keys.BodyHas: 3}
+_COST: dict[type, int] = {keys.HeaderHas: 2, keys.AddressesHave: 2, keys.BodyHas: 3}
 
 
 def _cost(key: SearchKey) -> int:
@@ -256,7 +261,7 @@ class _Judge:
         self._cheap = self._compiled(keys.And(tuple(part for part in key.keys if not _cost(part))))
         self._test = self._compiled(keys.And(tuple(part for part in key.keys if _cost(part))))
         self._needs_texts = mentions(key, keys.BodyHas)
-        self._needs_headers = mentions(key, keys.HeaderHas) or mentions(key, keys.Dated)
+        self._needs_headers = mentions(key, keys.HeaderHas, keys.AddressesHave, keys.Dated)
         self.among: Container[MessageId] | None = None
         """The candidates; None if every message is one."""
 
@@ -309,7 +314,9 @@ class _Judge:
             case keys.Dated(relation=relation, day=day):
                 return _sent(relation, day)
             case keys.HeaderHas(name, text):
-                return _header_has(name, text)
+                return _field_has(name, text, field_texts)
+            case keys.AddressesHave(name, text):
+                return _field_has(name, text, lambda value: [address_text(value)])
             case keys.BodyHas(text, header):
                 wanted = search_form(text)
                 return lambda candidate: candidate.has_text(wanted, header=header)
@@ -349,14 +356,14 @@ def _sent(relation: str, day: date) -> Test:
     return lambda candidate: holds(sent_day(candidate.header.first(b"date")) or date.min, day)
 
 
-def _header_has(name: str, text: str) -> Test:
-    """Test whether a decoded header field contains a text; an empty text tests whether the field is there."""
+def _field_has(name: str, text: str, texts: Callable[[bytes], list[str]]) -> Test:
+    """Test whether one of the texts of a field contains a text; an empty text tests whether the field is there."""
     wanted, field = search_form(text), name.lower().encode("utf-8", "replace")
 
     def test(candidate: _Candidate) -> bool:
         return any(
-            not wanted or wanted in search_form(decode_words(value)) or wanted in search_form(decode(value, None))
-            for value in candidate.header.all(field)
+            not wanted or any(wanted in search_form(form) for form in texts(value))
+            for value in candidate.header.values(field)
         )
 
     return test

@@ -117,7 +117,10 @@ def grammatical(summary: Summary) -> None:
 def fields(block: header.Header) -> None:
     """Everything that is ever asked of a header block."""
     references.references(block)
-    text.search_form(text.header_text(block))
+    for line in text.header_lines(block):
+        text.search_form(line)
+    for _name, value in block.fields[:50]:
+        text.field_texts(value), text.address_text(value)
     for value in (value for _name, value in block.fields[:50]):
         addresses.parse(value)
         encoded_words.decode_words(value)

@@ -16,7 +16,7 @@ from crymapd.imap.wire.thread import thread_list
 from crymapd.mime import addresses, content, dates, encoded_words, references, subject, text, threads
 from crymapd.mime.header import Header, select_fields
 from crymapd.mime.parts import MAX_DEPTH, MAX_PARTS, Parser, Part, parse
-from crymapd.mime.text import header_text, search_texts
+from crymapd.mime.text import header_lines, search_texts
 from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.corpus import hostile, samples, varied
 from tests.testlib.linear import assert_linear
@@ -141,7 +141,7 @@ def test_garbage_has_a_structure(message: bytes) -> None:
             wire.decode("utf-8")
     assert len(summary.preview) <= 256
     root = parse(message)
-    header_text(root.header)
+    list(header_lines(root.header))
     search_texts(root, lambda start, end: iter((message[start:end],)))
     for what in ("", "HEADER", "TEXT", "MIME"):
         for path in ((), (1,), (1, 1), (2,), (1, 2, 3)):
@@ -222,9 +222,9 @@ def test_hostile_and_varied_mail_in_pieces() -> None:
 def test_bounds() -> None:
     """Neither depth nor number of parts is without end."""
     deep = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(1000))
-    depth, parts = 0, [parse(deep)]
-    while parts:
-        depth, parts = depth + 1, [child for part in parts for child in part.children]
+    depth, level = 0, [parse(deep)]
+    while level:
+        depth, level = depth + 1, [child for part in level for child in part.children]
     assert depth <= MAX_DEPTH + 1
     messages = parse(b"Content-Type: message/rfc822\r\n\r\n" * 1000)
     assert structure(messages, extended=True)
@@ -354,7 +354,10 @@ WORK: tuple[Work, ...] = (
     ("ampersands", repeated(b"&#x1", HTML), prepared),
     ("words", repeated(b"ab cd "), lambda m: text.search_form(m.decode())),
     ("combining marks", repeated("e\u0301\u0323".encode()), lambda m: text.search_form(m.decode())),
-    ("header text", repeated(b"Subject: =?utf-8?q?a?= b\r\n"), lambda m: text.header_text(Header(m))),
+    ("header text", repeated(b"Subject: =?utf-8?q?a?= b\r\n"), lambda m: _list(text.header_lines(Header(m)))),
+    ("forms of fields", repeated(b"X: =?utf-8?q?a?=\r\n"), lambda m: text.header_search_texts(parse(m))),
+    ("addresses in many fields", repeated(b"To: a@b\r\n\tx, \"\r\n"), lambda m: text.header_search_texts(parse(m))),
+    ("text parts", repeated(b"--b\r\n\r\nx\r\n", MULTIPART), prepared),
     ("a chain of replies", thread_of(lambda n: (b"%d" % (n - 1),)), _by_references),
     ("replies to one", thread_of(lambda n: (b"0",)), _by_references),
     ("one subject", thread_of(lambda n: ()), _by_references),

@@ -12,7 +12,7 @@ from crymapd.mime.dates import sent_moment
 from crymapd.mime.header import Header
 from crymapd.mime.parts import parse
 from crymapd.mime.preview import MAX_CHARACTERS, preview
-from crymapd.mime.references import message_id, message_ids, parents
+from crymapd.mime.references import message_id, message_ids, parents, references
 from crymapd.mime.subject import base_subject
 from tests.testlib.linear import assert_linear
 
@@ -125,6 +125,29 @@ def test_message_ids() -> None:
     assert message_ids(b"<a@b> (c) <d@e>,<f@g>") == [b"a@b", b"d@e", b"f@g"]
     assert message_ids(b"none here") == [] == message_ids(None)
     assert message_ids(b"<a@b") == [] == message_ids(b"<>")
+
+
+@pytest.mark.parametrize("field", [b"<yes>", b"<y>", b"<1234>", b"yes", b'<"yes">', b"<yes> <no>", b"< >", b"a@b"])
+def test_what_has_no_at_sign_is_no_id(field: bytes) -> None:
+    """RFC 5322 section 3.6.4: thousands have answered `yes` to git send-email, to the question what they answer."""
+    assert message_ids(field) == []
+    header = Header(b"Message-ID: " + field + b"\r\nReferences: " + field + b"\r\nIn-Reply-To: " + field + b"\r\n\r\n")
+    assert references(header) == () and message_id(header) is None and parents(header) == []
+    assert message_ids(b"<a@b> " + field + b" <c@d>") == [b"a@b", b"c@d"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [b"<abc.def@x.example>", b"<abc.\r\n def@x.example>", b"<abc.def\r\n\t@x.example>", b"<abc.def@\r\n x.example>",
+     b"<\r\n abc.def@x.example>", b"<abc.def@x.example\r\n >", b"<ab\r\n c.def@x. example>", b'<"abc.def"\r\n @x.example>'],
+)  # fmt: skip
+def test_ids_folded_in_the_middle(field: bytes) -> None:
+    assert message_ids(field) == [b"abc.def@x.example"]
+    assert message_id(Header(b"Message-ID: " + field + b"\r\n\r\n")) == b"abc.def@x.example"
+
+
+def test_blanks_in_quotes_belong_to_an_id() -> None:
+    assert message_ids(b'<"a b"@c>') == [b"a b@c"] != message_ids(b"<ab@c>")
 
 
 def test_ids_are_the_same_however_they_are_quoted() -> None:

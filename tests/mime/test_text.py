@@ -8,7 +8,7 @@ from crymapd.mime.charsets import charset, charset_names, decode
 from crymapd.mime.content import with_crlf
 from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header
-from crymapd.mime.text import extended_values, header_text
+from crymapd.mime.text import extended_values, header_lines
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_extended_values(field: bytes, values: list[str]) -> None:
 
 def test_in_headers() -> None:
     header = Header(b"Content-Disposition: attachment;\r\n filename*0*=utf-8''b%C3%A9;\r\n filename*1=ton.pdf\r\n\r\n")
-    assert "b\u00e9ton.pdf" in header_text(header)
+    assert "b\u00e9ton.pdf" in header_lines(header)
 
 
 def test_charsets_have_names_that_can_be_asked_for() -> None:

@@ -72,6 +72,22 @@ def test_an_existing_link_is_kept_but_a_message_knows_its_parent_best() -> None:
 @pytest.mark.parametrize(
     ("mailbox", "answer"),
     [
+        # The answers are Dovecot's.
+        ([message(1), message(2, "", "gone"), message(3, "", "1", "2")], "(1)(2 3)"),
+        ([message(1), message(3, "", "1", "2"), message(2, "", "gone")], "(1)(2 3)"),
+        ([message(1), message(2, "", "gone", "gone too"), message(3, "", "1", "2")], "(1)(2 3)"),
+        ([message(1), message(2, "", "gone", "1"), message(3, "", "2")], "(1 2 3)"),
+        ([message(1), message(2, "", "1", "gone"), message(3, "", "gone", "2")], "(1 2 3)"),
+    ],
+)
+def test_a_missing_parent_keeps_its_child(mailbox: list[Threadable], answer: str) -> None:
+    """RFC 5256 section 3, step 1 (A): links that are there are not changed."""
+    assert threaded(*mailbox) == answer
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "answer"),
+    [
         ([message(1, "", "1")], "(1)"),
         ([message(1, "", "2"), message(2, "", "1")], "(2 1)"),
         ([message(1, "", "3"), message(2, "", "1"), message(3, "", "2")], "(3 1 2)"),

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from crymapd.crypto.secret import Secret
 from crymapd.errors import MessageUnavailable
 from crymapd.imap.prepared import prepare
+from crymapd.mime.text import search_form
 from crymapd.model.numbers import MessageId
 from crymapd.store import incoming, index
 from crymapd.store.database import Database
@@ -84,8 +86,8 @@ def test_an_older_database_put_back(home: Path, tmp_path: Path, open_store: Stor
     assert subjects == [b"first0", b"first1", b"first2", b"third0", b"third1", b"third2"]
     last.catch_up(60)
     assert not last.indexing.unindexed()
-    assert last.parts.index.candidates("second1") == set()
-    assert last.parts.index.candidates("third1") == {ids(last)[4]}
+    assert last.parts.index.candidates(search_form("second1")) == set()
+    assert last.parts.index.candidates(search_form("third1")) == {ids(last)[4]}
 
 
 def test_the_index_stays_after_a_login(home: Path, open_store: StoreOpener) -> None:
@@ -94,7 +96,7 @@ def test_the_index_stays_after_a_login(home: Path, open_store: StoreOpener) -> N
     store.catch_up(60)
     store.close()
     again = open_store(home)
-    assert again.parts.index.candidates("kept") == set(ids(again)) and not again.indexing.unindexed()
+    assert again.parts.index.candidates(search_form("kept")) == set(ids(again)) and not again.indexing.unindexed()
 
 
 def test_a_large_message_turns_out_damaged(home: Path, open_store: StoreOpener) -> None:
@@ -233,7 +235,7 @@ def test_a_note_is_not_known_by_what_it_stands_for(home: Path, open_store: Store
         assert note.is_note
     store.catch_up(60)
     assert b"unreadable" in headers(store)[0]
-    assert not store.parts.index.candidates("real")
+    assert not store.parts.index.candidates(search_form("real"))
 
 
 def test_a_full_disk_and_a_damaged_message(
@@ -268,7 +270,7 @@ def test_what_takes_sqlite_long_is_read_instead(
     append(store := open_store(home), b"Subject: long\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n" + lines)
     while store.behind:
         store.catch_up(1)
-    assert (store.parts.index.candidates("pgp message") == set(ids(store))) is is_indexed
+    assert (store.parts.index.candidates(search_form("pgp message")) == set(ids(store))) is is_indexed
     assert (store.indexing.unindexed() == set()) is is_indexed
 
 
@@ -308,7 +310,7 @@ def test_emptied_while_it_is_filled(
     monkeypatch.setattr(store.parts.reader, "read", interrupted)
     store.catch_up(60)
     assert store.parts.index.indexed(ids(store)) | store.indexing.unindexed() == set(ids(store))
-    assert all(store.parts.index.candidates(word) for word in ("both", "before", "later"))
+    assert all(store.parts.index.candidates(search_form(word)) for word in ("both", "before", "later"))
 
 
 def test_a_damaged_index_that_cannot_be_removed(
@@ -328,7 +330,7 @@ def test_a_damaged_index_that_cannot_be_removed(
 
     monkeypatch.setattr(files, "remove", refused)
     assert b"about word" in headers(store)[0]
-    assert store.parts.index.candidates("word") is None and store.indexing.unindexed() == set(ids(store))
+    assert store.parts.index.candidates(search_form("word")) is None and store.indexing.unindexed() == set(ids(store))
 
 
 def test_damaged_before_a_sibling_had_indexed_it(home: Path, open_store: StoreOpener) -> None:
@@ -343,7 +345,9 @@ def test_damaged_before_a_sibling_had_indexed_it(home: Path, open_store: StoreOp
     knows.catch_up(60)
     for store in (knows, finds):
         assert b"unreadable" in headers(store)[0] and b"about whole" in headers(store)[1]
-        assert not store.parts.index.candidates("real") and store.parts.index.candidates("whole")
+        assert not store.parts.index.candidates(search_form("real")) and store.parts.index.candidates(
+            search_form("whole")
+        )
 
 
 def test_an_index_is_made_when_the_damaged_one_is_gone(home: Path, open_store: StoreOpener) -> None:
@@ -465,7 +469,7 @@ def test_a_sibling_that_was_stopped(
     monkeypatch.setattr(index, "time", an_hour_later)
     store.indexing.behind = True
     store.catch_up(60)
-    assert store.parts.index.candidates("about word") == set(ids(store))
+    assert store.parts.index.candidates(search_form("about word")) == set(ids(store))
 
 
 @pytest.mark.parametrize("name", ["index.db", "index.db-wal", "tmp/index-open.lock", "tmp/index.lock"])
@@ -486,9 +490,9 @@ def test_something_else_in_its_place(
         store.indexing.behind = True
         store.catch_up(60)
         assert not store.behind
-    assert store.parts.index.candidates("about word") == set(ids(store)) or store.indexing.unindexed() == set(
+    assert store.parts.index.candidates(search_form("about word")) == set(
         ids(store)
-    )
+    ) or store.indexing.unindexed() == set(ids(store))
     assert store.parts.index.indexed(ids(store)) or sum("index.db cannot be used" in line for line in event_lines) == 1
     assert Path("/etc/passwd").read_bytes() == before
 
@@ -529,3 +533,31 @@ def test_a_message_read_in_two_places_at_once_is_a_mistake(home: Path, open_stor
         next(read.pieces(500_000))
         with pytest.raises(RuntimeError, match="two places"):
             list(one)
+
+
+def test_what_was_read_in_an_older_way_is_made_again(tmp_path: Path) -> None:
+    """The search form has changed: rows of before must not be asked."""
+    tables = ("headers", "rendered", "fields", "texts", "words", "unindexed")
+
+    def opened_again() -> Database:
+        return Database(tmp_path / "index.db", Secret(bytes(32)), "index", durable=False, busy_seconds=1)
+
+    old = opened_again()
+    with old.write():
+        old.execute("PRAGMA user_version = 5")
+        old.execute("INSERT INTO headers VALUES (1, x'')")
+        old.execute("INSERT INTO rendered VALUES (1, x'', x'', x'', NULL, NULL, NULL, x'')")
+        old.execute("INSERT INTO fields VALUES (1, NULL)")
+        old.execute("INSERT INTO texts VALUES (1, NULL)")
+        old.execute("INSERT INTO words (rowid, folded) VALUES (1, 'lower case')")
+        old.execute("INSERT INTO unindexed VALUES (2)")
+        old.execute("UPDATE progress SET complete = 2, incarnation = x'00'")
+    old.close()
+    new = opened_again()
+    assert [new.value(f"SELECT count(*) FROM {table}") for table in tables] == [0] * len(tables)
+    assert new.value("SELECT rowid FROM words WHERE words MATCH '\"low\"'") is None
+    assert new.value("SELECT complete FROM progress") == 0
+    assert new.value("SELECT incarnation FROM progress") != b"\0"
+    new.execute("INSERT INTO words (rowid, folded) VALUES (1, 'UPPER CASE')")
+    assert new.value("SELECT rowid FROM words WHERE words MATCH '\"UPP\"'") == 1
+    new.close()

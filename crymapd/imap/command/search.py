@@ -257,6 +257,10 @@ def _header(name: str) -> Callable[[_Context], SearchKey]:
     return lambda context: keys.HeaderHas(name, context.text())
 
 
+def _addresses(name: str) -> Callable[[_Context], SearchKey]:
+    return lambda context: keys.AddressesHave(name, context.text())
+
+
 def _any_header(context: _Context) -> SearchKey:
     name = context.text()
     return keys.HeaderHas(name, context.text())
@@ -323,10 +327,10 @@ def _object_id(thread: bool) -> Callable[[_Context], SearchKey]:
 
 
 _WITH_ARGUMENT: dict[bytes, Callable[[_Context], SearchKey]] = {
-    b"BCC": _header("bcc"),
-    b"CC": _header("cc"),
-    b"FROM": _header("from"),
-    b"TO": _header("to"),
+    b"BCC": _addresses("bcc"),
+    b"CC": _addresses("cc"),
+    b"FROM": _addresses("from"),
+    b"TO": _addresses("to"),
     b"SUBJECT": _header("subject"),
     b"HEADER": _any_header,
     b"BODY": lambda context: keys.BodyHas(context.text(), header=False),
