@@ -62,7 +62,7 @@ def from_address(server: Server, source: str) -> Client:
 
 def test_failures_slow_the_guesser_not_the_owner(tmp_path: Path) -> None:
     """No failure is forgotten here, however long the test takes."""
-    with running(tmp_path / "root", limits="crymapd.daemon.throttle.HALF_LIFE_SECONDS=1e9") as server:
+    with running(tmp_path / "root", limits="crymapd.authentication.throttle.HALF_LIFE_SECONDS=1e9") as server:
         times = []
         for _round in range(3):
             with from_address(server, "127.0.0.2") as client:
