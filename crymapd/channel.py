@@ -97,6 +97,10 @@ class Channel:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a phone that is gone must not hold a worker
+            self._acknowledges = hasattr(socket, "TCP_QUICKACK")
+        else:
+            self._acknowledges = False
         self._socket = sock
         self._trace = trace
         self._tls: SSL.Connection | None = None
@@ -163,6 +167,8 @@ class Channel:
         """Wait so long at most; whether `read` would answer at once then. What is queued is not sent meanwhile."""
         if self.has_buffered:
             return True
+        if seconds:
+            self._acknowledge()
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
         return bool(poller.poll(seconds * 1000))
@@ -198,6 +204,7 @@ class Channel:
             try:
                 data = self._tls.recv(_READ) if self._tls is not None else self._socket.recv(_READ)
             except (SSL.WantReadError, BlockingIOError):
+                self._acknowledge()
                 self._wait(select.POLLIN, deadline)
             except SSL.WantWriteError:
                 self._wait(select.POLLOUT, deadline)
@@ -261,6 +268,16 @@ class Channel:
         except (SSL.Error, OSError) as error:
             raise Disconnected("connection lost") from error
         return 0
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what has come before waiting for more.
+
+        A client that writes a command in two pieces (imaplib at APPEND, Ruby's net-imap, tokio) sends the second when
+        the first is acknowledged (Nagle's algorithm), and the kernel would put that off for 40 ms.
+        """
+        if self._acknowledges:
+            with suppress(OSError):  # the connection is gone, as the next read will say
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _wait(self, event: int, deadline: float) -> None:
         poller = select.poll()

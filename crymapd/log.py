@@ -138,19 +138,19 @@ def worker_refused(address: str, reason: str) -> None:
 
 
 def resources_short(reason: str) -> None:
-    _warning(f"cannot accept for now: {reason}")
+    _warning(f"cannot accept connections for now: {reason}")
 
 
 def certificate_reloaded() -> None:
-    _info("the certificate was read again")
+    _info("the changed certificate is in use")
 
 
 def certificate_bad(reason: str) -> None:
-    _warning(f"the changed certificate cannot be used, the former stays: {reason}")
+    _warning(f"the changed certificate cannot be used: {reason}; the former one stays in use")
 
 
 def stopping(workers: int) -> None:
-    _info(f"stopping, {workers} connection(s) end")
+    _info(f"stopping and ending {workers} connection(s)")
 
 
 # A connection
@@ -161,7 +161,7 @@ def connected(tls: str) -> None:
 
 
 def handshake_failed(reason: str) -> None:
-    _info(f"no TLS: {reason}")
+    _info(f"TLS handshake failed: {reason}")
 
 
 def went_away(reason: str) -> None:
@@ -197,7 +197,7 @@ _tolerated: set[str] = set()
 
 
 def tolerated(what: str) -> None:
-    """A client does what the grammar does not allow; each kind is said once by each process."""
+    """A client did what the grammar does not allow; a process logs each kind only once."""
     if what not in _tolerated:
         _tolerated.add(what)
         _info(f"tolerated {what}")
@@ -208,15 +208,15 @@ def command_failed(reason: str) -> None:
 
 
 def not_told(reason: str) -> None:
-    _warning(f"a command was done, but what else happened could not be told: {reason}")
+    _warning(f"a command succeeded, but other changes could not be reported to the client with it: {reason}")
 
 
 def epoch_not_written(reason: str) -> None:
-    _warning(f"epoch could not be written: {reason}; other sessions hear of the change later")
+    _warning(f"the file epoch could not be written: {reason}; other sessions learn of the change later")
 
 
 def not_settled(reason: str) -> None:
-    _warning(f"messages were taken, but moving their files was put off: {reason}")
+    _warning(f"appended messages were committed, but moving their files failed: {reason}; the next login does it")
 
 
 def broken_off(reason: str) -> None:
@@ -228,7 +228,7 @@ def disconnected(octets_in: int, octets_out: int) -> None:
 
 
 def crashed(trace: str) -> None:
-    """A bug: its traceback, a line of the log for each of its lines."""
+    """A bug: log its traceback line by line."""
     for part in trace.splitlines():
         _error("BUG " + part)
 
@@ -237,7 +237,7 @@ def crashed(trace: str) -> None:
 
 
 def message_damaged(name: str, reason: str) -> None:
-    _warning(f"damaged message {name[:16]}...: {reason}; a note stands in its place, put the file back from a backup")
+    _warning(f"damaged message file {_place(name)}: {reason}; a note stands in its place, put it back from a backup")
 
 
 def message_missing(name: str) -> None:
@@ -257,7 +257,7 @@ def not_filed(name: str, reason: str) -> None:
 
 
 def not_placed(name: str, reason: str) -> None:
-    _warning(f"message file {_place(name)} was not moved out of tmp/: {reason}; a later login does it")
+    _warning(f"message file {_place(name)} was not moved out of tmp/: {reason}; the next login does it")
 
 
 def directory_made_again(name: str) -> None:
@@ -265,11 +265,11 @@ def directory_made_again(name: str) -> None:
 
 
 def not_listed(name: str, reason: str) -> None:
-    _warning(f"{name}/ cannot be listed: {reason}; what is in it stays there until it can")
+    _warning(f"{name}/ cannot be listed: {reason}; until it can be, mail in it is not filed")
 
 
 def not_a_message(name: str) -> None:
-    _warning(f"new/{name[:80]!r} is not a plain file of ours and was left alone")
+    _warning(f"new/{name[:80]!r} is not a delivered message and was left alone")
 
 
 def key_rejected(name: str, reason: str) -> None:
@@ -292,24 +292,40 @@ def database_restored(source: str) -> None:
     _warning(f"meta.db was rebuilt from {source}; every UIDVALIDITY changes")
 
 
+def no_witness(reason: str) -> None:
+    _notice(f"{reason}: if the whole user directory is put back from a backup, only clients can notice")
+
+
 def database_older() -> None:
     _warning("meta.db is older than what clients have seen (a restored backup?); every UIDVALIDITY changes")
 
 
 def index_rebuilt(reason: str) -> None:
-    _notice(f"index.db was unusable ({reason}) and starts anew")
+    _notice(f"index.db was unusable ({reason}) and is made anew")
 
 
 def index_not_used(reason: str) -> None:
-    _warning(f"index.db cannot be used now: {reason}; what it would tell is read from the messages, which takes longer")
+    _warning(f"index.db cannot be used now: {reason}; the messages are read instead, which takes longer")
 
 
 def not_indexed(message: int, reason: str) -> None:
-    _error(f"message {message} was not indexed: {reason}, a mistake in crymapd; each search reads it")
+    _error(f"message {message} was not indexed: {reason}, which is a bug in crymapd; each search reads the message")
+
+
+def no_reserve(reason: str) -> None:
+    _notice(f"no space could be kept for the case of a full disk: {reason}")
+
+
+def reserve_released() -> None:
+    _warning("the disk is almost full: the space kept in reserve was released, so that mail can be read and deleted")
+
+
+def sealing_pair_not_made(name: str, reason: str) -> None:
+    _warning(f"sealing pair {name} could not be made: {reason}; an older one is used until it can be")
 
 
 def orphans_filed(count: int) -> None:
-    _warning(f"{count} message file(s) without a database row were put into INBOX")
+    _warning(f"{count} message file(s) without a row in meta.db were put into INBOX")
 
 
 def maintenance_failed(step: str, reason: str) -> None:
@@ -317,5 +333,5 @@ def maintenance_failed(step: str, reason: str) -> None:
 
 
 def _place(name: str) -> str:
-    """A sealed file as a person finds it, by the hexadecimal digits of its name."""
+    """Abbreviate the place of a sealed file under messages/, given the hexadecimal digits of its name."""
     return f"{name[:2]}/{name[2:16]}..."

@@ -20,7 +20,7 @@ from crymapd.authentication.credentials import Credentials
 from crymapd.authentication.throttle import Throttle
 from crymapd.crypto.slots import spend_time
 from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
-from crymapd.mime.encoded_words import preload
+from crymapd.mime.charsets import preload
 from crymapd.model.names import canonical_user
 from crymapd.store import account
 from crymapd.store.account import Unlocked

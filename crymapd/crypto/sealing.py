@@ -35,7 +35,7 @@ class SealingKey:
     __slots__ = ("_key", "raw")
 
     def __init__(self, raw: bytes) -> None:
-        """Raises Damaged unless `raw` is a valid public key."""
+        """Load the key. Raises Damaged unless `raw` is a valid public key."""
         try:
             if len(raw) != PUBLIC_BYTES:
                 raise ValueError("wrong length")
@@ -57,7 +57,7 @@ class OpeningKey:
     __slots__ = ("_key", "public")
 
     def __init__(self, raw: Secret) -> None:
-        """Raises Damaged unless `raw` has the right length."""
+        """Load the key. Raises Damaged unless `raw` has the right length."""
         data = raw.reveal()
         if len(data) != PRIVATE_BYTES:
             raise Damaged("not a private sealing key")

@@ -13,7 +13,7 @@ from crymapd.authentication.credentials import Credentials
 from crymapd.authentication.login import Authenticator, confine
 from crymapd.authentication.throttle import Throttle
 from crymapd.daemon.client import Client
-from crymapd.daemon.opening import open_store
+from crymapd.daemon.opening import open_store, open_witness
 from crymapd.imap.prepared import prepare
 from crymapd.imap.server import Server
 from crymapd.imap.session import Session
@@ -31,7 +31,8 @@ def converse(client: Client) -> None:
     def log_in(credentials: Credentials) -> Store:
         account = authenticator.authenticate(credentials)
         channel.reveal()
-        return open_store(confine(account), account, client, prepare)
+        witness = open_witness(account, client)
+        return open_store(confine(account), account, client, prepare, witness)
 
     identification = tuple((name.replace("_", "-"), value) for name, value in root.system.identification.items())
     session = Session(channel.write, log_in, identification)

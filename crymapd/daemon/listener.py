@@ -22,7 +22,7 @@ from crymapd.daemon.client import Site, peer_address
 from crymapd.daemon.services import SERVICES, Rehearsal, Service, Tls
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
-from crymapd.mime.encoded_words import preload
+from crymapd.mime.charsets import preload
 from crymapd.model.endpoint import Address
 from crymapd.unix import activation, listening, memory, signals
 

@@ -8,11 +8,27 @@ from crymapd.daemon.client import Client
 from crymapd.errors import AccountUnusable, CrymapError
 from crymapd.store import maintenance
 from crymapd.store.account import Unlocked
+from crymapd.store.epoch import EpochFile
 from crymapd.store.store import Store
 from crymapd.store.summary import Prepare
 
 
-def open_store(unlocked: Unlocked, account: Account, client: Client, prepare: Prepare) -> Store:
+def open_witness(account: Account, client: Client) -> EpochFile | None:
+    """Open the file outside the user directory that shows when an older one was put back, before `confine`.
+
+    It is the only thing outside the user directory that a worker keeps after login.
+    """
+    path = client.site.root.directory / "state" / f"seen-{account.unlocked.user.id}"
+    try:
+        return EpochFile(path)
+    except OSError as error:
+        log.no_witness(f"{path}: {error.strerror}")
+        return None
+
+
+def open_store(
+    unlocked: Unlocked, account: Account, client: Client, prepare: Prepare, witness: EpochFile | None
+) -> Store:
     """Open the store of an account to which this process is confined.
 
     Args:
@@ -20,14 +36,15 @@ def open_store(unlocked: Unlocked, account: Account, client: Client, prepare: Pr
         account: who has logged in.
         client: whose connection a child for maintenance must not keep open.
         prepare: makes a protocol's answers of a message, to be kept in the index.
+        witness: what `open_witness` gave.
 
     Raises:
         AccountUnusable: it cannot be opened; the log says why.
     """
     limits = client.site.root.system.limits
     try:
-        maintenance.in_child(unlocked, close=client.channel.descriptors)
-        return Store(unlocked, prepare, limits.max_message_size, limits.max_storage)
+        maintenance.in_child(unlocked, client.channel.descriptors, witness)
+        return Store(unlocked, prepare, limits.max_message_size, limits.max_storage, witness)
     except (CrymapError, OSError) as error:
         log.account_unusable(account.name, f"{account.directory.place.called}: {error}")
         raise AccountUnusable(str(error)) from error

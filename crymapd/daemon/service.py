@@ -100,7 +100,8 @@ def serve(sock: socket.socket, service: Service, site: Site) -> None:
         import traceback
 
         log.crashed(traceback.format_exc())
-        client.channel.write(service.last_words)
+        if service.last_words is not None:
+            client.channel.write(service.last_words())
     finally:
         client.channel.close()
         log.disconnected(client.channel.octets_in, client.channel.octets_out)

@@ -57,7 +57,7 @@ class Service:
     load: Callable[[], Conversation]
     alpn: bytes = b""
     greeting: Callable[[Client], bytes] | None = None
-    last_words: bytes = b""
+    last_words: Callable[[], bytes] | None = None
     refusal: bytes = b""
     load_rehearsal: Callable[[], Rehearsal] | None = None
 
@@ -72,6 +72,12 @@ def _greet_imap(_client: Client) -> bytes:
     from crymapd.imap.capability import greeting
 
     return greeting()
+
+
+def _last_words_imap() -> bytes:
+    from crymapd.imap.capability import last_words  # loaded since the greeting
+
+    return last_words()
 
 
 def _load_imap_rehearsal() -> Rehearsal:
@@ -90,7 +96,7 @@ SERVICES: dict[str, Service] = {
             load=_load_imap,
             alpn=b"imap",
             greeting=_greet_imap,
-            last_words=b"* BYE [SERVERBUG] internal error; the server's log has it\r\n",
+            last_words=_last_words_imap,
             load_rehearsal=_load_imap_rehearsal,
         ),
     )

@@ -79,3 +79,8 @@ def after_login(limit: int, hidden: Collection[str]) -> str:
 def greeting() -> bytes:
     """Write the greeting, the first line of a connection (RFC 9051 section 7.1.1)."""
     return b"* OK [CAPABILITY %b] crymapd ready\r\n" % before_login().encode()
+
+
+def last_words() -> bytes:
+    """The last line of a connection on which the program crashed."""
+    return b"* BYE [SERVERBUG] internal error; the server's log has it\r\n"

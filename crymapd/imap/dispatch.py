@@ -19,7 +19,7 @@ from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
 from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
-from crymapd.mime.encoded_words import charset_names
+from crymapd.mime.charsets import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     general.Capability: general_handler.handle_capability,
@@ -141,7 +141,7 @@ def perform(current: Session, parsed: Parsed) -> Done:
 
 
 def _tell(current: Session, *, expunges: bool, writes: bool) -> Done:
-    """Tell what other sessions did; a command that has committed its work is OK also where that fails."""
+    """Tell what other sessions did; if that fails, a command that has committed its work is still OK."""
     if not writes:
         return attempt(current, lambda: tell_changes(current, expunges=expunges))
     with update.telling(current):

@@ -41,7 +41,7 @@ class Row:
         parse: reads its arguments and returns its value; raises BadSyntax.
         states: the states in which it is allowed.
         tell: which changes by other sessions may be told with it.
-        writes: whether its work is committed before these are told, so that trouble with telling is no failure of it.
+        writes: whether its work is committed before changes are told, so that it is OK even if telling them fails.
     """
 
     parse: Callable[[Reader], Any]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from crymapd.mime import content
-from crymapd.mime.encoded_words import decode, decode_words
+from crymapd.mime.charsets import decode
+from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header, unfold
 from crymapd.mime.parts import Part, walk
 

@@ -147,9 +147,9 @@ def _keep_strangers(layout: Layout, user: User) -> None:
             layout.put_aside(path, str(int(time.time())))
 
 
-def _same_bytes(one: Path, other: Path) -> bool:
+def _same_bytes(path: Path, other: Path) -> bool:
     try:
-        return files.read_small(one, MAX_BYTES) == files.read_small(other, MAX_BYTES)
+        return files.read_small(path, MAX_BYTES) == files.read_small(other, MAX_BYTES)
     except OSError:
         return False
 

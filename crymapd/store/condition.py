@@ -54,7 +54,7 @@ def hull(key: SearchKey) -> Condition | None:
     return Condition("e.uid BETWEEN ? AND ?", (min(low for low, _ in key.ranges), max(high for _, high in key.ranges)))
 
 
-def both(*conditions: Condition | None) -> Condition:
+def all_of(*conditions: Condition | None) -> Condition:
     """Demand that all conditions hold; any that is None is left out."""
     present = [each for each in conditions if each is not None]
     return _join(" AND ", present) if present else EVERYTHING

@@ -351,15 +351,16 @@ class Entries(Lookup):
             return
         modseq, ranges = self._next_modseq(mailbox), ranges_of(uids)
         self._recount(mailbox, ranges, -1)
-        gone = uid_set(mailbox, ranges)
+        expunged = uid_set(mailbox, ranges)
         self._db.execute(
             "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
-            f" SELECT e.mailbox, ?, e.uid, e.message, e.flagset, e.saved FROM {gone.tables} WHERE {gone.where}",
-            (modseq, *gone.values),
+            f" SELECT e.mailbox, ?, e.uid, e.message, e.flagset, e.saved FROM {expunged.tables} WHERE {expunged.where}",
+            (modseq, *expunged.values),
         )
         self._db.execute(
-            f"DELETE FROM entries WHERE mailbox = ? AND uid IN (SELECT e.uid FROM {gone.tables} WHERE {gone.where})",
-            (mailbox, *gone.values),
+            "DELETE FROM entries WHERE mailbox = ?"
+            f" AND uid IN (SELECT e.uid FROM {expunged.tables} WHERE {expunged.where})",
+            (mailbox, *expunged.values),
         )
 
     def _recount(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]], sign: int) -> None:

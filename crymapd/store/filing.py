@@ -23,7 +23,7 @@ from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.meta import Meta
-from crymapd.store.sealed_file import UNKNOWN_KEY, Opened, place
+from crymapd.store.sealed_file import UNKNOWN_KEY, OpenedFile, place
 from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
@@ -90,8 +90,8 @@ class Filing:
         if not self._waiting():
             return 0
         deadline = time.monotonic() + seconds
-        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as mine:
-            if not mine:
+        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as has_lock:
+            if not has_lock:
                 self._not_before = time.monotonic() + _LEFT_TO_SIBLING
                 return 0
             waiting = self._waiting()
@@ -263,7 +263,7 @@ class Filing:
         return Examined(message, INBOX, None)
 
     def _read(self, file: bytes, room: Room) -> Examined:
-        with Opened(self._layout, file) as opened:
+        with OpenedFile(self._layout, file) as opened:
             metadata = opened.head.open(self._keys.opening_key(opened.head.key_name), self._account_id)
             summarizer = Summarizer()
             for piece in opened.pieces(Secret(metadata.body_key)):

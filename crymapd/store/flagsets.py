@@ -62,7 +62,7 @@ class FlagSets:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many keywords as there may be."""
+        """Whether the account has as many keywords as it may have."""
         return self._keyword_count() >= MAX_KEYWORDS
 
     def _keyword_count(self) -> int:

@@ -23,7 +23,7 @@ from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.quota import Quota
 from crymapd.store.rows import Added
-from crymapd.store.sealed_file import Sealing, place, publish
+from crymapd.store.sealed_file import Sealing, local_zone, place, publish
 from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
@@ -76,7 +76,7 @@ class Incoming:
         """Begin a message for a mailbox; without a date, it counts as received now."""
         moment = int(time.time()) if received is None else int(received.timestamp())
         offset = received.utcoffset() if received is not None else None
-        zone = int(offset.total_seconds()) // 60 if offset is not None else 0
+        zone = int(offset.total_seconds()) // 60 if offset is not None else local_zone(moment)
         metadata = new_metadata(moment, zone, mailbox)  # without flags, which its entry gets at `commit`
         sealing = Sealing(self._layout, self._recipient(), metadata, self._limit)
         self._arriving = _Arriving(sealing, Summarizer(), flags)

@@ -64,8 +64,8 @@ class Index:
     def _db(self) -> Database:
         """The database, opened when it is first needed; many sessions never need it."""
         if self._opened is None:
-            with files.locked(self._lock, wait=BUSY_SECONDS) as mine:
-                if not mine:
+            with files.locked(self._lock, wait=BUSY_SECONDS) as has_lock:
+                if not has_lock:
                     raise StoreBusy(f"{self._lock.name}: another process holds it")
                 self._opened = self._open()
         return self._opened
@@ -92,8 +92,8 @@ class Index:
     def _replace(self, reason: str) -> None:
         """Remove the opened file, which is damaged, unless another session has replaced it already."""
         self.rest()
-        with suppress(OSError), files.locked(self._lock, wait=BUSY_SECONDS) as mine:
-            if mine and self._is_there():
+        with suppress(OSError), files.locked(self._lock, wait=BUSY_SECONDS) as has_lock:
+            if has_lock and self._is_there():
                 log.index_rebuilt(reason)
                 self._remove()
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from crymapd import log
 from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
 from crymapd.mime.text import SearchTexts
-from crymapd.model.numbers import MessageId
+from crymapd.model.numbers import MailboxId, MessageId
 from crymapd.store.entries import Entries
 from crymapd.store.index import MAX_KEPT_TEXT, Index
 from crymapd.store.reader import MessageReader
@@ -31,7 +31,7 @@ MAX_REMEMBERED = 4 << 20
 T = TypeVar("T")
 
 
-class _Made(NamedTuple):
+class _Extract(NamedTuple):
     """What was made of a message: its summary, and its search texts (None if they are too long)."""
 
     summary: Summary
@@ -113,14 +113,14 @@ class Indexing:
         """Index for about so many seconds; `behind` says afterwards whether there is more to do."""
         deadline = time.monotonic() + seconds
         self._finish_new(deadline)
-        self._index.put_texts(self._without_damaged(self._take_texts()))
+        self.keep_texts()
         with ExitStack() as stack:
-            mine = False
+            has_lock = False
             try:
-                mine = stack.enter_context(files.locked(self._lock, wait=0))
+                has_lock = stack.enter_context(files.locked(self._lock, wait=0))
             except OSError as error:
                 self._index.not_used(str(error))
-            if mine:
+            if has_lock:
                 self._catch_up(deadline)
             else:
                 self.behind = bool(self._new)
@@ -178,31 +178,42 @@ class Indexing:
         unreadable: set[MessageId] = set()
         size = 0
         for message in messages[:_BATCH]:
-            made = _make_or_log(message, self._make)
-            if made is not None:
-                summaries.append((message, made.summary))
-            if made is None or made.texts is None:
+            extract = _make_or_log(message, self._make)
+            if extract is not None:
+                summaries.append((message, extract.summary))
+            if extract is None or extract.texts is None:
                 unreadable.add(message)
             else:
-                texts[message] = made.texts
-                size += made.texts.size
+                texts[message] = extract.texts
+                size += extract.texts.size
             if time.monotonic() > deadline or size > MAX_REMEMBERED:
                 break
         written = self._index.put(summaries) and self._index.put_texts(texts.items())
         return _Batch(set(texts), unreadable) if written else None
 
-    def _make(self, message: MessageId) -> _Made | None:
+    def _make(self, message: MessageId) -> _Extract | None:
         """Read a message and make its summary and texts; None if it cannot be read."""
         with suppress(MessageGone, MessageUnavailable), self._reader.read(message) as opened:
             if not opened.is_note:
                 summary = opened.summary(self._prepare)
-                return _Made(summary, summary.texts or opened.search_texts())
+                return _Extract(summary, summary.texts or opened.search_texts())
         return None
 
-    def unindexed(self) -> set[MessageId]:
-        """Return the messages that are not indexed, so that a search must read them."""
+    def keep_texts(self) -> None:
+        """Put the texts into the index that were remembered by `remember_texts`."""
+        self._index.put_texts(self._without_damaged(self._take_texts()))
+
+    def unindexed(self, mailbox: MailboxId | None = None) -> set[MessageId]:
+        """Return the messages of a mailbox, or of the account, that are not indexed: a search must read them.
+
+        Some messages of other mailboxes may be among them.
+        """
         unindexed = self._index.unindexed()
-        later = self._entries.messages_after(MessageId(0) if unindexed is None else self._index.complete())
+        complete = MessageId(0) if unindexed is None else self._index.complete()
+        if mailbox is None:
+            later = self._entries.messages_after(complete)
+        else:
+            later = self._entries.messages_in(mailbox, complete)
         return (unindexed or set()) | (set(later) - self._index.indexed(later))
 
 

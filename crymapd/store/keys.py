@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -83,8 +84,21 @@ class KeyStore:
         external, internal = key_name(patterns.external_pattern, now), key_name(patterns.internal_pattern, now)
         for name, public in ((external, True), (internal, False)):
             if not (self._layout.keys / name).exists():
-                self._make(name, public, int(now))
-        self._internal = internal
+                try:
+                    self._make(name, public, int(now))
+                except OSError as error:  # a full disk must not keep the owner from reading
+                    log.sealing_pair_not_made(name, error.strerror or str(error))
+        self._internal = internal if (self._layout.keys / internal).exists() else self._newest_internal(internal)
+
+    def _newest_internal(self, otherwise: str) -> str:
+        """Return the name of the internal pair that was made last, or `otherwise` if there is none."""
+        pairs: list[tuple[int, str]] = []
+        for path in self._layout.keys.iterdir():
+            with suppress(OSError, Damaged):
+                key = read_key_file(path)
+                if not key.public:
+                    pairs.append((key.created, key.name))
+        return max(pairs)[1] if pairs else otherwise
 
     def own_recipient(self) -> Recipient:
         """Return for whom the owner's sessions seal: the internal pair, whose public half nobody else can read."""

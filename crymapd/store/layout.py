@@ -52,6 +52,11 @@ class Layout:
         return self.home / "epoch"
 
     @property
+    def reserve(self) -> Path:
+        """A file that keeps disk space, and is removed when the disk is full (`store/reserve.py`)."""
+        return self.home / "reserve"
+
+    @property
     def lock(self) -> Path:
         return self.home / "lock"
 

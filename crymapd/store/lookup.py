@@ -37,7 +37,7 @@ _STORED = "e.uid, e.flagset, e.modseq, e.saved, m.id, m.size, m.received, m.zone
 _STORED_COUNT = len(Stored._fields)
 
 
-class Judged(NamedTuple):
+class JudgedRow(NamedTuple):
     """A row, and the truth (1 or 0) of each further condition."""
 
     row: Stored
@@ -67,11 +67,11 @@ class Lookup:
     def uids(self, mailbox: MailboxId, below: Uid, since: ModSeq) -> array[int]:
         """Return the UIDs below `below` that a session counts: those present, and those expunged after `since`."""
         present = "SELECT uid FROM entries WHERE mailbox = ? AND uid < ?"
-        gone = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
+        expunged = "SELECT uid FROM expunges WHERE mailbox = ? AND modseq > ? AND uid < ?"
         query = "SELECT json_group_array(uid) FROM (%s)"
         with self._db.read():
             uids = _decoded(self._db.value(query % present, mailbox, below))
-            uids += _decoded(self._db.value(query % gone, mailbox, since, below))
+            uids += _decoded(self._db.value(query % expunged, mailbox, since, below))
         uids.sort()
         return array("I", uids)
 
@@ -109,7 +109,7 @@ class Lookup:
         return EntryColumns(*columns, *((),) * (3 - count))  # type: ignore[arg-type]  # SQLite gives plain numbers
 
     def stored(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Stored]:
-        """Yield the full rows of present messages; those of a thousand UIDs, or of a range, are read at once."""
+        """Yield the full rows of present messages, which are read for a thousand UIDs, or for one range, at once."""
         for group in in_groups(ranges, _PAGE):
             uids = uid_set(mailbox, group)
             query = (
@@ -138,6 +138,16 @@ class Lookup:
         rows = self._db.execute("SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?", (message, limit))
         return [later for (later,) in rows]
 
+    def messages_in(self, mailbox: MailboxId, after: MessageId) -> list[MessageId]:
+        """Return the ids after this one of messages that are in a mailbox or were expunged from it; usually none."""
+        if not self.messages_after(after, 1):
+            return []
+        query = (
+            "SELECT message FROM entries WHERE mailbox = :mailbox AND message > :after"
+            " UNION SELECT message FROM expunges WHERE mailbox = :mailbox AND message > :after ORDER BY message"
+        )
+        return [message for (message,) in self._db.execute(query, {"mailbox": mailbox, "after": after})]
+
     def matching_entries(
         self, mailbox: MailboxId, where: Condition, *, page: int, below: Uid, since: ModSeq
     ) -> Iterator[EntryColumns]:
@@ -152,8 +162,8 @@ class Lookup:
         """
 
         query = _matching_query(_ENTRY, "%s e", where)
-        for present, gone in self._matched(query, mailbox, where, page, below, since, self._fetched_columns):
-            yield _merged(present, gone) if gone.uids else present
+        for present, expunged in self._matched(query, mailbox, where, page, below, since, self._fetched_columns):
+            yield _merged(present, expunged) if expunged.uids else present
 
     def _fetched_columns(self, query: str, values: Bindings) -> tuple[Sequence[Uid], EntryColumns]:
         columns = self._columns(query, values)
@@ -169,7 +179,7 @@ class Lookup:
         below: Uid,
         since: ModSeq,
         among: Iterable[MessageId] | None = None,
-    ) -> Iterator[list[Judged]]:
+    ) -> Iterator[list[JudgedRow]]:
         """Yield the full rows of messages that meet a condition, with the truth of further ones, a page at a time.
 
         Args:
@@ -185,14 +195,14 @@ class Lookup:
         query = _matching_query(columns, source, where)
         limit = page if among is None else -1
         pages = self._matched(query, mailbox, where, limit, below, since, self._fetched_judged, before)
-        for present, gone in pages:
-            rows = sorted(present + gone) if gone else present
+        for present, expunged in pages:
+            rows = sorted(present + expunged) if expunged else present
             yield from (rows[at : at + page] for at in range(0, len(rows), page))
 
-    def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[Judged]]:
+    def _fetched_judged(self, query: str, values: Bindings) -> tuple[Sequence[Uid], list[JudgedRow]]:
         rows = self._db.execute(query, values).fetchall()
         return [row[0] for row in rows], [
-            Judged(Stored._make(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
+            JudgedRow(Stored._make(row[:_STORED_COUNT]), row[_STORED_COUNT:]) for row in rows
         ]
 
     def _matched(
@@ -218,14 +228,15 @@ class Lookup:
                 uids, present = fetch(query % ("entries", "LEFT", ""), (*values, limit))
                 high = uids[-1] if len(uids) == limit else below - 1
                 values = (*before, mailbox, low, high, *where.values, since)
-                _uids, gone = fetch(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
-            yield present, gone
+                _uids, expunged = fetch(query % ("expunges", "", " AND e.modseq > ?"), (*values, -1))
+            yield present, expunged
             low = high + 1
 
     def first_unseen(self, mailbox: Mailbox) -> SeqNum | None:
-        """Return the sequence number of the first message without \\Seen, at the moment that the row shows.
+        """Return the sequence number of the first message without \\Seen.
 
-        At most a thousand messages are looked at from either end of the mailbox, whatever its size.
+        `mailbox` must have been read in the same snapshot, since its counters are used.  At most a thousand messages
+        are looked at from either end of the mailbox, whatever its size.
 
         Returns:
             None if there is none, or if it was not found near either end.
@@ -247,7 +258,7 @@ class Lookup:
         return None
 
     def count(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> int:
-        """Count the messages whose UIDs are in some ranges."""
+        """Count the messages whose UIDs are in these ranges."""
         uids = uid_set(mailbox, ranges)
         return int(self._db.value(f"SELECT count(*) FROM {uids.tables} WHERE {uids.where}", *uids.values))
 
@@ -314,7 +325,7 @@ class Lookup:
             modseq: changed flags and new messages after this modseq are returned.
             expunged_since: expunges after this modseq are returned.
             own: modseqs at which the asking session itself changed flags; these changes are left out.
-            told_below: messages with larger UIDs are never left out, since the session has yet to be told of them.
+            told_below: messages from this UID on are never left out, since the session has yet to be told of them.
         """
         with self._db.read():
             mailbox_now = self._db.execute(

@@ -196,13 +196,13 @@ class Mailboxes:
         )
 
     def claim_recent(self, mailbox: MailboxId, below: Uid) -> Recent:
-        """Claim the messages under a UID that no session has been told of, and return which these are.
+        """Claim the messages below a UID of which no session has been told, and return which they are.
 
-        The caller claims what it counts: a message that arrives meanwhile is left to whoever counts it first.
-        RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
+        A session claims only what it counts, so a message that arrives meanwhile is left to the session that counts
+        it first.  RFC 3501 section 2.3.2: only one read-write session is told of a message as recent.
         """
         if self._first_recent(mailbox, below) >= below:
-            return Recent(below, 0)  # most often: nothing is written
+            return Recent(below, 0)  # as usual, there is nothing to claim, so nothing is written
         with self._meta.change():
             first = self._first_recent(mailbox, below)
             claimed = int(

@@ -1,7 +1,7 @@
-"""Daily maintenance: a list of steps, each harmless to repeat, run in a child under a lock.
+"""Daily maintenance: a list of steps, each harmless to repeat, that a process of its own takes under a lock.
 
-The day is stamped only when every step has succeeded, so a failed run is tried again at the next
-login.  Nothing here is ever done in front of a client.
+The file `maintained` is touched only when every step has succeeded, so the next login tries again what
+failed.  No client ever waits for any of this.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from pathlib import Path
 from crymapd import log
 from crymapd.errors import CrymapError, MessageUnavailable
 from crymapd.store.account import Unlocked
+from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import ignore
 from crymapd.store.layout import Layout
 from crymapd.store.parts import Parts, open_parts
+from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import backups
 from crymapd.unix import files
 
 DAY = 24 * 3600
 GRACE = DAY
-"""How long an expunged message's file stays for sessions that have not been told."""
+"""Seconds for which the file of an expunged message is kept, for sessions that have not been told of it."""
 _KEPT_BACKUPS = 7
 _SAMPLE = 20
 _HEX = re.compile(r"[0-9a-f]+")
 
 
 def is_due(layout: Layout, now: float) -> bool:
-    """Whether the last complete run was more than a day ago (or, after a clock jump, in the future)."""
+    """Whether the last complete run was more than a day ago, or seems to lie in the future after a clock jump."""
     try:
         return not 0 <= now - layout.maintained.stat().st_mtime < DAY
     except FileNotFoundError:
@@ -40,9 +42,12 @@ def is_due(layout: Layout, now: float) -> bool:
 
 
 def run(parts: Parts, now: float, *, force: bool = False) -> bool:
-    """Take every step; True when all succeeded, False also when it is not due or a sibling is at it."""
-    with files.locked(parts.layout.tmp / "maintenance.lock", wait=0) as mine:
-        if not mine or not (force or is_due(parts.layout, now)):
+    """Take every step; return whether all succeeded.
+
+    It returns False also if maintenance is not due, unless `force` is set, or if another process is at it.
+    """
+    with files.locked(parts.layout.tmp / "maintenance.lock", wait=0) as has_lock:
+        if not has_lock or not (force or is_due(parts.layout, now)):
             return False
         failed = [name for name, step in STEPS if not _attempt(name, step, parts, now)]
         if not failed:
@@ -61,20 +66,25 @@ def _attempt(name: str, step: Callable[[Parts, float], None], parts: Parts, now:
 
 
 def finish_moves(parts: Parts, _now: float) -> None:
-    """Files whose rows were committed but which a crash left in `new/` or `tmp/`."""
+    """Place files whose rows were committed before a crash, then file what has arrived."""
     parts.filing.finish_interrupted()
     parts.filing.file_arrivals(DAY, ignore)
 
 
 def recover_orphans(parts: Parts, _now: float) -> None:
-    """Files under `messages/` without a row."""
+    """File orphans into INBOX."""
     parts.filing.recover_orphans(ignore)
 
 
-def in_child(account: Unlocked, close: tuple[int, ...] = ()) -> None:
-    """Run in a grandchild of this process when it is due, with databases of its own: SQLite must not cross a fork.
+def in_child(account: Unlocked, close: tuple[int, ...] = (), witness: EpochFile | None = None) -> None:
+    """Run maintenance, if it is due, in a grandchild process that opens the databases itself.
 
-    Call it before opening a `Store`; `close` are descriptors that are the caller's alone.
+    Call it before a `Store` is opened, since an SQLite connection must not be carried across a fork.
+
+    Args:
+        account: the account to maintain.
+        close: descriptors of this process that the grandchild must not keep open.
+        witness: that of `Meta`.
     """
     if not is_due(account.layout, time.time()):
         return
@@ -88,7 +98,7 @@ def in_child(account: Unlocked, close: tuple[int, ...] = ()) -> None:
             for fd in close:
                 os.close(fd)
             os.nice(10)
-            parts = open_parts(account)
+            parts = open_parts(account, witness)
             parts.finish_interrupted()
             run(parts, time.time())
             parts.close()
@@ -99,7 +109,7 @@ def in_child(account: Unlocked, close: tuple[int, ...] = ()) -> None:
 
 
 def purge_expunged(parts: Parts, now: float) -> None:
-    """Remove files that no mailbox has referred to for a day; file first, so that no crash leaves an orphan."""
+    """Purge messages that have been in no mailbox for a day: files before rows, so that no crash leaves an orphan."""
     released = dict(parts.entries.released_before(int(now) - GRACE))
     for file in released.values():
         for path in parts.layout.places(bytes(file).hex()):
@@ -109,7 +119,7 @@ def purge_expunged(parts: Parts, now: float) -> None:
 
 
 def back_up(parts: Parts, now: float) -> None:
-    """Today's copy of meta.db, complete and openable where it lies."""
+    """Write today's backup of meta.db, and remove the oldest backups beyond seven."""
     target = parts.layout.backup / time.strftime("meta.db.%Y-%m-%d", time.gmtime(now))
     if not target.exists():
         with files.Staged(parts.layout.tmp) as staged:
@@ -120,23 +130,23 @@ def back_up(parts: Parts, now: float) -> None:
 
 
 def sweep(parts: Parts, now: float) -> None:
-    """Staging files of processes that died, a day old; a file that a row refers to is kept."""
+    """Remove files in `tmp/` that are a day old, but never one that a row refers to."""
     with os.scandir(parts.layout.tmp) as entries:
         for entry in entries:
             if entry.name.endswith(".lock") or not entry.is_file(follow_symlinks=False):
                 continue
-            if now - entry.stat(follow_symlinks=False).st_mtime > DAY and not _referred(parts, entry.name):
+            if now - entry.stat(follow_symlinks=False).st_mtime > DAY and not _has_row(parts, entry.name):
                 files.remove(Path(entry.path))
 
 
-def _referred(parts: Parts, name: str) -> bool:
+def _has_row(parts: Parts, name: str) -> bool:
     return len(name) == 64 and bool(_HEX.fullmatch(name)) and parts.entries.message_id(bytes.fromhex(name)) is not None
 
 
 def check_sample(parts: Parts, _now: float) -> None:
-    """Read a few messages through, so that bad disks are heard of before they are needed."""
+    """Read a few messages through and check meta.db, so that a failing disk is noticed before its data is needed."""
     names = parts.filing.message_files()
-    for file in random.sample(names, min(_SAMPLE, len(names))):  # noqa: S311  # no secret hangs on the choice
+    for file in random.sample(names, min(_SAMPLE, len(names))):  # noqa: S311  # no secret depends on the choice
         message = parts.entries.message_id(file)
         if message is not None:
             with contextlib.suppress(MessageUnavailable), parts.reader.read(message) as opened:
@@ -146,11 +156,17 @@ def check_sample(parts: Parts, _now: float) -> None:
         parts.meta.mark_damaged()
 
 
+def keep_room(parts: Parts, _now: float) -> None:
+    """Make the reserve if it is missing."""
+    Reserve(parts.layout.reserve).provide()
+
+
 STEPS: tuple[tuple[str, Callable[[Parts, float], None]], ...] = (
     ("finishing moves", finish_moves),
     ("recovering files without rows", recover_orphans),
     ("removing expunged messages", purge_expunged),
     ("backing up meta.db", back_up),
     ("sweeping tmp", sweep),
+    ("keeping room for a full disk", keep_room),
     ("checking a sample", check_sample),
 )

@@ -1,4 +1,4 @@
-"""A message that is being read: its octets, its parts, and what is made of them."""
+"""A message that is being read: its octets, its MIME parts, its summary."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from crymapd.crypto.secret import Secret
 from crymapd.errors import Damaged, MessageUnavailable
 from crymapd.mime.parts import Parser, Part
 from crymapd.mime.text import SearchTexts, search_texts
-from crymapd.store.sealed_file import Opened
+from crymapd.store.sealed_file import OpenedFile
 from crymapd.store.summary import Prepare, Summarizer, Summary, summarize
 
 
 class Message(ABC):
-    """A context manager; the parts are found when they are asked for.
+    """A message, as a context manager that closes it. It is parsed when its parts are first asked for.
 
     Attributes:
         size: octets of the message.
@@ -30,19 +30,19 @@ class Message(ABC):
 
     @abstractmethod
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The octets from `start` to `end`, in pieces. Raises MessageUnavailable."""
+        """Yield the octets from `start` to `end`, in pieces. Raises MessageUnavailable."""
 
     @abstractmethod
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
-        """The octets from `start` to `end`, joined. Raises MessageUnavailable."""
+        """Return the octets from `start` to `end`. Raises MessageUnavailable."""
 
     @abstractmethod
     def summary(self, prepare: Prepare) -> Summary:
-        """Make what the index keeps of it. Raises MessageUnavailable."""
+        """Make the summary that the index keeps. Raises MessageUnavailable."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what reading it holds."""
+        """Close the file, if one is open."""
 
     def __enter__(self) -> Message:
         return self
@@ -52,7 +52,7 @@ class Message(ABC):
 
     @property
     def root(self) -> Part:
-        """The message as the first of its parts."""
+        """The message as a part: the root of the tree of its parts. Raises MessageUnavailable."""
         if self._root is None:
             parser = Parser()
             for piece in self.pieces():
@@ -61,12 +61,12 @@ class Message(ABC):
         return self._root
 
     def search_texts(self) -> SearchTexts | None:
-        """The texts that SEARCH looks into; None where they are too long to be held."""
+        """Make the search texts; None if they are too long to be held. Raises MessageUnavailable."""
         return search_texts(self.root, self.pieces)
 
 
-class Whole(Message):
-    """A small message, whose octets are held."""
+class HeldMessage(Message):
+    """A small message, whose octets are held in memory."""
 
     __slots__ = ("_octets",)
 
@@ -87,31 +87,73 @@ class Whole(Message):
         """Do nothing, as nothing is open."""
 
 
-class Streamed(Message):
-    """A large message, which is never held but read again for every question."""
+class _Cursor:
+    """A position in a body that is being read: parts that are asked for in their order need only one pass."""
 
-    __slots__ = ("_body_key", "_on_failure", "_opened")
+    __slots__ = ("_piece", "_pieces", "_reads", "position")
 
-    def __init__(self, opened: Opened, body_key: Secret, size: int, on_failure: Callable[[Exception], None]) -> None:
-        """Begin to read it.
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = b""  # what was read beyond `position`
+        self.position = 0
+        self._reads = 0
+
+    def read(self, start: int, end: int | None) -> Iterator[bytes]:
+        """Yield the octets from `start`, which must not be before `position`, to `end`.
+
+        Raises:
+            RuntimeError: another `read` has moved the cursor meanwhile, so octets would be missing.
+        """
+        self._reads += 1
+        this_read = self._reads
+        while end is None or self.position < end:
+            if not self._piece:
+                self._piece = next(self._pieces, b"")
+                if not self._piece:
+                    return
+            skipped = min(max(start - self.position, 0), len(self._piece))
+            stop = len(self._piece) if end is None else min(end - self.position, len(self._piece))
+            wanted = self._piece[skipped:stop]
+            self.position += max(skipped, stop)
+            self._piece = self._piece[max(skipped, stop) :]
+            if wanted:
+                yield wanted
+                if self._reads != this_read:
+                    raise RuntimeError("a message is read in two places at once")
+
+
+class StreamedMessage(Message):
+    """A large message, which is never held, and read from its start again only to go back in it."""
+
+    __slots__ = ("_body_key", "_cursor", "_file", "_on_failure")
+
+    def __init__(self, file: OpenedFile, body_key: Secret, size: int, on_failure: Callable[[Exception], None]) -> None:
+        """Prepare to read a message.
 
         Args:
-            opened: its sealed file, closed with this message.
-            body_key: opens the body.
+            file: its sealed file, which is closed together with the message.
+            body_key: the key of its body.
             size: octets of the message.
-            on_failure: told why it could not be read to its end, before MessageUnavailable is raised.
+            on_failure: called with the reason before MessageUnavailable is raised.
         """
         super().__init__(size)
-        self._opened = opened
+        self._file = file
         self._body_key = body_key
         self._on_failure = on_failure
+        self._cursor: _Cursor | None = None
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         try:
-            yield from self._opened.pieces(self._body_key, start, end)
+            yield from self._cursor_before(start).read(start, end)
         except (Damaged, OSError) as error:
             self._on_failure(error)
             raise MessageUnavailable(str(error)) from error
+
+    def _cursor_before(self, start: int) -> _Cursor:
+        """Return the cursor, or a new one if it has passed `start`; only the newest may read the file."""
+        if self._cursor is None or self._cursor.position > start:
+            self._cursor = _Cursor(self._file.pieces(self._body_key))
+        return self._cursor
 
     def octets(self, start: int = 0, end: int | None = None) -> bytes:
         return b"".join(self.pieces(start, end))
@@ -123,4 +165,4 @@ class Streamed(Message):
         return summarizer.finish(prepare)
 
     def close(self) -> None:
-        self._opened.close()
+        self._file.close()

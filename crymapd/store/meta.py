@@ -1,4 +1,4 @@
-"""`meta.db` and the frame of every transaction on it: each change is counted, and the count noted outside."""
+"""`meta.db`, and the transaction that every change to it runs in: it is counted, and the count noted in `epoch`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from crymapd.store.epoch import Epoch, EpochFile
 from crymapd.store.flagsets import FlagSets
 from crymapd.store.history import History
 from crymapd.store.layout import Layout
+from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import MetaFile, begin_recovery
 
 _KEY_LABEL = "meta.db"
 
 
 class Meta:
-    """The opened metadata database, with what all its tables share.
+    """The opened metadata database.
 
     Attributes:
         db: the database; no module outside the store sees it.
-        flagsets: combinations of flags and their numbers.
-        history: which message ids mean which messages.
+        flagsets: the flag sets and their ids.
+        history: when message ids were given out.
     """
 
-    def __init__(self, layout: Layout, master: Secret) -> None:
-        """Open it, and notice where it has been put back to an earlier state.
+    def __init__(self, layout: Layout, master: Secret, witness: EpochFile | None = None) -> None:
+        """Open the database; if it was put back to an earlier state, renumber its mailboxes.
+
+        Args:
+            layout: where it lies.
+            master: the account's master key.
+            witness: a file outside the user directory that is written as `epoch` is, so that putting back the whole
+                directory is noticed too; it is closed with the database.
 
         Raises:
             NewerStore, StoreBusy, OSError.
@@ -37,31 +44,44 @@ class Meta:
         self._key = derive(master, _KEY_LABEL)
         self._file = MetaFile(layout, self._key)
         self._renumbered = False
+        self._reserve = Reserve(layout.reserve)
+        self._reserve.release_if_needed()
         self.db = self._file.open()
         self.db.on_damage = self.mark_damaged
         self.flagsets = FlagSets(self.db)
         self.history = History(self.db)
-        self._epoch = EpochFile(layout.epoch)
+        self._epochs = [EpochFile(layout.epoch), *([] if witness is None else [witness])]
         self._notice_older()
-        if self.history.is_empty:  # not by the schema, since the token must be random
+        if self.history.is_empty:  # the first step cannot be part of the schema, since its token is random
             with self.change():
                 self.history.note_step()
 
     def mark_damaged(self) -> None:
-        """Note that its pages turned out to be damaged: the next process that opens it puts it right."""
+        """Note that pages turned out to be damaged; the next process that opens the database repairs it."""
         self._file.mark_damaged()
 
     # Has it been put back to an earlier state?
 
     def _notice_older(self) -> None:
-        seen = self._epoch.changes  # before the database: it never runs ahead of what is committed
-        if self.setting("is_copy") or self.setting("changes") < seen:
+        # Read before the database: each change that is noted here is committed, so a database with fewer is older.
+        noted_changes = self._noted_changes
+        if self.setting("is_copy") or self.setting("changes") < noted_changes:
             self.renumber()
+        if any(file.changes < self.setting("changes") for file in self._epochs):
+            self._note(self._current_epoch())
+
+    def _current_epoch(self) -> Epoch:
+        return Epoch(self.setting("changes"), self.setting("sealed"), self.setting("files"))
+
+    @property
+    def _noted_changes(self) -> int:
+        """The number of changes that clients may have seen."""
+        return max(epoch.changes for epoch in self._epochs)
 
     def renumber(self) -> None:
-        """Give every mailbox a new UIDVALIDITY: clients must not take old UIDs for new messages.
+        """Give every mailbox a new UIDVALIDITY, so that clients do not mistake new messages for those they know.
 
-        Once is enough: UIDs given out after that cannot be mistaken.
+        It is done at most once in a process: nobody can mistake UIDs that are given out after it.
         """
         if self._renumbered:
             return
@@ -71,43 +91,43 @@ class Meta:
             for (mailbox,) in self.db.execute("SELECT id FROM mailboxes").fetchall():
                 self.db.execute("UPDATE mailboxes SET uidvalidity = ? WHERE id = ?", (self.next_uidvalidity(), mailbox))
             self.db.execute("UPDATE settings SET value = 0 WHERE name = 'is_copy'")
-            self.db.execute("UPDATE settings SET value = max(value, ?) WHERE name = 'changes'", (self._epoch.changes,))
+            self.db.execute("UPDATE settings SET value = max(value, ?) WHERE name = 'changes'", (self._noted_changes,))
         self._renumbered = True
 
     # Transactions
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """One moment of the database for several questions."""
+        """Let all questions of a block see the same moment of the database."""
         return self.db.read()
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """A transaction that changes something; it is counted, and the count noted outside."""
+        """Run the block in a transaction that counts as one change; when it is committed, note it in `epoch`."""
+        self._reserve.release_if_needed()
         try:
             with self.db.write():
                 yield
-                changes = int(
-                    self.db.value("UPDATE settings SET value = value + 1 WHERE name = 'changes' RETURNING value")
-                )
-                epoch = Epoch(changes, self.setting("sealed"), self.setting("files"))
+                self.db.execute("UPDATE settings SET value = value + 1 WHERE name = 'changes'")
+                epoch = self._current_epoch()
         except BaseException:
             self.flagsets.forget()
             raise
         self._note(epoch)
 
     def _note(self, epoch: Epoch) -> None:
-        """Write the file `epoch`. The change is committed: who made it must not hear that it failed."""
-        try:
-            self._epoch.write(epoch)
-        except OSError as error:
-            log.epoch_not_written(str(error))
+        """Write the file `epoch`. A failure is only logged, because the change is committed and has not failed."""
+        for file in self._epochs:
+            try:
+                file.write(epoch)
+            except OSError as error:
+                log.epoch_not_written(str(error))
 
     def setting(self, name: str) -> int:
-        """A number from the table `settings`."""
+        """Return a value from the table `settings`."""
         return int(self.db.value("SELECT value FROM settings WHERE name = ?", name))
 
     def next_uidvalidity(self) -> int:
-        """A value never given out before (inside a transaction). RFC 9051 section 2.3.1.1."""
+        """Make, inside a transaction, a UIDVALIDITY that was never given out before (RFC 9051 section 2.3.1.1)."""
         value = max(int(time.time()), self.setting("uidvalidity") + 1)
         self.db.execute("UPDATE settings SET value = ? WHERE name = 'uidvalidity'", (value,))
         return value
@@ -119,5 +139,6 @@ class Meta:
         self.db.copy_to(target, self._key)
 
     def close(self) -> None:
-        self._epoch.close()
+        for file in self._epochs:
+            file.close()
         self.db.close()

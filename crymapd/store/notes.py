@@ -1,13 +1,13 @@
-"""The note that stands in the place of a message whose file is missing or damaged."""
+"""The note that stands in the place of a message that cannot be read."""
 
 from __future__ import annotations
 
 
 def note(file: bytes, reason: str) -> bytes:
-    """A small readable message, always the same for the same file and reason."""
+    """Write the note about a sealed file as a small message; the same file and reason give the same octets."""
     name = file.hex()
-    where = f"messages/{name[:2]}/{name[2:]}"
-    safe = "".join(c if " " <= c < "\x7f" else "?" for c in reason)[:300]
+    path = f"messages/{name[:2]}/{name[2:]}"
+    safe_reason = "".join(c if " " <= c < "\x7f" else "?" for c in reason)[:300]
     lines = (
         "From: crymapd <crymapd@localhost>",
         "Subject: [unreadable message]",
@@ -18,12 +18,12 @@ def note(file: bytes, reason: str) -> bytes:
         "",
         "A message belongs here, but its sealed file cannot be read:",
         "",
-        f"    {safe}",
+        f"    {safe_reason}",
         "",
         "The file is, in the user directory:",
         "",
-        f"    {where[:46]}",
-        f"    {where[46:]}",
+        f"    {path[:46]}",
+        f"    {path[46:]}",
         "",
         "If you have a backup, put that one file back: the message will be here again.",
         "If not, delete this note.",

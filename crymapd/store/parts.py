@@ -1,4 +1,4 @@
-"""The parts of one user's opened store, put together: what its face (`store`) and its maintenance work with."""
+"""The parts of one user's opened store, put together for `store`, its face, and for `maintenance`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from crymapd.errors import CrymapError
 from crymapd.store.account import Unlocked
 from crymapd.store.entries import Entries
+from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import Arrived, Filing, ignore
 from crymapd.store.index import Index
 from crymapd.store.keys import KeyStore
@@ -21,7 +22,7 @@ from crymapd.unix import files
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that needs no protocol."""
+    """The parts of a store that need no protocol."""
 
     layout: Layout
     keys: KeyStore
@@ -33,21 +34,21 @@ class Parts:
     filing: Filing
 
     def finish_interrupted(self, arrived: Arrived = ignore) -> None:
-        """Finish what a crash left: moves of files, and a recovery that was begun."""
+        """Finish what a crash has interrupted: moving files to their places, and a recovery."""
         self.filing.finish_interrupted()
         if self.layout.recovering.exists() and self.filing.recover_orphans(arrived):
             files.remove(self.layout.recovering)
 
     def close(self) -> None:
-        """Note what is in place, close the databases."""
-        with contextlib.suppress(CrymapError, OSError):  # a file that is not noted is only looked for once more
+        """Note which files are placed, and close the databases."""
+        with contextlib.suppress(CrymapError, OSError):  # without the note, files are only looked for once more
             self.entries.flush_placed()
         self.index.rest()
         self.meta.close()
 
 
-def open_parts(account: Unlocked) -> Parts:
-    """Open the databases, rotate keys, provide the mailboxes of a new account.
+def open_parts(account: Unlocked, witness: EpochFile | None = None) -> Parts:
+    """Open the databases, rotate the keys, and create the mailboxes of a new account.
 
     Raises:
         NewerStore, StoreBusy, OSError.
@@ -56,7 +57,7 @@ def open_parts(account: Unlocked) -> Parts:
     layout.make()
     keys = KeyStore(layout, account.master, account_id)
     keys.rotate(account.user.keys, time.time())
-    meta = Meta(layout, account.master)
+    meta = Meta(layout, account.master, witness)
     mailboxes = Mailboxes(meta)
     entries = Entries(meta)
     index = Index(layout, account.master, meta.history)

@@ -1,7 +1,7 @@
-"""How much a user's sealed mail takes on disk, known without the password (RFC 9208, resource STORAGE).
+"""How many octets a user's sealed mail takes on disk (RFC 9208, resource STORAGE), known without the password.
 
-What has a row is counted in `meta.db` and noted in the file `epoch` with each commit; what waits in `new/` is
-counted where it lies.
+`meta.db` counts the messages that have rows, and the file `epoch` repeats that count with each commit; arrivals in
+`new/` are counted each time.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from crymapd.store.layout import Layout
 
 
 class Quota:
-    """The usage of one user directory; `limit` in octets, 0 for none."""
+    """The usage of one user directory, and its limit in octets; 0 for no limit."""
 
     def __init__(self, layout: Layout, limit: int) -> None:
         self._layout = layout
         self.limit = limit
 
     def used(self) -> int:
-        """The octets of all sealed files, including delivered ones that have no row yet."""
-        return self._filed() + self._waiting()
+        """Return the octets of all sealed files, arrivals included."""
+        return self._filed() + self._arrived()
 
     def _filed(self) -> int:
         try:
@@ -32,19 +32,19 @@ class Quota:
             return 0
         return 0 if epoch is None else epoch.octets
 
-    def _waiting(self) -> int:
+    def _arrived(self) -> int:
         total = 0
         with os.scandir(self._layout.new) as entries:
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
-                    continue  # filed meanwhile
+                    continue  # it was filed meanwhile
                 if stat.S_ISREG(status.st_mode):
                     total += status.st_size
         return total
 
     def check(self, octets: int) -> None:
-        """Raises OverQuota if that many more octets would exceed the limit."""
+        """Check that so many more octets are within the limit. Raises OverQuota."""
         if self.limit and self.used() + octets > self.limit:
             raise OverQuota(f"the account may have {self.limit} octets of mail on disk; delete some or ask for more")

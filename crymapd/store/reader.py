@@ -1,12 +1,13 @@
-"""Reading messages by their ids: the sealed file opened, or a note about it where that is not possible.
+"""Reading messages by their ids: from the sealed file, or as a note if that cannot be read.
 
-A file that turns out to be missing or damaged is reported once, remembered in its row, and read as a note; when
-it has come back it is read again.
+That a file is missing or damaged is remembered in its row, and the message is read as a note. Once the file is whole
+again, so is the message.
 """
 
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from crymapd import log
 from crymapd.crypto.secret import Secret
@@ -17,12 +18,12 @@ from crymapd.store.entries import Entries
 from crymapd.store.index import Index
 from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
-from crymapd.store.message import Message, Streamed, Whole
+from crymapd.store.message import HeldMessage, Message, StreamedMessage
 from crymapd.store.rows import SealedFile
-from crymapd.store.sealed_file import UNKNOWN_KEY, Opened
+from crymapd.store.sealed_file import UNKNOWN_KEY, OpenedFile
 
 _SMALL = 1 << 20
-"""Octets of a message that is held whole."""
+"""Octets of the largest message that is held in memory."""
 
 
 class MessageReader:
@@ -37,71 +38,77 @@ class MessageReader:
         self.unsound: set[MessageId] = set()
         """Messages of which this process has last read a note."""
 
-    def read(self, message: MessageId, known: SealedFile | None = None) -> Message:
-        """Open a message; what `entries.sealed_files` says of it may be known already.
+    def read(self, message: MessageId, sealed_file: SealedFile | None = None) -> Message:
+        """Open a message, or the note in its place.
+
+        Args:
+            message: the message.
+            sealed_file: what `Lookup.sealed_files` says of it, if the caller has asked already.
 
         Raises:
             MessageGone: it was expunged and purged.
             MessageUnavailable: its file is there but cannot be read now.
         """
-        where = known or self._entries.sealed_files([message]).get(message)
-        if where is None:
+        sealed_file = sealed_file or self._entries.sealed_files([message]).get(message)
+        if sealed_file is None:
             raise MessageGone(f"message {message} was expunged")
         try:
-            opened = self._opened(message, where)
+            opened_message = self._open(message, sealed_file)
         except MessageGone:
             reason = "the file is missing"
-            log.message_missing(where.file.hex())
+            log.message_missing(sealed_file.file.hex())
         except OSError as error:
-            log.message_unavailable(where.file.hex(), error.strerror or str(error))
+            log.message_unavailable(sealed_file.file.hex(), error.strerror or str(error))
             raise MessageUnavailable(f"message {message}: {error.strerror or error}") from error
         except (Damaged, KeyMissing) as error:
             reason = str(error)
-            log.message_damaged(where.file.hex(), reason)
+            log.message_damaged(sealed_file.file.hex(), reason)
         else:
             self.unsound.discard(message)
-            return opened
-        return self._note(message, where.file, reason, where.damaged)
+            return opened_message
+        return self._note(message, sealed_file.file, reason, sealed_file.damaged)
 
-    def _opened(self, message: MessageId, where: SealedFile) -> Message:
-        opened = Opened(self._layout, where.file)
+    def _open(self, message: MessageId, sealed_file: SealedFile) -> Message:
+        opened_file = OpenedFile(self._layout, sealed_file.file)
         try:
-            body_key = self._body_key(where.body_key, opened)
-            size = where.size
-            if where.damaged is not None:  # it has come back, and the row has the size of the note
-                size = sum(map(len, opened.pieces(body_key)))
+            body_key = self._body_key(sealed_file.body_key, opened_file)
+            size = sealed_file.size
+            if sealed_file.damaged is not None:  # the file is back, but the row still has the size of the note
+                size = sum(map(len, opened_file.pieces(body_key)))
                 self._remember(message, size, None)
             if size > _SMALL:
-                return Streamed(opened, body_key, size, lambda error: self._failed(message, where.file, error))
-            octets = opened.whole(body_key)
+                on_failure = partial(self._report, message, sealed_file.file)
+                return StreamedMessage(opened_file, body_key, size, on_failure)
+            octets = opened_file.whole(body_key)
         except BaseException:
-            opened.close()
+            opened_file.close()
             raise
-        opened.close()
-        return Whole(octets)
+        opened_file.close()
+        return HeldMessage(octets)
 
-    def _body_key(self, known: bytes, opened: Opened) -> Secret:
-        """The key of the row; one that could not be had at filing is in the sealed head."""
-        if known == UNKNOWN_KEY:
-            known = opened.head.open(self._keys.opening_key(opened.head.key_name), self._account_id).body_key
-        return Secret(known)
+    def _body_key(self, row_key: bytes, file: OpenedFile) -> Secret:
+        """Return the key from the row, or from the sealed head if that could not be opened at filing."""
+        if row_key == UNKNOWN_KEY:
+            return Secret(file.head.open(self._keys.opening_key(file.head.key_name), self._account_id).body_key)
+        return Secret(row_key)
 
-    def _note(self, message: MessageId, file: bytes, reason: str, known_reason: str | None) -> Message:
+    def _note(self, message: MessageId, file: bytes, reason: str, row_reason: str | None) -> Message:
+        """Make the note for a message; remember the reason if the row has another one or none."""
         self.unsound.add(message)
         text = notes.note(file, reason)
-        if known_reason != reason:
+        if row_reason != reason:
             self._remember(message, len(text), reason)
-        if known_reason != reason or self._index.indexed([message]):  # by a session that had read it before
+        if row_reason != reason or self._index.indexed([message]):  # indexed by a session that had read it before
             self._index.forget([message], purged=False)
-        return Whole(text, is_note=True)
+        return HeldMessage(text, is_note=True)
 
     def _remember(self, message: MessageId, size: int, damaged: str | None) -> None:
-        """Write the condition into the row; where that fails, the next who reads it finds out again."""
+        """Write the condition of a file into its row. If that fails, whoever reads the message next tries again."""
         with contextlib.suppress(CrymapError, OSError):
             self._entries.set_condition(message, size, damaged)
 
-    def _failed(self, message: MessageId, file: bytes, error: Exception) -> None:
-        """A large message could not be read to its end; opened again, a damaged one is a note."""
+    def _report(self, message: MessageId, file: bytes, error: Exception) -> None:
+        """Report a large message that could not be read to its end; if it is damaged, it is a note from now on."""
         if isinstance(error, OSError):
             log.message_unavailable(file.hex(), error.strerror or str(error))
         else:

@@ -1,4 +1,4 @@
-"""How `meta.db` is opened: a damaged one is put aside, and the newest good backup takes its place."""
+"""Opening `meta.db`: if it is damaged, it is put aside, and the newest usable backup takes its place."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from crymapd.store.layout import Layout
 from crymapd.unix import files
 
 BUSY_SECONDS = 20.0
-"""How long a change waits for those of other sessions."""
+"""How long opening and changing the database wait for other processes."""
 
 
 class MetaFile:
-    """The file of the database and its backups, before and after it is opened."""
+    """The file of the database, and its backups."""
 
     def __init__(self, layout: Layout, key: Secret) -> None:
         self._layout = layout
         self._key = key
 
     def open(self) -> Database:
-        """Open the database; where it is damaged, go on from the newest good backup, or from nothing.
+        """Open the database; if it is damaged or missing, restore the newest usable backup, or begin an empty one.
 
         Raises:
             NewerStore, StoreBusy, OSError.
         """
-        with files.locked(self._layout.lock, wait=BUSY_SECONDS) as mine:
-            if not mine:
+        with files.locked(self._layout.lock, wait=BUSY_SECONDS) as has_lock:
+            if not has_lock:
                 raise StoreBusy(f"{self._layout.lock.name}: another process holds it")
             meta = self._layout.meta
             if not meta.exists() or not meta.stat().st_size:
-                self._start_over("is missing or empty")
+                self._start_over("it was missing or empty")
             elif self._suspect.exists() and not self._is_usable(meta):
                 self._put_aside("its pages do not authenticate")
             files.remove(self._suspect)
@@ -53,7 +53,7 @@ class MetaFile:
         self._start_over(reason)
 
     def _start_over(self, reason: str) -> None:
-        """Move what is there of the database aside and put the newest good backup in its place."""
+        """Put aside what is there of the database, and put the newest usable backup in its place."""
         begin_recovery(self._layout)
         stamp = str(int(time.time()))
         for suffix in ("", "-wal", "-shm", "-journal"):
@@ -80,27 +80,27 @@ class MetaFile:
         finally:
             database.close()
 
-    # Damage that shows while it is open
+    # Damage that is met while the database is open
 
     @property
     def _suspect(self) -> Path:
         return self._layout.tmp / "meta.db.suspect"
 
     def mark_damaged(self) -> None:
-        """Note that pages turned out to be damaged: the next process that opens the file looks at all of it.
+        """Note that pages turned out to be damaged, so that the next process that opens the file checks all pages.
 
-        Where even that cannot be written, whoever meets the damage next notes it.
+        If even that cannot be written, whoever meets the damage next tries again.
         """
         with suppress(OSError):
             files.write_atomic(self._layout.tmp, self._suspect, b"", replace=True)
 
 
 def begin_recovery(layout: Layout) -> None:
-    """Note on disk that message ids and UIDs may mean something else from here on, so that a crash does not end it."""
+    """Note on disk that there may be orphans, so that filing them is not forgotten after a crash."""
     files.write_atomic(layout.tmp, layout.recovering, b"", replace=True)
 
 
 def backups(layout: Layout) -> list[Path]:
-    """The backup copies of meta.db, newest first."""
+    """Return the backups of meta.db, the newest first."""
     copies = [p for p in layout.backup.glob("meta.db.*") if p.suffix[1:].replace("-", "").isdigit()]
     return sorted(copies, reverse=True)

@@ -1,7 +1,7 @@
-"""What the database tells of messages, by name: rows for a few, columns for many; and what changes answer.
+"""The values with which the store answers: rows for few messages, columns for many, and results of changes.
 
-A mailbox of 100,000 messages must not become 100,000 objects, so the questions that concern many messages are
-answered in columns, each a list of one kind of value, all ascending by UID.
+A mailbox of 100,000 messages must not become 100,000 objects.  So questions about many messages are answered in
+columns: a list for each kind of value, all in the order of UIDs.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _MANY = 100
 
 
 class Stored(NamedTuple):
-    """A message in a mailbox with everything that its row in `messages` says.
+    """A message in a mailbox, with what its row in `messages` says.
 
     Attributes:
         saved: SAVEDATE, seconds since 1970 UTC.
-        size: octets of the message as it is served.
+        size: octets of the message, or of the note in its place.
         received: INTERNALDATE, seconds since 1970 UTC.
-        zone: its zone, minutes east of UTC.
-        email_id: 16 octets.
-        thread: 16 octets; None where the message was filed before there were threads.
+        zone: the time zone of INTERNALDATE, minutes east of UTC.
+        email_id: EMAILID, 16 octets.
+        thread: THREADID, 16 octets; None if the message was filed by a version that had no threads.
     """
 
     uid: Uid
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 
 
 class EntryColumns(NamedTuple):
-    """Entries as columns; `modseqs` is empty where nobody asked for them."""
+    """Entries as columns; `modseqs` is empty if nobody asked for it."""
 
     uids: Sequence[Uid]
     flagsets: Sequence[FlagSetId]
@@ -51,7 +51,7 @@ class EntryColumns(NamedTuple):
 
 
 class StoredColumns(NamedTuple):
-    """Rows of Stored as columns."""
+    """Rows of `Stored` as columns."""
 
     uids: Sequence[Uid]
     flagsets: Sequence[FlagSetId]
@@ -66,13 +66,13 @@ class StoredColumns(NamedTuple):
 
 
 class SealedFile(NamedTuple):
-    """Where the octets of a message are.
+    """What the row of a message says of its sealed file.
 
     Attributes:
         file: the 32 octets of its name.
-        body_key: opens its body; `sealed_file.UNKNOWN_KEY` where the sealed head could not be opened at filing.
-        size: octets of the message as it is served.
-        damaged: why a note stands in its place; None where it is whole.
+        body_key: the key of its body; `sealed_file.UNKNOWN_KEY` if its head could not be opened at filing.
+        size: octets of the message, or of the note in its place.
+        damaged: why a note stands in its place; None if it is whole.
     """
 
     file: bytes
@@ -82,21 +82,23 @@ class SealedFile(NamedTuple):
 
 
 def entry_columns(entries: Sequence[Entry]) -> EntryColumns:
-    """Entries as columns."""
+    """Convert entries to columns."""
     return EntryColumns(*zip(*entries, strict=True)) if entries else EntryColumns((), (), ())
 
 
 def stored_columns(rows: Sequence[Stored]) -> StoredColumns:
-    """Rows as columns."""
+    """Convert rows to columns."""
     return StoredColumns(*zip(*rows, strict=True)) if rows else StoredColumns(*((),) * len(Stored._fields))
 
 
 def portions(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Split into runs of at most a MiB of messages (or one message), since what is made of a run is held at once.
+    """Split rows into runs of at most 100 messages, with at most 1 MiB together unless one message is larger.
+
+    It bounds memory, since what is made of a run is held at once.
 
     Args:
         rows: one for each message.
-        size: gives the octets of a row's message.
+        size: returns how many octets the message of a row has.
     """
     run: list[T] = []
     octets = 0
@@ -116,9 +118,10 @@ class StoreResult:
 
     Attributes:
         entries: every addressed message that was not refused, changed or not, as it is now.
-        changed: the UIDs of those that changed, under `modseq` (0 when none did).
-        modified: those refused because of UNCHANGEDSINCE.
-        before: the modseq that each message had, for those not refused.
+        changed: the UIDs of messages that changed.
+        modified: the UIDs of messages that were refused because of UNCHANGEDSINCE.
+        modseq: the modseq of the change, 0 if nothing changed.
+        before: the former modseq of each message that was not refused.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -129,14 +132,20 @@ class StoreResult:
 
 
 class Added(NamedTuple):
-    """New messages in a mailbox, as UIDPLUS tells them (RFC 4315)."""
+    """UIDVALIDITY and UIDs of new messages in a mailbox, as APPENDUID has them (RFC 4315)."""
 
     uidvalidity: int
     uids: list[Uid]
 
 
 class Copied(NamedTuple):
-    """What COPY and MOVE did: UIDVALIDITY of the target, UIDs in the source and, in the same order, in the target."""
+    """What COPY or MOVE did, as COPYUID has it (RFC 4315).
+
+    Attributes:
+        uidvalidity: UIDVALIDITY of the target mailbox.
+        sources: UIDs in the source mailbox.
+        uids: UIDs in the target mailbox, in the same order.
+    """
 
     uidvalidity: int
     sources: list[Uid]

@@ -1,14 +1,15 @@
-"""Sealed files: written while a message arrives, found wherever they are by now, read back in pieces.
+"""Sealed files: writing them while a message arrives, placing them, reading them from wherever they are.
 
-A file is staged in `tmp/`, takes its hash as its name there (APPEND) or in `new/` (delivery), gets
-its rows, and only then moves to `messages/`.  Whoever finds a row whose file has not moved yet,
-moves it; so a crash at any step loses nothing and shows nothing half.
+A file is staged in `tmp/`.  Its hash becomes its name, there (APPEND) or in `new/` (delivery).  It gets its
+row, and only then moves to `messages/`; at login, files that have rows and have not moved yet are moved.  So
+a crash at any step loses nothing, and no client sees half a message.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -18,33 +19,41 @@ from crymapd.crypto.stream import MAX_HEAD, Head, Metadata, Recipient, SealedWri
 from crymapd.errors import MessageGone, TooBig
 from crymapd.mime.content import slices
 from crymapd.store.layout import Layout
+from crymapd.store.reserve import refuse_if_full
 from crymapd.unix import files
 
 UNKNOWN_KEY = bytes(32)
-"""Stands in a row whose sealed head could not be opened at filing."""
+"""The body key in the row of a file whose sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
 
 
+def local_zone(moment: float) -> int:
+    """Return this host's time zone at a moment, minutes east of UTC, so that INTERNALDATE has the day of its users."""
+    return time.localtime(moment).tm_gmtoff // 60
+
+
 class Sealing:
-    """One message being sealed into `tmp/`; a context manager that removes what was not published."""
+    """A message that is being sealed into `tmp/`: a context manager, which removes the file unless it was published."""
 
     def __init__(self, layout: Layout, recipient: Recipient, metadata: Metadata, limit: int) -> None:
         self._layout = layout
         self._limit = limit
         self.metadata = metadata
+        refuse_if_full(layout.home)
         self._staged = files.Staged(layout.tmp)
         self._writer: SealedWriter | None = SealedWriter(self._staged.write, recipient, metadata)
         self.size = 0
         """Octets of the message so far."""
         self.octets = 0
-        """Octets of the complete file."""
+        """Octets of the sealed file, once it is complete."""
         self._name = ""
 
     def write(self, data: bytes) -> None:
-        """Raises TooBig beyond the limit."""
+        """Take the next octets of the message. Raises TooBig beyond the limit."""
         if self.size + len(data) > self._limit:
             raise TooBig(self._limit)
         if self._writer is not None:
+            refuse_if_full(self._layout.home)
             self._writer.write(data)
         self.size += len(data)
 
@@ -53,12 +62,12 @@ class Sealing:
         if self._writer is not None:
             self._writer.finish()
             self._name = self._writer.name
-            self._writer = None  # it has buffers, and may have to wait for a thousand others
+            self._writer = None  # frees its buffers, as this file may have to wait until many others are complete
             self.octets = self._staged.settle()
         return bytes.fromhex(self._name)
 
     def target(self, directory: Path) -> tuple[files.Staged, Path]:
-        """The staged file and the name it gets in a directory, as `files.publish_together` wants them."""
+        """Return the staged file and its final path in a directory, as `files.publish_together` takes them."""
         return self._staged, directory / self._name
 
     def __enter__(self) -> Sealing:
@@ -69,30 +78,31 @@ class Sealing:
 
 
 def publish(messages: Sequence[Sealing], directory: Path) -> None:
-    """Put finished files into `directory` under their hashes, durably."""
+    """Put complete files durably into a directory, each under its hash."""
     files.publish_together([message.target(directory) for message in messages], replace=True)
 
 
 def place(layout: Layout, file: bytes) -> bool:
-    """Move a file with a committed row to its final place; False when it is nowhere."""
+    """Move a file with a committed row to its final place; False if it is in none of its places."""
     name = file.hex()
     final, *earlier = layout.places(name)
     return any(files.move(path, final) for path in reversed(earlier) if path.exists()) or final.exists()
 
 
-class Opened:
-    """A sealed file that can be read as often as is wanted; a small one is read and closed at once."""
+class OpenedFile:
+    """A sealed file that was opened and can be read again and again. A small one is held in memory, not kept open."""
 
     __slots__ = ("_beginning", "_file", "head")
 
     def __init__(self, layout: Layout, file: bytes) -> None:
-        """Open the file wherever it is by now.
+        """Open the file, in whichever of its places it is.
 
         Raises:
             MessageGone: it is in none of its places.
-            Damaged: it is no sealed message. OSError.
+            Damaged: it is not a sealed file.
+            OSError: it cannot be read now.
         """
-        fd = _opened(layout, file)
+        fd = _open(layout, file)
         try:
             self._beginning = _beginning(fd)
             self.head: Head = read_head(self._beginning)
@@ -104,17 +114,17 @@ class Opened:
 
     @property
     def octets(self) -> int:
-        """How long the file is."""
+        """The length of the file."""
         return len(self._beginning) if self._file is None else os.fstat(self._file.fileno()).st_size
 
     def whole(self, body_key: Secret) -> bytes:
-        """Read all octets of the message. Raises Damaged."""
+        """Return all octets of the message. Raises Damaged."""
         if self._file is None:
             return read_whole(self._beginning, self.head, body_key, UNLIMITED)
         return b"".join(self.pieces(body_key))
 
     def pieces(self, body_key: Secret, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Read the octets of the message from `start` to `end`, and no further than is needed. Raises Damaged."""
+        """Yield the octets of the message from `start` to `end`, reading no further than necessary. Raises Damaged."""
         file = io.BytesIO(self._beginning) if self._file is None else self._file
         clear = read_body(file, self.head, body_key, UNLIMITED)
         return slices(clear, start, end) if start or end is not None else clear
@@ -123,14 +133,14 @@ class Opened:
         if self._file is not None:
             self._file.close()
 
-    def __enter__(self) -> Opened:
+    def __enter__(self) -> OpenedFile:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
 
-def _opened(layout: Layout, file: bytes) -> int:
+def _open(layout: Layout, file: bytes) -> int:
     for path in layout.search_order(file.hex()):
         try:
             return files.open_regular(path)
@@ -140,7 +150,7 @@ def _opened(layout: Layout, file: bytes) -> int:
 
 
 def _beginning(fd: int) -> bytes:
-    """The first MAX_HEAD octets of a file, or all; some file systems give fewer at once."""
+    """Read the first MAX_HEAD octets of a file, or all; some file systems return fewer at once."""
     octets = os.read(fd, MAX_HEAD)
     while 0 < len(octets) < MAX_HEAD and (more := os.read(fd, MAX_HEAD - len(octets))):
         octets += more

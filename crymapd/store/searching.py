@@ -1,8 +1,8 @@
-"""Which messages of a mailbox a search key means.
+"""Finding the messages of a mailbox that a search key means.
 
-The database decides what rows decide (`condition`); of the rest the index names the messages that may match, to which
-those are added that it does not know; their header fields and texts decide, and a message is opened only where
-these are not kept.  So the answer never depends on how full the index is.
+The database decides conditions by itself (`condition`).  For the rest of the key, the index names candidates, and
+messages that are not indexed are candidates too.  The header fields and search texts of a candidate decide; the message
+is opened only if the index does not keep them.  So the answer never depends on how full the index is.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from datetime import date
 from typing import NamedTuple, assert_never
 
 from crymapd.errors import CrymapError, MessageGone, SearchTooComplex
+from crymapd.mime.charsets import decode
 from crymapd.mime.dates import sent_day
-from crymapd.mime.encoded_words import decode, decode_words
+from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header
 from crymapd.mime.text import SearchTexts, body_texts, header_search_texts, search_form
 from crymapd.model import search as keys
@@ -21,25 +22,27 @@ from crymapd.model.numbers import MailboxId, MessageId, ModSeq, Uid
 from crymapd.model.search import SearchKey, mentions
 from crymapd.model.sequence import contains
 from crymapd.store.answers import Answers
-from crymapd.store.condition import Condition, both, condition, hull
+from crymapd.store.condition import Condition, all_of, condition, hull
 from crymapd.store.index import Index
 from crymapd.store.indexing import Indexing
-from crymapd.store.lookup import Judged, Lookup
+from crymapd.store.lookup import JudgedRow, Lookup
 from crymapd.store.message import Message
 from crymapd.store.reader import MessageReader
 from crymapd.store.rows import EntryColumns, Stored, portions
 
 _PAGE = 5_000
-_BATCH = 64  # kept texts may have 256 Ki characters each
+_BATCH = 64  # candidates whose texts are held at once; each may have 256 Ki characters
 _MAX_CONDITIONS = 1_000
-_CATCH_UP_SECONDS = 0.5
-"""How long a search indexes what is not yet indexed, before it reads the rest itself."""
 
 
 class Scope(NamedTuple):
-    """The messages that a session counts: in a mailbox, under a UID, with those expunged after a modseq.
+    """The messages that a session counts.
 
-    `exists` is how many they are.
+    Attributes:
+        mailbox: the mailbox they are in.
+        below: their UIDs are smaller than this.
+        since: messages that were expunged after this modseq are among them.
+        exists: how many they are.
     """
 
     mailbox: MailboxId
@@ -49,14 +52,14 @@ class Scope(NamedTuple):
 
 
 class EntryHits(NamedTuple):
-    """A page of messages that match, and up to which UID the search has come."""
+    """A page of entries that match, and the UID that the search has reached."""
 
     entries: EntryColumns
     reached: Uid
 
 
 class RowHits(NamedTuple):
-    """The same with whole rows."""
+    """A page of full rows that match, and the UID that the search has reached."""
 
     rows: Sequence[Stored]
     reached: Uid
@@ -75,10 +78,14 @@ class Search:
         self._reader = reader
 
     def entries(self, scope: Scope, key: SearchKey) -> Iterator[EntryHits]:
-        """Messages that match, ascending by UID; `Numbers` and `\\Recent` must be `Uids` in the key.
+        """Yield the entries that match, ascending by UID, a page at a time.
+
+        Args:
+            scope: the messages to search.
+            key: the search key; the session must have replaced `Numbers` and `\\Recent` by `Uids`.
 
         Raises:
-            SearchTooComplex.
+            SearchTooComplex: it has too many keys.
         """
         where, rest = _divided(key)
         if rest.keys:
@@ -94,7 +101,7 @@ class Search:
         yield from (EntryHits(page, page.uids[-1]) for page in pages if page.uids)
 
     def rows(self, scope: Scope, key: SearchKey) -> Iterator[RowHits]:
-        """The same with whole rows."""
+        """Yield the full rows that match, as `entries` does."""
         where, rest = _divided(key)
         if rest.keys:
             yield from self._judged(scope, where, rest)
@@ -105,11 +112,11 @@ class Search:
             yield RowHits([row for row, _truths in judged], judged[-1].row.uid)
 
     def _judged(self, scope: Scope, where: Condition, rest: keys.And) -> Iterator[RowHits]:
-        """Of the messages that meet a condition, those for which what only their header or text decides is true."""
+        """Yield the rows that meet a condition and the rest of the key, which the database cannot decide alone."""
         judge = _Judge(rest, self._index, self._indexing, self._answers, self._reader)
-        among = self._narrowed(rest)
-        if among is not None and len(among) > max(_BATCH, scope.exists // 4):
-            judge.among, among = among, None  # so many are looked up more quickly in order
+        candidates = self._candidates(scope.mailbox, rest)
+        if candidates is not None and len(candidates) > max(_BATCH, scope.exists // 4):
+            judge.among, candidates = candidates, None  # reading all rows in order is faster than looking up so many
         pages = self._lookup.matching_rows(
             scope.mailbox,
             where,
@@ -117,46 +124,49 @@ class Search:
             page=_BATCH,
             below=scope.below,
             since=scope.since,
-            among=among,
+            among=candidates,
         )
         for page in pages:
             yield RowHits(judge.chosen(page), page[-1].row.uid)
 
     # What the index knows
 
-    def _narrowed(self, key: SearchKey) -> set[MessageId] | None:
-        """The messages that a key may mean at most; None for all."""
+    def _candidates(self, mailbox: MailboxId, key: SearchKey) -> set[MessageId] | None:
+        """Return the candidates for a key, indexed or not; None if every message is one.
+
+        Nothing is indexed for it: mail that waits in other mailboxes must not delay the search of this one.
+        """
         if not (mentions(key, keys.HeaderHas) or mentions(key, keys.BodyHas)):
             return None
-        self._indexing.catch_up(_CATCH_UP_SECONDS)
-        # Asked before and after, as others fill the index meanwhile, or empty it.
-        incarnation, before = self._index.incarnation(), self._indexing.unindexed()
-        holding = self._holding(key)
-        after = self._indexing.unindexed()
-        if holding is None or incarnation is None or self._index.incarnation() != incarnation:
+        self._indexing.keep_texts()
+        # Asked before and after, because other sessions may fill or empty the index meanwhile.
+        incarnation, unindexed_before = self._index.incarnation(), self._indexing.unindexed(mailbox)
+        indexed = self._indexed_candidates(key)
+        unindexed_after = self._indexing.unindexed(mailbox)
+        if indexed is None or incarnation is None or self._index.incarnation() != incarnation:
             return None
-        return holding | before | after
+        return indexed | unindexed_before | unindexed_after
 
-    def _holding(self, key: SearchKey) -> set[MessageId] | None:
-        """The indexed messages that may match; None where the index cannot tell."""
+    def _indexed_candidates(self, key: SearchKey) -> set[MessageId] | None:
+        """Return the indexed messages that may match; None if the index cannot rule out any."""
         match key:
             case keys.HeaderHas(text=text) | keys.BodyHas(text=text):
                 return self._index.candidates(search_form(text))
             case keys.And(inner_keys):
-                known = [some for some in map(self._holding, inner_keys) if some is not None]
-                return set.intersection(*known) if known else None
+                sets = [each for each in map(self._indexed_candidates, inner_keys) if each is not None]
+                return set.intersection(*sets) if sets else None
             case keys.Or(inner_keys):
-                alternatives = [self._holding(inner) for inner in inner_keys]
-                known = [messages for messages in alternatives if messages is not None]
-                return set().union(*known) if len(known) == len(alternatives) else None
+                alternatives = [self._indexed_candidates(inner) for inner in inner_keys]
+                sets = [each for each in alternatives if each is not None]
+                return set().union(*sets) if len(sets) == len(alternatives) else None
             case _:
                 return None
 
 
 def _divided(key: SearchKey) -> tuple[Condition, keys.And]:
-    """What the database decides of a key, and the rest, both of which must hold."""
+    """Divide a key into a condition, which the database decides, and the rest; both must hold."""
     parts = key.keys if isinstance(key, keys.And) else (key,)
-    where = both(*map(condition, parts), *map(hull, parts))
+    where = all_of(*map(condition, parts), *map(hull, parts))
     return where, keys.And(tuple(part for part in parts if condition(part) is None))
 
 
@@ -164,7 +174,7 @@ _COST: dict[type, int] = {keys.HeaderHas: 2, keys.BodyHas: 3}
 
 
 def _cost(key: SearchKey) -> int:
-    """0 for what the row decides, more for what has to be read."""
+    """Estimate what testing a key costs: 0 if the row decides it, more if something has to be read."""
     match key:
         case keys.Not(inner):
             return _cost(inner)
@@ -177,12 +187,12 @@ def _cost(key: SearchKey) -> int:
 
 
 class _Candidate:
-    """A message that may match; what is not known of it is read when it is first asked for."""
+    """A message that may match. Its header and texts are read, unless they were given, when they are first needed."""
 
     __slots__ = ("_header", "_judge", "_message", "_raw_header", "_texts", "row", "truths")
 
     def __init__(
-        self, judge: _Judge, judged: Judged, raw_header: bytes | None = None, texts: SearchTexts | None = None
+        self, judge: _Judge, judged: JudgedRow, raw_header: bytes | None = None, texts: SearchTexts | None = None
     ) -> None:
         self.row, self.truths = judged
         self._judge = judge
@@ -193,7 +203,7 @@ class _Candidate:
 
     @property
     def header(self) -> Header:
-        """Its top-level header. Raises MessageGone."""
+        """The top-level header. Raises MessageGone."""
         if self._header is None:
             if self._raw_header is None:
                 raise MessageGone("the message was purged, or cannot be read")
@@ -201,7 +211,7 @@ class _Candidate:
         return self._header
 
     def has_text(self, wanted: str, *, header: bool) -> bool:
-        """Whether a text in search form is in the body, or with `header` anywhere.
+        """Whether the body contains a text in search form, or, with `header`, whether anything does.
 
         Raises:
             MessageGone, MessageUnavailable.
@@ -217,14 +227,14 @@ class _Candidate:
         return any(wanted in search_form(text) for text in body_texts(message.root, message.pieces))
 
     def _read_texts(self) -> None:
-        """Open the message for its texts; where these are too long to be held, it stays open."""
+        """Open the message to read its texts; it stays open, so that texts too long to be held can be read later."""
         self._message = self._judge.reader.read(self.row.message)
         self._texts = self._message.search_texts()
         if self._texts is not None and not self._message.is_note:
             self._judge.indexing.remember_texts(self.row.message, self._texts)
 
     def close(self) -> None:
-        """Give back what reading the message holds."""
+        """Close the message, if it was opened."""
         if self._message is not None:
             self._message.close()
 
@@ -233,7 +243,7 @@ Test = Callable[[_Candidate], bool]
 
 
 class _Judge:
-    """Decides about messages what the database alone does not."""
+    """Decides of each message whether it matches the part of a key that the database cannot decide alone."""
 
     def __init__(
         self, key: keys.And, index: Index, indexing: Indexing, answers: Answers, reader: MessageReader
@@ -248,24 +258,26 @@ class _Judge:
         self._needs_texts = mentions(key, keys.BodyHas)
         self._needs_headers = mentions(key, keys.HeaderHas) or mentions(key, keys.Dated)
         self.among: Container[MessageId] | None = None
-        """The only messages that come into question, if that is known."""
+        """The candidates; None if every message is one."""
 
     @property
     def conditions(self) -> list[Condition]:
-        """What the database must say of each row beside its columns."""
+        """The conditions whose truth the database must give with each row."""
         return list(self._places)
 
-    def chosen(self, page: Sequence[Judged]) -> list[Stored]:
-        """The rows that match."""
+    def chosen(self, page: Sequence[JudgedRow]) -> list[Stored]:
+        """Return the rows that match: test first what costs nothing, then read what is left in portions."""
         among = self.among
-        likely = (
+        likely_rows = (
             judged
             for judged in page
             if (among is None or judged.row.message in among) and self._cheap(_Candidate(self, judged))
         )
-        return [row for some in portions(likely, lambda judged: judged.row.size) for row in self._read(some)]
+        runs = portions(likely_rows, lambda judged: judged.row.size)
+        return [row for run in runs for row in self._read(run)]
 
-    def _read(self, page: Sequence[Judged]) -> Iterator[Stored]:
+    def _read(self, page: Sequence[JudgedRow]) -> Iterator[Stored]:
+        """Yield the rows that match by their headers and texts, which are fetched for all of them together."""
         messages = [judged.row.message for judged in page]
         texts = self._index.texts(messages) if self._needs_texts else {}
         headers = self._answers.headers(messages) if self._needs_headers else {}
@@ -275,10 +287,10 @@ class _Judge:
                 yield judged.row
 
     def _compiled(self, key: SearchKey) -> Test:
-        """A key as a function; what the database can say becomes one of `conditions`."""
-        asked = condition(key)
-        if asked is not None:
-            at = self._places.setdefault(asked, len(self._places))
+        """Compile a key into a function; what the database can decide becomes one of the `conditions`."""
+        decided = condition(key)
+        if decided is not None:
+            at = self._places.setdefault(decided, len(self._places))
             if at >= _MAX_CONDITIONS:
                 raise SearchTooComplex(f"a search can have at most {_MAX_CONDITIONS} keys beside those for text")
             return lambda candidate: bool(candidate.truths[at])
@@ -287,10 +299,10 @@ class _Judge:
                 negated = self._compiled(inner)
                 return lambda candidate: not negated(candidate)
             case keys.Or(inner_keys):
-                alternatives = [self._compiled(one) for one in sorted(inner_keys, key=_cost)]
+                alternatives = [self._compiled(each) for each in sorted(inner_keys, key=_cost)]
                 return lambda candidate: any(test(candidate) for test in alternatives)
             case keys.And(inner_keys):
-                tests = [self._compiled(one) for one in sorted(inner_keys, key=_cost)]
+                tests = [self._compiled(each) for each in sorted(inner_keys, key=_cost)]
                 return lambda candidate: all(test(candidate) for test in tests)
             case keys.Uids(ranges):
                 return lambda candidate: contains(ranges, candidate.row.uid)
@@ -319,7 +331,7 @@ def _matches(candidate: _Candidate, test: Test) -> bool:
     try:
         return test(candidate)
     except CrymapError:
-        return False  # gone or unreadable: it holds nothing that could match
+        return False  # a message that is gone or unreadable contains nothing that could match
     finally:
         candidate.close()
 
@@ -332,13 +344,13 @@ _RELATIONS: dict[str, Callable[[date, date], bool]] = {
 
 
 def _sent(relation: str, day: date) -> Test:
-    """By the Date field; mail without one is before every day."""
+    """Test the day of the Date field; a message without a usable one counts as sent before every day."""
     holds = _RELATIONS[relation]
     return lambda candidate: holds(sent_day(candidate.header.first(b"date")) or date.min, day)
 
 
 def _header_has(name: str, text: str) -> Test:
-    """A decoded field that holds the text; an empty text asks whether there is the field."""
+    """Test whether a decoded header field contains a text; an empty text tests whether the field is there."""
     wanted, field = search_form(text), name.lower().encode("utf-8", "replace")
 
     def test(candidate: _Candidate) -> bool:

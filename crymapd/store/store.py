@@ -1,19 +1,19 @@
 """The store's face: what a protocol may do with one user's mail.
 
-    store.select(name)          a `View`: sequence numbers, flags, rows, searches and changes of one mailbox
+    store.select(name)          a `View` of one mailbox: sequence numbers, flags, rows, searches, changes
     store.mailboxes             the tree of mailboxes (`Mailboxes`)
     store.incoming()            messages brought in by one command (`Incoming`)
-    store.read(message)         the octets and parts of one message (`Message`)
+    store.read(message)         the octets and MIME parts of one message (`Message`)
     store.headers(messages)     header blocks, from the index or made now
-    store.answers(messages)     a protocol's prepared answers, likewise
+    store.answers(messages)     a protocol's prepared answers, from the index or made now
     store.flags_of(flagset)     the flags of a flag set
     store.flag_names()          every flag that a client may meet
-    store.quota                 how much there is and may be (`Quota`)
-    store.file_arrivals()       let delivered mail appear
-    store.catch_up(), .rest()   work in the time that clients leave
+    store.quota                 how much the mail takes on disk, and how much it may take (`Quota`)
+    store.file_arrivals()       files arrivals, so that sessions see them
+    store.catch_up(), .rest()   what is done while clients are quiet
 
-Nothing else of this package is for protocols.  No method lets an exception of the database out: what fails is a
-reason of `errors.py`, or an OSError.
+A protocol uses nothing else of this package.  No exception of the database leaves it: what fails raises a reason of
+`errors.py`, or OSError.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from crymapd.model.flags import SYSTEM_FLAGS
 from crymapd.model.numbers import FlagSetId, MessageId
 from crymapd.store.account import Unlocked
 from crymapd.store.answers import Answers
+from crymapd.store.epoch import EpochFile
 from crymapd.store.incoming import Incoming
 from crymapd.store.indexing import Indexing
 from crymapd.store.mailboxes import Recent
@@ -36,8 +37,8 @@ from crymapd.store.summary import Prepare
 from crymapd.store.view import Tools, View
 from crymapd.unix import memory
 
-FILING_SECONDS = 0.5
-"""How long a command may wait for delivered mail to be filed."""
+FILING_SECONDS = 0.1
+"""How long a command may wait until arrivals are filed."""
 
 
 class Store:
@@ -45,26 +46,34 @@ class Store:
 
     Attributes:
         mailboxes: the tree of mailboxes.
-        quota: what the account's mail takes on disk, and may take.
-        max_message_size: octets of the largest message taken.
-        hidden_capabilities: what a protocol shall not announce to this account's clients.
+        quota: how much the account's mail takes on disk, and how much it may take.
+        max_message_size: octets of the largest message that is accepted.
+        hidden_capabilities: capabilities that a protocol does not announce to this account's clients.
     """
 
-    def __init__(self, account: Unlocked, prepare: Prepare, max_message_size: int, max_storage: int = 0) -> None:
-        """Open the databases, rotate keys, finish what a crash left.
+    def __init__(
+        self,
+        account: Unlocked,
+        prepare: Prepare,
+        max_message_size: int,
+        max_storage: int = 0,
+        witness: EpochFile | None = None,
+    ) -> None:
+        """Open the databases, rotate the keys, and finish what a crash has interrupted.
 
         Args:
-            account: whose mail it is.
-            prepare: makes a protocol's answers of a message, to be kept in the index.
-            max_message_size: octets of the largest message taken.
-            max_storage: octets that all sealed files together may have; 0 for no limit.
+            account: the account to open.
+            prepare: makes a protocol's prepared answers about a message, which the index keeps.
+            max_message_size: octets of the largest message that is accepted.
+            max_storage: octets that all sealed files may take together; 0 for no limit.
+            witness: a file outside the user directory that shows when an older one was put back (`Meta`).
 
         Raises:
             NewerStore, StoreBusy, OSError.
         """
         self.max_message_size = max_message_size
         self.hidden_capabilities = account.user.preferences.hidden_capabilities
-        self.parts = open_parts(account)
+        self.parts = open_parts(account, witness)
         parts = self.parts
         self.mailboxes = parts.mailboxes
         self.quota = Quota(parts.layout, max_storage)
@@ -77,7 +86,12 @@ class Store:
     # Mailboxes
 
     def select(self, name: str, *, read_only: bool, recent: bool = True) -> View:
-        """A view of a mailbox, after filing what has arrived; without `recent` its \\Recent are left to others.
+        """Select a mailbox, after filing what has arrived.
+
+        Args:
+            name: the canonical name of the mailbox.
+            read_only: whether the session may only read, as after EXAMINE.
+            recent: whether the session is told which messages are \\Recent; otherwise the next session is.
 
         Raises:
             NoSuchMailbox.
@@ -95,26 +109,26 @@ class Store:
         return View(self._tools, mailbox, claimed, first_unseen, read_only=read_only)
 
     def flags_of(self, flagset: FlagSetId) -> str:
-        """The flags of a set, parted by spaces."""
+        """Return the flags of a set, separated by spaces."""
         return self._tools.flagsets.flags_of(flagset)
 
     def flag_names(self) -> list[str]:
-        """Every flag a client may meet in this account."""
+        """Return every flag that a client may meet in this account."""
         return [*SYSTEM_FLAGS, *self._tools.flagsets.keywords()]
 
     @property
     def keywords_are_used_up(self) -> bool:
-        """Whether the account has as many keywords as it may, so that a client cannot make another."""
+        """Whether the account has as many keywords as it may have, so that a client cannot create another."""
         return self._tools.flagsets.is_full
 
     # Bringing mail in
 
     def file_arrivals(self) -> int:
-        """Let delivered mail appear and return how many messages did; what there is no time for `catch_up` files."""
+        """File arrivals for `FILING_SECONDS` and return how many were filed; `catch_up` files the rest."""
         return self.parts.filing.file_arrivals(FILING_SECONDS, self.indexing.arrived)
 
     def incoming(self) -> Incoming:
-        """Begin to bring mail in."""
+        """Begin to bring in the messages of one command."""
         return Incoming(
             self.parts.layout,
             self.parts.keys.own_recipient,
@@ -127,28 +141,28 @@ class Store:
 
     # Reading mail
 
-    def read(self, message: MessageId, known: SealedFile | None = None) -> Message:
+    def read(self, message: MessageId, sealed_file: SealedFile | None = None) -> Message:
         """Open a message; see `MessageReader.read`."""
-        return self.parts.reader.read(message, known)
+        return self.parts.reader.read(message, sealed_file)
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
-        """What `read` needs to know of messages, asked for together."""
+        """Ask for many messages together what `read` needs to know of each."""
         return self.parts.entries.sealed_files(messages)
 
     def headers(self, messages: Sequence[MessageId]) -> dict[MessageId, bytes]:
-        """Top-level header blocks; messages that are gone are left out."""
+        """Return top-level header blocks; messages that cannot be read are left out."""
         return self._answers.headers(messages)
 
     def answers(
         self, messages: Sequence[MessageId], names: Sequence[str], *, utf8: bool
     ) -> dict[MessageId, tuple[bytes | None, ...]]:
-        """Prepared answers (`index.ANSWERS`) by these names; messages that are gone are left out."""
+        """Return the prepared answers with these names (from `index.ANSWERS`); see `Answers.answers`."""
         return self._answers.answers(messages, names, utf8=utf8)
 
-    # In the time that clients leave
+    # While clients are quiet
 
     def catch_up(self, seconds: float) -> None:
-        """File what has arrived and index it for SEARCH, for about so long; `behind` says whether there is more."""
+        """File and index for about so many seconds each; `behind` says afterwards whether there is more to do."""
         self.parts.filing.file_arrivals(seconds, self.indexing.arrived)
         self.indexing.catch_up(seconds)
 
@@ -158,7 +172,7 @@ class Store:
         return self.indexing.behind or self.parts.filing.more_waits
 
     def rest(self) -> None:
-        """Hold as little memory as can be, since nobody asks for anything."""
+        """Give back as much memory as possible while no client asks for anything."""
         self.parts.index.rest()
         self.parts.meta.db.release_memory()
         memory.trim()
@@ -168,9 +182,9 @@ class Store:
         self.parts.meta.renumber()
 
     def mark_damaged(self) -> None:
-        """The database turned out to be damaged: the next process that opens it puts it right."""
+        """Note that the database turned out to be damaged; the next process that opens it repairs it."""
         self.parts.meta.mark_damaged()
 
     def close(self) -> None:
-        """Note what is in place, close the databases."""
+        """Note which files are placed, and close the databases."""
         self.parts.close()

@@ -1,7 +1,8 @@
-"""What the index keeps of a message so that most questions need not open it, made while its octets pass by.
+"""The summary of a message: what the index keeps, so that most questions can be answered without opening it.
 
-The store does not know how a protocol writes its answers: a `Prepare` function, given by whoever speaks the
-protocol, makes them of the message's parts, and the store keeps what it made without looking into it.
+It is gathered while the octets of the message arrive or are read.  The store does not know how a protocol writes its
+answers.  A `Prepare` function, which the protocol provides, makes them from the MIME parts of the message, and the
+store keeps them without looking into them.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ from crymapd.mime.preview import preview
 from crymapd.mime.text import SearchTexts, search_texts
 
 MAX_SEARCHED = 1 << 18
-"""Octets; larger messages are read again for their texts, and previewed from what lies before this."""
+"""How many octets of a message are held. A larger one is read again for its texts; its preview comes from these."""
 
 MAX_HELD = 8 << 20
+"""Octets of memory that the summarizers in one `Room` may take."""
 _OVERHEAD = 4_000
 _PART = 1_200
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A protocol's answers about one message, as it will send them.
+    """A protocol's prepared answers about one message, as it sends them.
 
     Attributes:
         envelope, body, structure: for a client that takes ASCII only.
-        envelope8, body8, structure8: the same for one that takes UTF-8; None where there is no difference.
-        fields: the header fields that clients ask for most often; None where the header is too long.
+        envelope8, body8, structure8: for a client that takes UTF-8; None if there is no difference.
+        fields: the header fields that clients ask for most often; None if the header is too long.
     """
 
     envelope: bytes
@@ -42,18 +44,18 @@ class Prepared:
 
 
 Prepare = Callable[[Part], Prepared]
-"""Makes the answers for a message."""
+"""Makes the prepared answers from the root part of a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is kept of one message.
+    """What the index keeps of one message.
 
     Attributes:
         header: the top-level header block with its empty line.
-        prepared: the protocol's answers.
+        prepared: the protocol's prepared answers.
         preview: the first words of the text.
-        texts: what SEARCH looks into; None for a message that is too long to be held.
+        texts: the search texts; None if the message is too long for them to be made on the way.
     """
 
     header: bytes
@@ -62,7 +64,7 @@ class Summary:
     texts: SearchTexts | None
 
     def answers(self, names: Sequence[str], *, utf8: bool) -> tuple[bytes | None, ...]:
-        """The answers with these names (see `index.ANSWERS`), in their order."""
+        """Return the answers with these names (from `index.ANSWERS`), in the order of the names."""
         return tuple(self._answer(name, utf8=utf8) for name in names)
 
     def _answer(self, name: str, *, utf8: bool) -> bytes | None:
@@ -75,7 +77,7 @@ class Summary:
 
 
 class Summarizer:
-    """Feed it the message, `close` it; `finish` makes the summary when there is time for it."""
+    """Gathers a summary: `feed` it the message, `close` it, and let it `finish` the summary when there is time."""
 
     def __init__(self) -> None:
         self._parser = Parser()
@@ -100,7 +102,7 @@ class Summarizer:
 
     @property
     def held(self) -> int:
-        """How many octets of memory a closed summarizer takes, approximately."""
+        """About how many octets of memory a closed summarizer takes."""
         parts = () if self._root is None else walk(self._root)
         return _OVERHEAD + len(self._beginning) + sum(_PART + 2 * len(part.header.raw) for part in parts)
 
@@ -115,25 +117,25 @@ class Summarizer:
 
 
 def summarize(message: bytes, prepare: Prepare) -> Summary:
-    """Make the summary of a message that is at hand whole."""
+    """Make the summary of a message of which all octets are at hand."""
     summarizer = Summarizer()
     summarizer.feed(message)
     return summarizer.finish(prepare)
 
 
 class Room:
-    """A bound on the memory of messages whose summaries wait to be made; those beyond it are read again later."""
+    """Bounds the memory of closed summarizers that wait to be finished; messages beyond it are read again later."""
 
     def __init__(self) -> None:
         self._left = MAX_HELD
 
     def keep(self, summarizer: Summarizer | None) -> Summarizer | None:
-        """Return the summarizer if there is room for it, and None if not."""
+        """Return the summarizer if there is room for it, and None otherwise."""
         if summarizer is None or summarizer.held > self._left:
             return None
         self._left -= summarizer.held
         return summarizer
 
     def free(self, summarizer: Summarizer) -> None:
-        """Give back the room of one that was kept."""
+        """Free the room that a summarizer has taken."""
         self._left += summarizer.held

@@ -1,4 +1,4 @@
-"""Sets of UIDs in queries: however scattered they are, they reach the database as one set and not as one query each."""
+"""Sets of UIDs in queries: however scattered they are, one query asks for all of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from crymapd.model.sequence import Range
 
 @dataclass(frozen=True, slots=True)
 class UidSet:
-    """The entries of a mailbox with some UIDs, as a part of a query in which they are called `e`.
+    """The parts of a query that select the entries of a mailbox with certain UIDs; the query calls them `e`.
 
     Attributes:
-        tables: what stands after FROM.
-        where: what stands after WHERE.
-        values: what is bound to the parameters of both, in this order.
+        tables: the SQL text after FROM.
+        where: the SQL text after WHERE.
+        values: the values of the parameters in both, in this order.
     """
 
     tables: str
@@ -26,18 +26,18 @@ class UidSet:
 
 
 def uid_set(mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> UidSet:
-    """Make a query's part of ascending, disjoint ranges."""
+    """Translate ascending, disjoint UID ranges of a mailbox."""
     if len(ranges) == 1:
         return UidSet("entries e", "e.mailbox = ? AND e.uid BETWEEN ? AND ?", (mailbox, *ranges[0]))
     return UidSet(
-        "json_each(?) r CROSS JOIN entries e",  # in this order: a look-up in the primary key for each range
+        "json_each(?) r CROSS JOIN entries e",  # CROSS keeps this order: one look-up in the primary key for each range
         "e.mailbox = ? AND e.uid BETWEEN r.value ->> 0 AND r.value ->> 1",
         (json.dumps(list(ranges)), mailbox),
     )
 
 
 def in_groups(ranges: Sequence[Range[Uid]], most: int) -> Iterator[list[Range[Uid]]]:
-    """Split ranges into groups that span at most so many UIDs; a range that spans more makes a group of its own."""
+    """Split ranges into groups that span at most `most` UIDs; a range that spans more makes a group of its own."""
     group: list[Range[Uid]] = []
     span = 0
     for low, high in ranges:

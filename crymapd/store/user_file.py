@@ -1,7 +1,7 @@
-"""`user.toml`: an account's identity, key slots and preferences, under a MAC.
+"""`user.toml`: the id, slots and preferences of an account, protected by a MAC.
 
 The MAC is HMAC-SHA256 over the canonical JSON of everything else (sorted keys, no white space),
-under a key derived from the master key; it is checked as soon as a slot has opened.
+under a key derived from the master key.  It is checked as soon as a slot has been opened.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAC_LABEL = "user.toml mac"
 
 
 class KeyPatterns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """strftime patterns, expanded with the UTC time at login: a new name makes a new key pair."""
+    """Patterns for strftime, expanded with the UTC time at login. A name that is new makes a new sealing pair."""
 
     internal_pattern: str = "internal-%Y-%m"
     external_pattern: str = "external-%Y-%m"
@@ -33,16 +33,16 @@ class Preferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the owner has chosen.
 
     Attributes:
-        hidden_capabilities: those that are not announced, because a client of this account misuses them.
+        hidden_capabilities: capabilities that are not announced, because a client of this account misuses them.
     """
 
     hidden_capabilities: tuple[str, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One key slot as it is written, with octets in base64; `account` opens it.
+    """A slot as it is written, with octets in base64.
 
-    This module does not, so that delivery, which opens nothing, need not load Argon2.
+    It is opened by the module `account`, not here, so that a delivery, which opens nothing, need not load Argon2.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file; `id` is the account's 16 octets in hexadecimal."""
+    """The content of the file. `id` is the account id, 16 octets in hexadecimal."""
 
     version: int
     id: str
@@ -71,23 +71,23 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bytes.fromhex(self.id)
 
     def signed(self, master: Secret) -> User:
-        """The same with a MAC that is right for it."""
+        """Return a copy with the right MAC."""
         return msgspec.structs.replace(self, mac=secret.mac(master, _MAC_LABEL, self._canonical()))
 
     def check(self, master: Secret) -> None:
-        """Raises Damaged when anything but the MAC itself was changed behind the user's back."""
+        """Check the MAC. Raises Damaged if somebody without the master key has changed anything."""
         if not secret.mac_matches(master, _MAC_LABEL, self._canonical(), self.mac):
             raise Damaged(f"{FILE} was altered by somebody who does not know the password")
 
     def _canonical(self) -> bytes:
         fields = msgspec.to_builtins(msgspec.structs.replace(self, mac=b""))
         if self.preferences == Preferences():
-            del fields["preferences"]  # as in files from before there were any
+            del fields["preferences"]  # older files have none, and their MACs must stay valid
         return msgspec.json.encode(fields, order="sorted")
 
 
 def parse_user(text: bytes) -> User:
-    """Raises Damaged for anything that is not a user.toml of a version we know."""
+    """Parse the octets of the file. Raises Damaged unless they are a user.toml of a version we know."""
     try:
         user = parse(text, User, FILE)
         if user.version != FORMAT or len(user.account_id) != 16:
@@ -98,5 +98,5 @@ def parse_user(text: bytes) -> User:
 
 
 def format_user(user: User) -> bytes:
-    """The octets of the file."""
+    """Write the octets of the file."""
     return tomli_w.dumps(msgspec.to_builtins(user)).encode()

@@ -1,6 +1,6 @@
-"""A session's view of its mailbox: which messages it counts, up to what it has been told; and what it may do with them.
+"""The view that a session has of its selected mailbox: which messages it counts, and what it can do with them.
 
-100,000 messages are one array of 400 kB, and not even that until a sequence number is used.
+The UIDs of 100,000 messages are one array of 400 kB, which is loaded only when a sequence number is first used.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ from crymapd.store.mailboxes import Mailbox, Mailboxes, Recent
 from crymapd.store.rows import Copied, EntryColumns, Stored, StoreResult, entry_columns, portions
 from crymapd.store.searching import EntryHits, RowHits, Scope, Search
 
-_SPARSE = 8
+_SPARSE = 8  # if fewer than one in so many UIDs of a span is asked for, each is looked up by itself
 _BATCH = 100
 EVERYTHING: tuple[Range[Uid], ...] = ((Uid(1), MAX_UID),)
 
 
 @dataclass(slots=True)
 class Told:
-    """How far a session has been told: the modseq of flags and arrivals, that of expunges, and UIDs."""
+    """How far a session has been told.
+
+    Attributes:
+        modseq: flags and new messages up to this modseq have been told.
+        expunged: expunges up to this modseq have been told.
+        next_uid: messages with smaller UIDs have been told.
+    """
 
     modseq: ModSeq
     expunged: ModSeq
@@ -50,11 +56,11 @@ class View:
     """One selected mailbox.
 
     Attributes:
-        mailbox: its row as it was when it was selected.
-        read_only: whether it was opened with EXAMINE.
+        mailbox: the row of the mailbox as it was when it was selected.
+        read_only: whether it was selected with EXAMINE.
         told: how far the session has been told.
         exists: how many messages the session counts.
-        first_unseen: the number of the first message without \\Seen when it was selected, where that is known.
+        first_unseen: the number of the first message without \\Seen at SELECT; None if there is none, or unknown.
     """
 
     def __init__(
@@ -72,14 +78,14 @@ class View:
         self._recent: list[Range[Uid]] = []
         if recent.first < mailbox.next_uid:
             self._recent.append((recent.first, Uid(mailbox.next_uid - 1)))
-        self._recent_count = recent.messages  # until UIDs are loaded
+        self._recent_count = recent.messages  # used until the UIDs are loaded
         self._uids: array[int] | None = None
 
     # Sequence numbers and UIDs
 
     @property
     def uids(self) -> Sequence[Uid]:
-        """Ascending UIDs; the sequence number is the position plus one."""
+        """The UIDs that this session counts, ascending; a sequence number is the position plus one."""
         return cast(Sequence[Uid], self._loaded())
 
     def _loaded(self) -> array[int]:
@@ -89,50 +95,53 @@ class View:
         return self._uids
 
     def count_exactly(self) -> None:
-        """Load the UIDs, after which `exists` and what the session counts do not depend on what others do."""
+        """Load the UIDs, so that what other sessions do no longer changes what this one counts."""
         self._loaded()
 
     @property
     def last_uid(self) -> Uid:
-        """The largest UID, 0 in an empty mailbox."""
+        """The largest UID that this session counts; 0 if it counts none."""
         return self.uids[-1] if self.exists and self.uids else Uid(0)
 
     def seq(self, uid: Uid) -> SeqNum | None:
-        """The sequence number of a UID that this session counts."""
+        """Return the sequence number of a UID; None if this session does not count it."""
         at = bisect_left(self.uids, uid)
         return SeqNum(at + 1) if at < len(self.uids) and self.uids[at] == uid else None
 
     def numbers(self, uids: Sequence[Uid]) -> Sequence[SeqNum]:
-        """The sequence numbers of ascending UIDs, 0 for those this session does not count; quick for many."""
+        """Return the sequence numbers of ascending UIDs, 0 for each that this session does not count.
+
+        It is fast for many UIDs, above all if they are adjacent in the mailbox.
+        """
         if not uids:
             return ()
-        own = self._loaded()
-        low, high = bisect_left(own, uids[0]), bisect_right(own, uids[-1])
-        if own[low : low + len(uids)] == array("I", uids):
+        counted = self._loaded()
+        low, high = bisect_left(counted, uids[0]), bisect_right(counted, uids[-1])
+        if counted[low : low + len(uids)] == array("I", uids):
             return cast(Sequence[SeqNum], range(low + 1, low + 1 + len(uids)))
         if high - low > _SPARSE * len(uids):
             return [self.seq(uid) or NO_SEQNUM for uid in uids]
-        numbers = dict(zip(own[low:high], range(low + 1, high + 1), strict=True))
+        numbers = dict(zip(counted[low:high], range(low + 1, high + 1), strict=True))
         return cast(list[SeqNum], [numbers.get(uid, 0) for uid in uids])
 
     def uid_ranges(self, seq_ranges: Iterable[Range[SeqNum]]) -> list[Range[Uid]]:
-        """UID ranges that hold exactly the messages with these sequence numbers (and unknown gaps)."""
+        """Return UID ranges that contain, of the messages counted here, exactly those with these sequence numbers."""
         uids = self.uids
         within = ((low, min(high, len(uids))) for low, high in seq_ranges if low <= len(uids))
         return merge((uids[low - 1], uids[high - 1]) for low, high in within)
 
     def known(self, uid_ranges: Iterable[Range[Uid]]) -> list[Uid]:
-        """The UIDs of these ranges that this session counts."""
-        uids = self._loaded()
-        known: list[int] = []
+        """Return the UIDs in these ranges that this session counts."""
+        counted = self._loaded()
+        uids: list[int] = []
         for low, high in uid_ranges:
-            known.extend(uids[bisect_left(uids, low) : bisect_right(uids, high)])
-        return cast(list[Uid], known)
+            uids.extend(counted[bisect_left(counted, low) : bisect_right(counted, high)])
+        return cast(list[Uid], uids)
 
     # \Recent
 
     def claim_arrivals(self, next_uid: Uid) -> None:
-        """Messages have arrived up to `next_uid`: those that no session was told of before are \\Recent here."""
+        """Make the new messages with UIDs below `next_uid` \\Recent here, unless another session was told of them."""
         if self.read_only:
             return
         recent = self._mailboxes.claim_recent(self.mailbox.id, next_uid)
@@ -141,18 +150,18 @@ class View:
             self._recent_count += recent.messages
 
     def forget_recent(self) -> None:
-        """This session no longer tells of \\Recent (IMAP4rev2 has none)."""
+        """Let nothing be \\Recent any more, as the client has enabled IMAP4rev2, which has no \\Recent."""
         self._recent = []
         self._recent_count = 0
 
     @property
     def recent_ranges(self) -> list[Range[Uid]]:
-        """The UIDs that are \\Recent here."""
+        """The UIDs of the messages that are \\Recent here."""
         return self._recent
 
     @property
     def recent(self) -> int:
-        """How many messages are \\Recent here; without loading all UIDs to say so."""
+        """How many messages are \\Recent here; UIDs are not loaded to count them."""
         if self._uids is None:
             return self._recent_count
         return sum(bisect_right(self._uids, high) - bisect_left(self._uids, low) for low, high in self._recent)
@@ -160,91 +169,95 @@ class View:
     # Being told
 
     def add(self, uids: Sequence[Uid]) -> None:
-        """New messages are announced."""
+        """Count new messages from now on, as they are announced to the client."""
         if self._uids is not None:
             self._uids.extend(uids)
         self.exists += len(uids)
 
     def remove(self, uids: Sequence[Uid]) -> list[tuple[SeqNum, Uid]]:
-        """Expunges are announced: (sequence number, UID), highest first, so that each number is right when sent."""
-        gone = []
-        own = self._loaded()
+        """Stop counting messages, as their expunges are announced to the client.
+
+        Returns:
+            (sequence number, UID) of each, the highest first: so each number is still right when it is sent.
+        """
+        removed = []
+        counted = self._loaded()
         for uid in reversed(uids):
-            at = bisect_left(own, uid)
-            if at < len(own) and own[at] == uid:
-                del own[at]
-                gone.append((SeqNum(at + 1), uid))
-        self.exists = len(own)
-        return gone
+            at = bisect_left(counted, uid)
+            if at < len(counted) and counted[at] == uid:
+                del counted[at]
+                removed.append((SeqNum(at + 1), uid))
+        self.exists = len(counted)
+        return removed
 
     # Asking
 
     def current(self) -> Mailbox | None:
-        """The mailbox as it is now; None when it was deleted."""
+        """Return the mailbox as it is now; None if it was deleted."""
         return self._mailboxes.by_id(self.mailbox.id)
 
     def changes(self, own_modseqs: Collection[ModSeq]) -> Changes:
-        """What happened since the session was told, but for the changes of flags that it made itself."""
+        """Return what has happened since the session was told, except flag changes at its own modseqs."""
         told = self.told
         return self._entries.changes(self.mailbox.id, told.modseq, told.expunged, own_modseqs, told.next_uid)
 
     def changed_since(self, modseq: int) -> list[Entry]:
-        """The messages that were there at SELECT and have changed after a modseq, ascending by UID."""
+        """Return the entries that were there at SELECT and have changed after a modseq, ascending by UID."""
         changes = self._entries.changes(self.mailbox.id, ModSeq(modseq), self.mailbox.modseq)
         return [entry for entry in changes.changed if entry.uid < self.mailbox.next_uid]
 
     def vanished(self, since: int, within: Sequence[Range[Uid]]) -> list[Range[Uid]]:
-        """UIDs that went away after a modseq, as the mailbox is now (RFC 7162 section 3.2.5.2)."""
+        """Return the UIDs that were expunged after a modseq, as the mailbox is now (RFC 7162 section 3.2.5.2)."""
         mailbox = self.current()
         return [] if mailbox is None else self._entries.vanished(mailbox, since, within)
 
     def vanished_at_select(self, since: int, within: Sequence[Range[Uid]]) -> list[Range[Uid]]:
-        """UIDs that went away after a modseq, as the mailbox was when it was selected."""
+        """Return the UIDs that were expunged after a modseq, as the mailbox was when it was selected."""
         return self._entries.vanished(self.mailbox, since, within)
 
     def ranks(self, uids: Sequence[Uid]) -> dict[Uid, SeqNum]:
-        """Sequence numbers of ascending UIDs as the mailbox is now, without loading the others."""
+        """Return the sequence numbers of ascending UIDs as the mailbox is now, without loading all UIDs."""
         return self._entries.ranks(self.mailbox.id, uids)
 
     def entry_pages(
         self, ranges: Sequence[Range[Uid]], since: int = 0, *, modseqs: bool = True
     ) -> Iterator[EntryColumns]:
-        """Flags and modseqs of messages changed after a modseq, those among them that others have expunged."""
+        """Yield the entries that have changed after a modseq, including those that other sessions have expunged."""
         yield from self._entries.entry_pages(self.mailbox.id, ranges, since, modseqs=modseqs)
         yield from self._expunged_entries(ranges, since)
 
     def _expunged_entries(self, ranges: Sequence[Range[Uid]], since: int) -> Iterator[EntryColumns]:
-        """Of messages that went away elsewhere and that this session still counts; most often there are none."""
-        mailbox, known = self.mailbox.id, self.known(ranges)
-        if not known or self._entries.count(mailbox, intersection(ranges, [(Uid(1), known[-1])])) >= len(known):
+        """Yield the entries of messages that this session still counts and others have expunged; usually none."""
+        mailbox, counted = self.mailbox.id, self.known(ranges)
+        if not counted or self._entries.count(mailbox, intersection(ranges, [(Uid(1), counted[-1])])) >= len(counted):
             return
         present = {entry.uid for entry in self._entries.entries(mailbox, ranges)}
-        rows = (self._entries.expunged(mailbox, uid) for uid in known if uid not in present)
-        gone = [Entry(row.uid, row.flagset, row.modseq) for row in rows if row is not None and row.modseq > since]
-        if gone:
-            yield entry_columns(gone)
+        rows = (self._entries.expunged(mailbox, uid) for uid in counted if uid not in present)
+        expunged = [Entry(row.uid, row.flagset, row.modseq) for row in rows if row is not None and row.modseq > since]
+        if expunged:
+            yield entry_columns(expunged)
 
     def rows(self, ranges: Sequence[Range[Uid]]) -> Iterator[list[Stored]]:
-        """Full rows of the messages this session counts, those among them that others have expunged.
+        """Yield the full rows of the messages that this session counts, including those that others have expunged.
 
-        Each batch is read before any of it is given out: a slow client must not hold a read transaction.
+        Each batch is read before any of it is yielded: a slow client must not hold a read transaction.
         """
-        known = self.known(ranges)
-        for at in range(0, len(known), _BATCH):
-            uids = known[at : at + _BATCH]
+        counted = self.known(ranges)
+        for at in range(0, len(counted), _BATCH):
+            uids = counted[at : at + _BATCH]
             rows = list(self._entries.stored(self.mailbox.id, ranges_of(uids)))
             if len(rows) < len(uids):
                 present = {row.uid: row for row in rows}
-                every = (present.get(uid) or self._entries.expunged(self.mailbox.id, uid) for uid in uids)
-                rows = [row for row in every if row is not None]
+                present_or_expunged = (present.get(uid) or self._entries.expunged(self.mailbox.id, uid) for uid in uids)
+                rows = [row for row in present_or_expunged if row is not None]
             yield from portions(rows, lambda row: row.size)
 
     def search_entries(self, key: SearchKey) -> Iterator[EntryHits]:
-        """Messages that a key means, ascending; see `Search.entries`."""
+        """Yield the entries that a key means, ascending by UID; see `Search.entries`."""
         return self._search.entries(self._scope(), key)
 
     def search_rows(self, key: SearchKey) -> Iterator[RowHits]:
-        """The same with full rows."""
+        """Yield the full rows that a key means, ascending by UID; see `Search.rows`."""
         return self._search.rows(self._scope(), key)
 
     def _scope(self) -> Scope:
@@ -263,13 +276,21 @@ class View:
         return self._entries.store(self.mailbox.id, ranges, mode, flags, unchanged_since)
 
     def mark_seen(self, ranges: Sequence[Range[Uid]], changed_since: int | None) -> ModSeq:
-        """Set \\Seen on messages, as reading a body does; the modseq of that, 0 where there was nothing to set."""
+        """Set \\Seen on messages, as reading a body does.
+
+        Args:
+            ranges: UIDs; only messages that this session counts are changed.
+            changed_since: only messages with a higher modseq are changed; None for all.
+
+        Returns:
+            The modseq of the change; 0 if there was nothing to set.
+        """
         entries = self._entries.entries(self.mailbox.id, ranges_of(self.known(ranges)))
         flags_of = self._flagsets.flags_of
         unread = (entry for entry in entries if SEEN not in flags_of(entry.flagset).split())
         uids = ranges_of(entry.uid for entry in unread if changed_since is None or entry.modseq > changed_since)
         if not uids:
-            return ModSeq(0)  # reading again writes nothing
+            return ModSeq(0)  # reading a message for the second time writes nothing
         return self.store_flags(uids, StoreMode.ADD, frozenset((SEEN,))).modseq
 
     def copy(self, ranges: Sequence[Range[Uid]], target: MailboxId) -> Copied:

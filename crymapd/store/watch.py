@@ -1,7 +1,7 @@
-"""Knowing that something happened: the kernel's notice, then the database's word for it.
+"""Waiting until something happens: the kernel says that the store may have changed, the database says how.
 
-The notice is the write to `epoch`, which follows each commit.  The write-ahead log would be too early:
-it is written before the commit is on stable storage and visible.
+The file to watch is `epoch`, which is written after each commit.  Watching the write-ahead log would be too
+early: it is written before the commit is on stable storage and visible.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from crymapd.unix.notify import Watcher, watch
 
 
 class StoreWatch:
-    """Waits for a change in one user's store, or for octets from the client."""
+    """Waits for a change in one user's store or for octets from the client, whichever comes first."""
 
     def __init__(self, store: Store) -> None:
         self._watcher: Watcher = watch(store.parts.layout.epoch, store.parts.layout.new)
 
     def wait(self, client: int, timeout: float) -> tuple[bool, bool]:
-        """Wait for either: (the client sent something, the store may have changed); both False when time ran out."""
+        """Wait for either.
+
+        Args:
+            client: the descriptor of the client's connection.
+            timeout: how many seconds to wait at most.
+
+        Returns:
+            Whether the client has sent something, and whether the store may have changed; both are False after the
+            timeout, and may be after a second where the kernel gives no notice.
+        """
         poller = select.poll()
         poller.register(client, select.POLLIN)
-        own = self._watcher.fileno()
-        if own is not None:
-            poller.register(own, select.POLLIN)
+        watcher_fd = self._watcher.fileno()
+        if watcher_fd is not None:
+            poller.register(watcher_fd, select.POLLIN)
         interval = self._watcher.interval
         ready = {fd for fd, _event in poller.poll(1000 * min(timeout, interval or timeout))}
-        return client in ready, (own in ready or interval is not None) and self._watcher.drain()
+        return client in ready, (watcher_fd in ready or interval is not None) and self._watcher.drain()
 
     def close(self) -> None:
         self._watcher.close()

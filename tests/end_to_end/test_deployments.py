@@ -188,4 +188,4 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
             waiting.settimeout(PATIENCE_SECONDS)
             with trusting().wrap_socket(waiting.dup()) as tls:
                 assert tls.recv(100).startswith(b"* OK")
-        assert "cannot accept for now" in server.log()
+        assert "cannot accept connections for now" in server.log()

@@ -101,7 +101,7 @@ def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_ser
         outcome = contextlib.nullcontext() if is_served else pytest.raises(OSError)
         with failing, outcome, server.tls_socket("imaps") as served:
             assert served.recv(100).startswith(b"* OK")
-        assert ("cannot accept for now: No buffer space" in server.log()) is not is_served
+        assert ("cannot accept connections for now: No buffer space" in server.log()) is not is_served
         with server.client() as client:
             client.ok("NOOP")
 

@@ -191,7 +191,7 @@ def test_a_line_that_was_asked_for_is_no_command() -> None:
 def test_a_line_that_was_asked_for_and_is_too_long_is_forgotten() -> None:
     subject = Connection()
     subject.expect_continuation()
-    subject.receive_data(b"x" * 9000 + b"\r\nA2 NOOP\r\n")
+    subject.receive_data(b"x" * (BEFORE_LOGIN.line + 1000) + b"\r\nA2 NOOP\r\n")
     assert isinstance(subject.next_event(), Refused)
     assert subject.next_event() == Command([b"A2 NOOP"])
 

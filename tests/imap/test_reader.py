@@ -181,7 +181,7 @@ def test_long_commands_take_no_time(name: str) -> None:
     try:
         dispatch.parse([line], State.SELECTED)
     except dispatch.Malformed as malformed:
-        assert malformed.done.status == "BAD"
+        assert malformed.done.status in ("BAD", "NO")
     assert time.process_time() - started < SECONDS
 
 

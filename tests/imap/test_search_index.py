@@ -15,7 +15,7 @@ from crymapd.model.numbers import MessageId
 from crymapd.model.search import SearchKey
 from crymapd.store import account, searching
 from crymapd.store.answers import Answers
-from crymapd.store.lookup import Judged
+from crymapd.store.lookup import JudgedRow
 from crymapd.store.store import Store
 from tests.testlib.hostile import hostile
 from tests.testlib.stores import CHEAP, EVERY, PASSWORD, append, opened
@@ -106,7 +106,7 @@ def by_reading(session: Session, key: SearchKey) -> list[int]:
     for row in store.parts.entries.stored(session.view.mailbox.id, EVERY):
         with store.read(row.message) as message:
             header = message.octets(0, message.root.body)
-        if searching._matches(searching._Candidate(judge, Judged(row, ()), header), judge._test):
+        if searching._matches(searching._Candidate(judge, JudgedRow(row, ()), header), judge._test):
             hits.append(row.uid)
     return hits
 
@@ -138,9 +138,7 @@ def test_same_as_reading(
     session: Session,
     expected: list[tuple[SearchKey, list[int]]],
     prepare: Callable[[Store], None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(searching, "_CATCH_UP_SECONDS", 0.0)
     prepare(session.store)
     for key, uids in expected:
         assert found(session, key) == uids, key

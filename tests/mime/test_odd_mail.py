@@ -230,8 +230,7 @@ _CONFINED = """
 import builtins, codecs, sys
 from crymapd.imap.prepared import prepare
 from crymapd.store.summary import summarize
-from tests.testlib.patience import PATIENCE_SECONDS
-from crymapd.mime.encoded_words import preload
+from crymapd.mime.charsets import preload
 preload()
 sys.path[:], sys.meta_path[:] = [], []
 print(summarize(b"From: a@j\\xc3\\xb6.de\\r\\n\\r\\n", prepare).prepared.envelope.decode())

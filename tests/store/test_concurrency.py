@@ -310,10 +310,10 @@ def test_opening_while_another_commits(
     look = vars(EpochFile)["changes"].fget
 
     def changes(self: EpochFile) -> int:
-        if self is not sibling.parts.meta._epoch:
+        if self is not sibling.parts.meta._epochs[0]:
             sibling.mailboxes.subscribe("Before")
         seen = look(self)
-        if self is not sibling.parts.meta._epoch:
+        if self is not sibling.parts.meta._epochs[0]:
             sibling.mailboxes.subscribe("After")
         return int(seen)
 

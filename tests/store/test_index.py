@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from crymapd.model.numbers import MessageId
 from crymapd.store import incoming, index
 from crymapd.store.database import Database
 from crymapd.store.message import Message
+from crymapd.store.sealed_file import OpenedFile
 from crymapd.store.store import Store
 from crymapd.store.summary import Prepare, Room, Summarizer, Summary
 from crymapd.unix import files
@@ -489,3 +491,41 @@ def test_something_else_in_its_place(
     )
     assert store.parts.index.indexed(ids(store)) or sum("index.db cannot be used" in line for line in event_lines) == 1
     assert Path("/etc/passwd").read_bytes() == before
+
+
+def test_parts_in_their_order_take_one_pass(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many parts a large message has, reading them one after the other decrypts it once."""
+    parts = b"".join(b"--b\r\n\r\n" + b"word %d " % n * 60 + b"\r\n" for n in range(4_000))
+    append(store := open_store(home), b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n")
+    decrypted = 0
+    pieces = OpenedFile.pieces
+
+    def counted(self: OpenedFile, *arguments: Any) -> Iterator[bytes]:
+        nonlocal decrypted
+        for piece in pieces(self, *arguments):
+            decrypted += len(piece)
+            yield piece
+
+    monkeypatch.setattr(OpenedFile, "pieces", counted)
+    with store.read(ids(store)[0]) as read:
+        whole = read.size
+        assert whole > 1 << 20, "it is not held"
+        for part in read.root.children:
+            assert read.octets(part.body, part.end).startswith(b"word ")
+        assert decrypted <= 2.2 * whole, "once to find the parts, once to read them"
+        first, last = read.root.children[0], read.root.children[-1]
+        assert read.octets(last.body, last.end).startswith(b"word 3999 ")
+        assert read.octets(first.body, first.end).startswith(b"word 0 ")
+        assert decrypted <= 4.2 * whole
+
+
+def test_a_message_read_in_two_places_at_once_is_a_mistake(home: Path, open_store: StoreOpener) -> None:
+    append(store := open_store(home), b"Subject: x\r\n\r\n" + b"0123456789" * 200_000)
+    with store.read(ids(store)[0]) as read:
+        one = read.pieces(14)
+        next(one)
+        next(read.pieces(500_000))
+        with pytest.raises(RuntimeError, match="two places"):
+            list(one)

@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from crymapd.imap.prepared import prepare
 from crymapd.store import account, filing, maintenance
+from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import ignore
 from crymapd.store.layout import Layout
+from crymapd.store.store import Store
 from tests.testlib.crash import run_until
 from tests.testlib.stores import (
+    LIMIT,
     PASSWORD,
     StoreOpener,
     append,
@@ -206,3 +210,41 @@ def test_new_that_is_no_directory(home: Path, open_store: StoreOpener, event_lin
     for _ in range(3):
         assert store.file_arrivals() == 0
     assert len(event_lines) == 1 and "new/ cannot be listed" in event_lines[0]
+
+
+@pytest.mark.parametrize("what", ["everything", "without epoch", "meta.db alone"])
+@pytest.mark.parametrize("changed", [True, False], ids=["changed since", "unchanged"])
+def test_a_directory_that_was_put_back(
+    home: Path, tmp_path: Path, open_store: StoreOpener, what: str, changed: bool
+) -> None:
+    """UIDVALIDITY changes exactly where clients have seen what the backup does not have."""
+    outside = tmp_path / "seen"
+
+    def opened_with_witness() -> Store:
+        return Store(account.unlock(home, PASSWORD), prepare, LIMIT, witness=EpochFile(outside))
+
+    store = opened_with_witness()
+    append(store, message("before"))
+    store.close()
+    copied(home, tmp_path / "copy")
+    store = opened_with_witness()
+    validity = store.mailboxes.get("INBOX").uidvalidity
+    if changed:
+        append(store, message("after"))
+    store.close()
+    if what == "meta.db alone":
+        shutil.copyfile(tmp_path / "copy" / "meta.db", home / "meta.db")
+    else:
+        shutil.rmtree(home)
+        copied(tmp_path / "copy", home)
+        if what == "without epoch":
+            (home / "epoch").unlink()
+    store = opened_with_witness()
+    assert (store.mailboxes.get("INBOX").uidvalidity != validity) == changed
+    store.close()
+    store = opened_with_witness()
+    validity = store.mailboxes.get("INBOX").uidvalidity
+    store.close()
+    store = opened_with_witness()
+    assert store.mailboxes.get("INBOX").uidvalidity == validity, "once is enough"
+    store.close()

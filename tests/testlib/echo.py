@@ -30,6 +30,6 @@ ECHO = Service(
     tls=Tls.NONE,
     load=load,
     greeting=lambda client: b"hello %b\r\n" % client.address.encode(),
-    last_words=b"sorry\r\n",
+    last_words=lambda: b"sorry\r\n",
     refusal=b"too many\r\n",
 )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
 from crymapd.imap.wire.tolerance import search_text
-from crymapd.mime.encoded_words import charset as charset_named
-from crymapd.mime.encoded_words import decode
+from crymapd.mime.charsets import charset as charset_named
+from crymapd.mime.charsets import decode
 from crymapd.model import search as keys
 from crymapd.model.flags import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
 from crymapd.model.search import SearchKey
@@ -87,7 +87,7 @@ MAX_CRITERIA = 20
 
 
 class BadCharset(Exception):
-    """A search names a charset that Python does not know.
+    """A search names a charset that nobody knows.
 
     Attributes:
         saving: whether the result was to be saved as `$` (RFC 5182 section 2.1).
@@ -228,7 +228,7 @@ def _key(context: _Context, depth: int) -> SearchKey:
 
 
 def _alternatives(context: _Context, depth: int) -> SearchKey:
-    """Read what follows OR: two keys. A chain `OR a OR b OR c d`, which clients make of a list, is no nesting."""
+    """Read the two keys after OR; the chain `OR a OR b OR c d`, as clients write a list, does not count as nesting."""
     context.reader.space()
     alternatives = [_key(context, depth)]
     context.reader.space()

@@ -56,10 +56,10 @@ def handle_select(session: Session, asked: command.Select) -> Done:
 
 
 def _opened(session: Session, asked: command.Select) -> View:
-    """Open the mailbox; if the client knows more of it than the store does, under a new UIDVALIDITY.
+    """Open the mailbox, under a new UIDVALIDITY if the client has seen more of it than the database has.
 
-    Such a client has seen changes that the database has not: somebody has put back an older one.  The UIDs that the
-    client knows are about to be given to other messages.
+    That happens when somebody has put back an older database: it is about to give the UIDs that the client knows to
+    other messages.
     """
 
     def select() -> View:
@@ -69,6 +69,8 @@ def _opened(session: Session, asked: command.Select) -> View:
     if client is None or client.uidvalidity != view.mailbox.uidvalidity:
         return view
     known_uid = client.known_uids.highest_named() if client.known_uids is not None else 0
+    if known_uid > MAX_UID:
+        known_uid = 0  # `1:4294967295` is how clients write "all"
     if client.modseq <= view.mailbox.modseq and known_uid < view.mailbox.next_uid:
         return view
     session.store.renumber()

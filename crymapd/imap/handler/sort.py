@@ -12,9 +12,10 @@ from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.thread import thread_list
 from crymapd.mime import addresses, threads
+from crymapd.mime.charsets import decode
 from crymapd.mime.collation import collation_key
 from crymapd.mime.dates import sent_moment
-from crymapd.mime.encoded_words import decode, decode_words
+from crymapd.mime.encoded_words import decode_words
 from crymapd.mime.header import Header
 from crymapd.mime.references import message_id, parents
 from crymapd.mime.subject import base_subject

@@ -148,7 +148,7 @@ class Reader:
         return attribute
 
     def search_string(self) -> bytes:
-        """Read what SEARCH looks for, an atom or a string; a quoted string need not be in UTF-8."""
+        """Read what SEARCH looks for: an atom or a string, of which a quoted one need not be in UTF-8."""
         string = self.try_string(any_octets=True)
         return self.astring() if string is None else string
 
@@ -316,7 +316,7 @@ class Reader:
         return day
 
     def date_time(self) -> datetime | None:
-        """Read the date and time of APPEND; None where they cannot be read, which must not cost the mail."""
+        """Read the date and time of APPEND; returns None if they cannot be read, which must not lose the mail."""
         return tolerance.date_time(self.string())
 
 

@@ -12,8 +12,9 @@ import encodings.idna
 import re
 from contextlib import suppress
 
+from crymapd.mime.charsets import decode
 from crymapd.mime.content import percent
-from crymapd.mime.encoded_words import decode
+from crymapd.mime.encoded_words import decode_words
 
 _UNQUOTABLE = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -44,10 +45,15 @@ class Strings:
         return b"{%d}\r\n%b" % (len(clean), clean)
 
     def text(self, value: bytes | None) -> bytes:
-        """Write text like `nstring`, but for a client without UTF-8 as encoded words (RFC 2047), which lose nothing."""
-        if value is None or self._utf8 or value.isascii():
+        """Write unstructured text: as it came if it is ASCII, else so that the client reads the same.
+
+        Encoded words among eight-bit octets are decoded first. Encoded once more (RFC 2047), or beside octets that
+        became UTF-8, they would say something else.
+        """
+        if value is None or value.isascii():
             return self.nstring(value)
-        return self.nstring(encoded_words(decode(value, None)))
+        text = decode_words(value)
+        return self.nstring(text.encode("utf-8", "replace") if self._utf8 else encoded_words(text))
 
     def parameter(self, name: bytes, value: bytes) -> bytes:
         """Write a parameter and its value, for a client without UTF-8 in the form of RFC 2231 section 4."""

@@ -1,7 +1,7 @@
-"""What clients send against the grammar and what is taken all the same, because no reading can mistake it.
+"""Accepts what some clients send against the grammar, if it can mean only one thing.
 
-Each tolerance is one function or pattern, with the client, its version and the date when it was seen.  The log
-mentions each of them once for each process that needs it.
+Each tolerance is one function or pattern, with the client, its version and the date when it was seen. A process that
+needs a tolerance logs it once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BLANKS = {b" ": rb" +", b"(": rb"\( *", b")": rb" *\)"}
 
 @lru_cache(maxsize=512)
 def extra_blanks(text: bytes) -> re.Pattern[bytes]:
-    """A pattern for text of the grammar, in any case, with blanks doubled, after `(`, and before `)`.
+    """Return a pattern for text of the grammar, in any case, that allows extra blanks beside blanks and inside `( )`.
 
     Dovecot 2.3's imapc (dsync, 2026) sends `( $Junk)`, aioimaplib 2.0 (2026) `ID ( "name" ...`.
     """
@@ -28,13 +28,13 @@ def extra_blanks(text: bytes) -> re.Pattern[bytes]:
 
 
 def note_extra_blanks(text: bytes, matched: bytes) -> None:
-    """Mention extra blanks in the log."""
+    """Log that a client has sent extra blanks, if `matched` has more octets than the text of the grammar."""
     if len(matched) > len(text):
         log.tolerated("extra blanks in a command")
 
 
 def search_text(octets: bytes) -> str:
-    """The text of a quoted string in SEARCH, in UTF-8 or, where it is not, in Latin-1.
+    """Decode a string of SEARCH from UTF-8, or from Latin-1 if it is not valid UTF-8.
 
     Jakarta Mail 2.1 (the base of FairEmail, 2026) enables UTF8=ACCEPT and then quotes Latin-1.
     """
@@ -53,10 +53,10 @@ _OFFSET = re.compile(rb"([+-])[-+.]?(\d{1,2}?):?(\d{2})")
 
 
 def date_time(octets: bytes) -> datetime | None:
-    """The INTERNALDATE that APPEND gives; None, which means the time of arrival, where it cannot be read at all.
+    """Read the INTERNALDATE that APPEND gives; returns None, for the time of arrival, if it cannot be read at all.
 
-    iOS 18.3 (2025) sends a day of one digit without a blank before it, node-imap 0.8 (west of Greenwich) zones such as
-    `--400` and (in India) `+.530`, others leave out seconds or the zone.  Refusing the date would cost the mail.
+    iOS 18.3 (2025) sends a day of one digit without a blank before it. node-imap 0.8 sends zones such as `--400` (west
+    of Greenwich) and `+.530` (in India). Others leave out seconds or the zone. To refuse the date would lose the mail.
     """
     if not _STRICT.fullmatch(octets):
         log.tolerated("a date and time that APPEND does not have in this form")
@@ -79,13 +79,13 @@ def date_time(octets: bytes) -> datetime | None:
 
 
 def _full_year(digits: bytes) -> int:
-    """A year as RFC 5322 section 4.3 reads one of two digits."""
+    """Return the year that two or four digits mean (RFC 5322 section 4.3)."""
     year = int(digits)
     return year if len(digits) == 4 else year + (2000 if year < 50 else 1900)
 
 
 def _offset(zone: bytes) -> timedelta:
-    """How far a zone is east of Greenwich; zero where that cannot be read."""
+    """Return how far a zone is east of Greenwich, or zero if it cannot be read."""
     match = _OFFSET.fullmatch(zone)
     if match is None:
         return timedelta()

@@ -1,4 +1,5 @@
--- What is fetched together lies together; and what is searched. Nothing is carried over: it is made again.
+-- Columns that clients fetch together get a table of their own, and search texts come in.
+-- Nothing is carried over from `parsed`: it is made again when it is asked for.
 DROP TABLE parsed;
 
 CREATE TABLE headers (
@@ -9,25 +10,25 @@ CREATE TABLE headers (
 CREATE TABLE rendered (
   message INTEGER PRIMARY KEY,
   envelope BLOB NOT NULL,       -- ENVELOPE as it goes over the wire
-  body BLOB NOT NULL,           -- BODY likewise
-  structure BLOB NOT NULL,      -- BODYSTRUCTURE likewise
-  envelope8 BLOB,               -- the same for clients that take UTF-8; NULL where all is ASCII
+  body BLOB NOT NULL,           -- BODY as it goes over the wire
+  structure BLOB NOT NULL,      -- BODYSTRUCTURE as it goes over the wire
+  envelope8 BLOB,               -- these three for clients that take UTF-8; NULL if there is no difference
   body8 BLOB,
   structure8 BLOB,
   preview BLOB NOT NULL,        -- PREVIEW (RFC 8970) in UTF-8
   fields BLOB                   -- the fields that Thunderbird asks for; NULL where the header is too long
 ) STRICT;
 
--- The texts that SEARCH looks into, folded (mime/text.py) and compressed; a row means that `words` has it too.
+-- Search texts in search form (mime/text.py), compressed. A message that has a row here is in `words`, too.
 CREATE TABLE texts (
   message INTEGER PRIMARY KEY,
-  folded BLOB                   -- NULL where it is too long to be kept: the message is read
+  folded BLOB                   -- NULL if the texts are too long to be kept: a search reads the message
 ) STRICT;
 CREATE VIRTUAL TABLE words USING fts5(
   folded, content = '', contentless_delete = 1, detail = none, tokenize = 'trigram case_sensitive 1'
 );
 
--- Messages up to `complete` are in `texts`, or in `unindexed` (damaged ones): those are read by each search.
+-- Every message up to the id `complete` is in `texts`, or else in `unindexed`: those each search must read.
 CREATE TABLE progress (
   complete INTEGER NOT NULL
 ) STRICT;

@@ -1,3 +1,3 @@
--- The last row of `history` in meta.db when ids were last put in here.
-ALTER TABLE progress ADD COLUMN step INTEGER NOT NULL DEFAULT -1;  -- -1: nobody knows
+-- The last row that `history` in meta.db had when message ids were last written here.
+ALTER TABLE progress ADD COLUMN step INTEGER NOT NULL DEFAULT -1;  -- -1: unknown
 ALTER TABLE progress ADD COLUMN token BLOB;

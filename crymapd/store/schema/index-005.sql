@@ -1,3 +1,3 @@
--- Random, another one when the tables are emptied: what was asked before says nothing about them then.
+-- A random token that changes whenever the tables are emptied: earlier answers no longer hold then.
 ALTER TABLE progress ADD COLUMN incarnation BLOB;
 UPDATE progress SET incarnation = randomblob(8);

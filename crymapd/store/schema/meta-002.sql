@@ -1,18 +1,18 @@
--- How many of a mailbox's messages have been shown to nobody: STATUS and SELECT need no count.
+-- How many messages of a mailbox no session has been told of as \Recent, so that STATUS and SELECT need not count.
 ALTER TABLE mailboxes ADD COLUMN recent INTEGER NOT NULL DEFAULT 0;
 UPDATE mailboxes SET recent =
   (SELECT count(*) FROM entries WHERE entries.mailbox = mailboxes.id AND entries.uid >= mailboxes.recent_uid);
 
--- THREADID (RFC 8474): the email id of the first message of the conversation; NULL where filed before there were any.
+-- THREADID (RFC 8474): the EMAILID of the first message of the conversation; NULL in rows that are older than this.
 ALTER TABLE messages ADD COLUMN thread BLOB;
 
--- Which conversation a Message-ID belongs to.
+-- The conversation to which a Message-ID belongs.
 CREATE TABLE threads (
-  reference BLOB PRIMARY KEY,            -- 16 octets: SHA-256 of a Message-ID, cut
+  reference BLOB PRIMARY KEY,            -- the first 16 octets of the SHA-256 of a Message-ID
   thread BLOB NOT NULL
 ) WITHOUT ROWID, STRICT;
 
--- How many of a mailbox's messages lie in each block of 1024 UIDs: from a UID to its sequence number
+-- How many messages a mailbox has in each block of 1024 UIDs, so that the sequence number of a UID is known
 -- without counting from the beginning.
 CREATE TABLE blocks (
   mailbox INTEGER NOT NULL REFERENCES mailboxes ON DELETE CASCADE,
@@ -29,8 +29,8 @@ CREATE TRIGGER entry_uncounted AFTER DELETE ON entries BEGIN
   UPDATE blocks SET messages = messages - 1 WHERE mailbox = old.mailbox AND block = old.uid >> 10;
 END;
 
--- What the sealed files of messages in some mailbox take on disk, for quotas: kept as settings, and noted in
--- the file `epoch` after each commit, so that delivery knows it without the password.
+-- For quotas, the octets and the number of sealed files whose messages are in a mailbox. They are settings, and
+-- repeated in the file `epoch` after each commit, so that a delivery knows them without the password.
 ALTER TABLE messages ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0; -- octets of the sealed file
 INSERT INTO settings VALUES ('sealed', 0), ('files', (SELECT count(*) FROM messages WHERE copies > 0));
 

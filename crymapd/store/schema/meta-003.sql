@@ -1,5 +1,5 @@
--- A row for each step that gave out message ids, and one from the first opening. index.db remembers the last one it knew
--- of: where that is not here, this database is an older one put back, and other messages have got the ids since.
+-- A row for the first opening, and one for each step at which message ids were given out. index.db remembers the last
+-- step it has seen. If that step is not here, an older meta.db was put back, and the ids mean other messages.
 CREATE TABLE history (
   step INTEGER PRIMARY KEY,
   token BLOB NOT NULL                    -- 8 random octets
