@@ -22,7 +22,6 @@ from crymapd.daemon.client import Site, peer_address
 from crymapd.daemon.services import SERVICES, Rehearsal, Service, Tls
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
-from crymapd.mime.charsets import preload
 from crymapd.model.endpoint import Address
 from crymapd.unix import activation, listening, memory, signals
 
@@ -134,7 +133,6 @@ def _load(services: list[Service]) -> list[Rehearsal]:
 
 def _settle_memory() -> None:
     """Have what is loaded lie in pages that workers can share."""
-    preload()
     os.getgrouplist("root", 0)  # loads the C library's modules for users and groups
     memory.share_objects()
     memory.fill_holes()

@@ -43,7 +43,8 @@ class Service:
         name: IANA's, as in `[listen]`, `serve-NAME`, `FileDescriptorName=` and the log.
         port: IANA's; None for a service that has none.
         tls: when the connection is encrypted.
-        load: loads what the conversation needs, and gives it.
+        load: loads everything that the conversation needs, and gives it; afterwards the program's own files may be out
+            of reach.
         alpn: the name of the protocol in TLS (RFC 7301); empty where nothing is negotiated.
         greeting: what the client is told first, before the rest is loaded; None where the conversation greets.
         last_words: what the client is told when the program crashes.
@@ -64,7 +65,9 @@ class Service:
 
 def _load_imap() -> Conversation:
     from crymapd.daemon.imap import converse
+    from crymapd.mime.charsets import preload
 
+    preload()
     return converse
 
 

@@ -19,6 +19,7 @@ from crymapd.authentication.credentials import Credentials
 from crymapd.authentication.login import Authenticator, confine
 from crymapd.authentication.throttle import Throttle
 from crymapd.cli import user_add
+from crymapd.daemon.services import SERVICES
 from crymapd.imap.prepared import prepare
 from crymapd.store import account
 from crymapd.store.store import Store
@@ -150,6 +151,7 @@ def test_as_black_box_landlock_confines(two: Server, unix_users: tuple[pwd.struc
             lambda: open(two.root / "users" / USERS[0] / "user.toml"),
         )
 
+    SERVICES["imaps"].load()  # as a listener does, while Python's library can be read
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
