@@ -219,6 +219,8 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
         cut = rest.rfind(b"\n") + 1
         if not cut and len(rest) > _LONGEST_QP:
             cut = _before_what_may_go_on(rest)
+            if cut < len(rest) // 2:
+                rest = rest[:cut]  # half a MiB of blanks in a line: nobody meant them
         if cut > 0:
             yield _decode_qp(rest[:cut])
             rest = rest[cut:]
@@ -228,11 +230,9 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _before_what_may_go_on(text: bytes) -> int:
-    """Where a very long line can be cut: before an escape or blanks at its end, if these are not very long as well."""
+    """Where a very long line can be cut: before an escape or blanks at its end."""
     end = len(text.rstrip(b" \t\r"))
-    if b"=" in text[max(end - 2, 0) : end]:
-        end = text.rindex(b"=", 0, end)
-    return end if end > len(text) // 2 else len(text)
+    return text.rindex(b"=", 0, end) if b"=" in text[max(end - 2, 0) : end] else end
 
 
 def _decode_qp(text: bytes) -> bytes:

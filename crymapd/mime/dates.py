@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from datetime import date
 
-_COMMENT = re.compile(r"\([^()]*\)")
-_DATE = re.compile(
-    r"(?:[A-Za-z]+\s*,?\s*)?(\d{1,2})[\s-]+([A-Za-z]{3})[a-z]*\.?[\s-]+(\d{2,4})(?:\s+\d{1,2}:\d{2})?", re.ASCII
-)
+_COMMENT_MARK = re.compile(r"\\.|[()]", re.DOTALL)
+_MAX_FIELD = 1000
+_DATE = re.compile(r"(?:[A-Za-z]+\s*,?\s*)?(\d{1,2})[\s-]+([A-Za-z]{3})[a-z]*\.?[\s-]+(\d{2,4})", re.ASCII)
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 _DAY_ONLY = re.compile(r"(?:[A-Za-z]+\s*,?\s*)?\d{1,2}[\s-]+[A-Za-z]{3}[a-z]*\.?[\s-]+\d{2,4}", re.ASCII)
 _EPOCH = date(1970, 1, 1)
@@ -20,7 +19,7 @@ def sent_day(field: bytes | None) -> date | None:
     """The calendar day that a Date field names, in its own zone (RFC 9051 section 6.4.4); None if unreadable."""
     if field is None:
         return None
-    text = _COMMENT.sub(" ", field[:200].decode("latin-1")).strip()
+    text = _without_comments(field)
     match = _DATE.match(text)
     try:
         if match:
@@ -31,6 +30,22 @@ def sent_day(field: bytes | None) -> date | None:
         return None
 
 
+def _without_comments(field: bytes) -> str:
+    """The text of a field without its comments, which may lie in each other (RFC 5322 section 3.2.2)."""
+    text = field[:_MAX_FIELD].decode("latin-1")
+    kept: list[str] = []
+    depth = position = 0
+    for match in _COMMENT_MARK.finditer(text):
+        if not depth:
+            kept.append(text[position : match.start()])
+        if match[0] in "()":
+            depth = depth + 1 if match[0] == "(" else max(depth - 1, 0)
+        position = match.end()
+    if not depth:
+        kept.append(text[position:])
+    return " ".join(kept).strip()
+
+
 def _year(text: str) -> int:
     """Two and three digits as RFC 5322 section 4.3 reads them."""
     year = int(text)
@@ -39,7 +54,9 @@ def _year(text: str) -> int:
     return year + 1900 if len(text) == 3 else year
 
 
-_TIME = re.compile(r"\s+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([+-])(\d{2})(\d{2})\b|\s*([A-Za-z]{1,5}))?", re.ASCII)
+_TIME = re.compile(
+    r"\s+(\d{1,2})\s*:\s*(\d{2})(?:\s*:\s*(\d{2}))?(?:\s*([+-])(\d{2})(\d{2})\b|\s*([A-Za-z]{1,5}))?", re.ASCII
+)
 _ZONES = {"EDT": -4, "EST": -5, "CDT": -5, "CST": -6, "MDT": -6, "MST": -7, "PDT": -7, "PST": -8}
 
 
@@ -50,7 +67,7 @@ def sent_moment(field: bytes | None) -> int | None:
     """
     if field is None:
         return None
-    text = _COMMENT.sub(" ", field[:200].decode("latin-1")).strip()
+    text = _without_comments(field)
     day = sent_day(field)
     if day is None:
         return None

@@ -13,14 +13,25 @@ _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 class Header:
-    """The fields of one header block, parsed once; `raw` is the block with its empty line."""
+    """The fields of one header block, parsed once.
 
-    __slots__ = ("_fields", "_others", "raw")
+    Attributes:
+        raw: the block with its empty line; only its beginning where it is too long to be kept.
+        late: the fields that were kept of the rest.
+    """
 
-    def __init__(self, raw: bytes) -> None:
+    __slots__ = ("_fields", "_others", "late", "raw")
+
+    def __init__(self, raw: bytes, late: bytes = b"") -> None:
         self.raw = raw
+        self.late = late
         self._fields: list[tuple[bytes, bytes]] | None = None
         self._others: list[bytes] = []
+
+    @property
+    def block(self) -> bytes:
+        """All that is kept, as one block; it is longer than `raw` where that is only the beginning."""
+        return self.raw + b"\r\n" + self.late + b"\r\n" if self.late else self.raw
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
@@ -36,7 +47,7 @@ class Header:
 
     def _parse(self) -> list[tuple[bytes, bytes]]:
         self._fields = fields = []
-        for match in _FIELD.finditer(self.raw):
+        for match in (match for block in (self.raw, self.late) for match in _FIELD.finditer(block)):
             if match[1] is not None and (name := _name(match)):
                 fields.append((name, match[2]))
             elif match[0].strip():

@@ -8,8 +8,9 @@ A line begins with a boundary, what follows it there does not matter (RFC 2046 s
 several fit it is the longest, and of equal ones the innermost.
 
 Rules where mail is broken: a missing end boundary ends with its parent; nothing is nested deeper
-than 100 or counted beyond 10,000 parts (the rest belongs to the last part); a multipart that names
-no boundary is text (RFC 2045 section 5.2); a header block over 1 MiB is cut.
+than 100 (what would be is application/octet-stream) or counted beyond 10,000 parts (the rest belongs
+to the last part); a multipart that names no boundary is text (RFC 2045 section 5.2); of a header block
+over 1 MiB only the fields that everybody asks for are kept behind that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ MAX_PARTS = 10_000
 MAX_HEADER = 1 << 20
 MAX_ALL_HEADERS = 8 << 20
 MAX_BOUNDARY = 1024
+MAX_LATE_FIELDS = 1 << 18
+_LATE_FIELDS = frozenset(
+    (b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id",
+     b"references", b"mime-version", b"content-type", b"content-transfer-encoding", b"content-disposition",
+     b"content-id", b"content-description", b"content-language", b"content-location", b"content-md5")
+)  # fmt: skip
+"""What ENVELOPE, BODYSTRUCTURE and threads are made of."""
 _HEADER_END = re.compile(rb"\n(?:--|\r?\n)")
 
 
@@ -47,6 +55,8 @@ class Part:
     subtype: bytes = b"plain"
     content: content.Valued | None = None
     children: list[Part] = field(default_factory=list)
+    is_cut: bool = False
+    """Whether it has parts that lie too deep to be told apart."""
 
     @property
     def is_multipart(self) -> bool:
@@ -71,14 +81,57 @@ class Part:
         """The transfer encoding as written, `7bit` when there is none."""
         return content.token_of(self.header.first(b"content-transfer-encoding")) or b"7bit"
 
-    def read_header(self, raw: bytes) -> None:
-        self.header = Header(raw)
+    def read_header(self, raw: bytes, late: bytes = b"") -> None:
+        """Take the header block, and the fields behind it where it was too long to be kept."""
+        self.header = Header(raw, late)
         self.content = content.valued(self.header.first(b"content-type"))
         self.type, self.subtype = content.media_type(self.content, self.default)
         if (self.type, self.subtype) == self.default and self.content is not None and b"/" not in self.content.value:
             self.content = None
         if self.is_multipart and not self.boundaries:
             self.type, self.subtype, self.content = b"text", b"plain", None
+
+    def cut(self) -> None:
+        """Make a leaf of a multipart or message whose parts lie too deep."""
+        self.type, self.subtype, self.is_cut = b"application", b"octet-stream", True
+
+
+class _LateFields:
+    """The fields that are wanted of a header block behind what of it is kept, in so many octets at most."""
+
+    def __init__(self, kept: bytes, room: int) -> None:
+        """Begin where the block was cut, after `kept`: the field that was cut does not go on here."""
+        line = kept[kept.rfind(b"\n") + 1 :]
+        self._kept: list[bytes] = []
+        self._room = room
+        self._wanted = False  # whether the field that goes on is kept
+        self._in_line = b":" in line or line[:1] in (b" ", b"\t")
+        self._rest = b"" if self._in_line else line
+
+    def feed(self, octets: bytes) -> None:
+        """Take the next octets of the block."""
+        if self._room <= 0:
+            return
+        *lines, self._rest = (self._rest + octets).split(b"\n")
+        for line in lines:
+            self._take(line + b"\n")
+            self._in_line = False
+        if len(self._rest) > MAX_BOUNDARY:
+            self._take(self._rest)
+            self._in_line, self._rest = True, b""
+
+    def _take(self, line: bytes) -> None:
+        """Take a line or a piece of one."""
+        if not self._in_line and line[:1] not in (b" ", b"\t"):
+            self._wanted = line.partition(b":")[0].strip().lower() in _LATE_FIELDS
+        if self._wanted:
+            self._kept.append(line[: self._room])
+            self._room = max(self._room - len(line), 0)
+
+    def end(self) -> bytes:
+        """End the block and return the fields."""
+        self._take(self._rest)
+        return b"".join(self._kept)
 
 
 class Parser:
@@ -97,8 +150,10 @@ class Parser:
         self._lines = 0  # line ends before _counted
         self._counted = 0
         self._in_header = True
-        self._header_start = 0
+        self._header_at = 0  # offset up to which the header block was taken
         self._header_kept = bytearray()
+        self._late: _LateFields | None = None
+        self._late_room = MAX_LATE_FIELDS
         self._last = b""  # the octet before the buffer
 
     @property
@@ -197,13 +252,17 @@ class Parser:
         self._open.append(part)
         self._parts += 1
         self._in_header = True
-        self._header_start = part.start
+        self._header_at = part.start
 
     def _keep_header(self, upto: int) -> None:
+        octets = bytes(self._buffer[self._header_at - self._base : max(upto - self._base, 0)])
+        self._header_at = max(upto, self._header_at)
         room = min(MAX_HEADER, MAX_ALL_HEADERS - self._headers_kept) - len(self._header_kept)
-        at = self._header_start + len(self._header_kept) - self._base
-        if room > 0 and at >= 0:
-            self._header_kept += self._buffer[at : min(upto - self._base, at + room)]
+        self._header_kept += octets[: max(room, 0)]
+        if len(octets) > max(room, 0):
+            if self._late is None:
+                self._late = _LateFields(bytes(self._header_kept), self._late_room)
+            self._late.feed(octets[max(room, 0) :])
 
     def _end_headers(self, at: int) -> None:
         """A header that ends without an empty line, and that of the message which it may contain."""
@@ -213,7 +272,10 @@ class Parser:
 
     def _end_header(self, body: int) -> None:
         part = self._open[-1]
-        part.read_header(bytes(self._header_kept))
+        late = b"" if self._late is None else self._late.end()
+        part.read_header(bytes(self._header_kept), late)
+        self._late_room -= len(late)
+        self._late = None
         self._headers_kept += len(self._header_kept)
         self._header_kept.clear()
         part.body = part.end = body
@@ -226,6 +288,8 @@ class Parser:
             self._measure()
         elif part.is_message and depth < MAX_DEPTH and self._parts < MAX_PARTS:
             self._begin(part, Part(body))
+        elif part.is_multipart or part.is_message:
+            part.cut()
 
     def _close_down_to(self, count: int, end: int) -> None:
         """End the innermost parts until `count` are open."""
@@ -316,4 +380,4 @@ def _holder_within(part: Part) -> Part | None:
     """The part whose children the next number counts; None below a leaf."""
     if part.is_message:
         return part.children[0] if part.children else None
-    return part if part.is_multipart else None
+    return part if part.is_multipart or part.is_cut else None

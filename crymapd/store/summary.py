@@ -110,7 +110,7 @@ class Summarizer:
         """Make the summary."""
         root = self._closed()
         texts = search_texts(root, self._read) if self.size <= MAX_SEARCHED else None
-        return Summary(root.header.raw, prepare(root), preview(root, self._read), texts)
+        return Summary(root.header.block, prepare(root), preview(root, self._read), texts)
 
     def _read(self, start: int, end: int) -> Iterator[bytes]:
         yield bytes(self._beginning[start:end])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from crymapd.imap.wire.structure import structure
 from crymapd.imap.wire.thread import thread_list
 from crymapd.mime import addresses, content, dates, encoded_words, references, subject, text, threads
 from crymapd.mime.header import Header, select_fields
-from crymapd.mime.parts import MAX_DEPTH, MAX_PARTS, Parser, Part, parse
+from crymapd.mime.parts import MAX_DEPTH, MAX_HEADER, MAX_LATE_FIELDS, MAX_PARTS, Parser, Part, parse
 from crymapd.mime.text import header_lines, search_texts
 from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.corpus import hostile, samples, varied
@@ -77,7 +78,7 @@ def tree(root: Part) -> Tree:
             stack += [(child, False) for child in part.children]
             continue
         children: list[object] = [done[id(child)] for child in part.children]
-        own = (part.start, part.body, part.end, part.lines, part.header.raw, part.type, part.subtype)
+        own = (part.start, part.body, part.end, part.lines, part.header.block, part.type, part.subtype)
         done[id(part)] = (*own, children)
     return done[id(root)]
 
@@ -217,6 +218,66 @@ def test_hostile_and_varied_mail_in_pieces() -> None:
         for at in range(0, len(message), 8191):
             summarizer.feed(message[at : at + 8191])
         assert summarizer.finish(prepare) == summarize(message, prepare)
+
+
+def test_parts_below_the_nesting_limit_are_a_leaf() -> None:
+    """Dovecot's answer: one part of application/octet-stream with all that is there."""
+    deep = (Path(__file__).parent / "golden" / "nested-103-deep.eml").read_bytes()
+    root = parse(deep)
+    shown = structure(root, extended=False)
+    assert shown.startswith(b"(" * 100 + b'"application" "octet-stream" ("boundary" "b100") NIL NIL "7bit" 262)')
+    for depth in (99, 100):
+        leaf = locate(root, Section((1,) * depth))
+        assert leaf is not None and leaf.end - leaf.start == 262
+        assert deep[leaf.start : leaf.end].startswith(b"--b100\r\n") and deep[leaf.start : leaf.end].endswith(
+            b"--b100--"
+        )
+    assert locate(root, Section((2,) * 100)) is None and locate(root, Section((*(1,) * 99, 2))) is None
+
+
+def test_messages_below_the_nesting_limit_are_a_leaf() -> None:
+    shown = structure(
+        parse(b"Content-Type: message/rfc822\r\n\r\n" * 103 + b"Subject: x\r\n\r\ntext\r\n"), extended=False
+    )
+    assert shown.count(b'"message" "rfc822"') == 99
+    assert b'("application" "octet-stream" NIL NIL NIL "7bit" 116)' in shown
+
+
+@pytest.mark.parametrize("size", [61, 997, 65536, 1 << 22])
+def test_header_blocks_over_a_mebibyte(size: int) -> None:
+    """What everybody asks for is seen wherever it stands; Dovecot sees it as well."""
+    junk = b"X-Junk: " + b"a" * 70 + b"\r\n"
+    before = junk * ((MAX_HEADER - 1000) // len(junk))
+    before += b"X: " + b"b" * (MAX_HEADER - 1 - len(before) - 5) + b"\r\n"
+    assert len(before) == MAX_HEADER - 1  # the limit lies inside `Cc`
+    late = (
+        b"Cc: carbon@example.org\r\n%bSubject: =?utf-8?q?l=C3=A4te?=\r\n and folded\r\nTo:\r\n to@example.org\r\n"
+        b"FROM : from@example.org\r\nDate: Tue, 5 Mar 2024 07:08:09 +0100\r\nMessage-ID: <a@b>\r\n"
+        b"Content-Type: text/html\r\n"
+    )
+    message = before + late % junk + junk * 10 + b"\r\n<p>body</p>\r\n"
+    root = in_pieces(message, size)
+    assert tree(root) == tree(parse(message))
+    assert message[root.body : root.end] == b"<p>body</p>\r\n" and root.subtype == b"html"
+    shown = envelope(root.header)
+    for word in (
+        b"=?utf-8?q?l=C3=A4te?= and folded",
+        b'"to" "example.org"',
+        b'"from"',
+        b'"carbon"',
+        b"<a@b>",
+        b"5 Mar",
+    ):
+        assert word in shown
+    assert Header(root.header.block).fields == root.header.fields
+    assert len(root.header.block) > MAX_HEADER >= len(root.header.raw)
+
+
+def test_what_is_kept_of_late_fields_is_bounded() -> None:
+    root = parse(b"X: y\r\n" * 200_000 + b"Subject: x\r\n" * 100_000 + b"\r\nbody")
+    assert len(root.header.late) == MAX_LATE_FIELDS
+    one = parse(b"Subject: " + b"word \r\n " * 300_000 + b"\r\nFrom: a@b.example\r\n\r\nx\r\n")
+    assert b'"a" NIL "b.example"' not in envelope(one.header) and b'"a" "b.example"' in envelope(one.header)
 
 
 def test_bounds() -> None:

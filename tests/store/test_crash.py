@@ -47,7 +47,7 @@ from tests.testlib.stores import (
 
 DAY = 24 * 3600
 MOST_STEPS = 200
-ALARMING = ("damaged", "missing", "older", "rebuilt", "restored", "without a database row")
+ALARMING = ("damaged", "missing", "older", "rebuilt", "restored", "without a row in meta.db")
 
 
 @dataclass(frozen=True, slots=True)

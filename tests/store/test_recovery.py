@@ -150,7 +150,7 @@ def test_it_is_said_once(lost: Path, open_store: StoreOpener, event_lines: list[
     store = open_store(lost)
     assert digests(contents(store)) == WHOLE
     assert len([line for line in event_lines if "older than what clients have seen" in line]) == 1, event_lines
-    assert len([line for line in event_lines if "without a database row" in line]) == 1
+    assert len([line for line in event_lines if "without a row in meta.db" in line]) == 1
     store.close()
     event_lines.clear()
     open_store(lost)
