@@ -18,7 +18,7 @@ def open_witness(account: Account, client: Client) -> EpochFile | None:
 
     It is the only thing outside the user directory that a worker keeps after login.
     """
-    path = client.site.root.directory / "state" / f"seen-{account.unlocked.user.id}"
+    path = client.site.root.directory / "state" / f"seen-{account.unlocked.user.account_id.hex()}"
     try:
         return EpochFile(path)
     except OSError as error:

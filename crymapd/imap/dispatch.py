@@ -18,7 +18,7 @@ from crymapd.imap.handler import sort as sort_handler
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
-from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
+from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.mime.charsets import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
@@ -103,8 +103,8 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
         reader.end()
     except BadSyntax as error:
         raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
-    except TooComplex as error:
-        raise Malformed(tag, Done("NO", str(error), "LIMIT")) from None
+    except search.TooManyKeys as error:
+        raise Malformed(tag, Done("NO", str(error), "LIMIT"), unsaved=error.saving) from None
     except search.BadCharset as error:
         charsets = " ".join(charset_names())
         done = Done("NO", f"unknown charset {error}", f"BADCHARSET ({charsets})")
@@ -137,6 +137,8 @@ def perform(current: Session, parsed: Parsed) -> Done:
         told = _tell(current, expunges=tell is not Tell.NO_EXPUNGE, writes=parsed.row.writes)
         done = done if told.status == "OK" else told
         update.note_delay(current)
+    if done.status == "NO" and _saves(parsed.command):
+        current.saved = []  # RFC 5182 section 2.1; after BAD, `$` keeps its value
     return with_highest_modseq(current, done) if _expunges(parsed.command) else done
 
 
@@ -147,6 +149,10 @@ def _tell(current: Session, *, expunges: bool, writes: bool) -> Done:
     with update.telling(current):
         update.tell(current, expunges=expunges)
     return ok()
+
+
+def _saves(command: Any) -> bool:
+    return isinstance(command, (search.Search, search.Sort)) and search.saves(command.returns)
 
 
 def _expunges(command: Any) -> bool:

@@ -38,11 +38,16 @@ def read_epoch(path: Path) -> Epoch | None:
     return _parsed(files.read_small(path, 2 * _FORMAT.size))
 
 
+_TOO_LARGE = 1 << 62
+
+
 def _parsed(content: bytes) -> Epoch | None:
     if len(content) != _FORMAT.size:
         return None
     *numbers, checksum = _FORMAT.unpack(content)
-    return Epoch(*numbers) if checksum == zlib.crc32(content[:-4]) else None
+    # Nobody reaches such numbers by changing mail; they would only keep the database from counting on.
+    is_plausible = max(numbers) < _TOO_LARGE
+    return Epoch(*numbers) if is_plausible and checksum == zlib.crc32(content[:-4]) else None
 
 
 class EpochFile:

@@ -167,9 +167,11 @@ class Incoming:
             for sealing in self._written:
                 stack.push(sealing)
         if not self._committed:
-            for message, _summarizer in self._messages:
-                if self._entries.message_id(message.file) is None:
-                    files.remove(self._layout.tmp / message.file.hex())
+            # If the database cannot be asked whether a row was committed, the files stay, and the next login decides.
+            with contextlib.suppress(CrymapError, OSError):
+                for message, _summarizer in self._messages:
+                    if self._entries.message_id(message.file) is None:
+                        files.remove(self._layout.tmp / message.file.hex())
 
     def __enter__(self) -> Incoming:
         return self

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import date
 from typing import NamedTuple, assert_never
 
-from crymapd.errors import CrymapError, MessageGone, SearchTooComplex
+from crymapd.errors import MessageGone, MessageUnavailable, SearchTooComplex
 from crymapd.mime.dates import sent_day
 from crymapd.mime.header import Header
 from crymapd.mime.text import (
@@ -337,7 +337,7 @@ class _Judge:
 def _matches(candidate: _Candidate, test: Test) -> bool:
     try:
         return test(candidate)
-    except CrymapError:
+    except (MessageGone, MessageUnavailable):
         return False  # a message that is gone or unreadable contains nothing that could match
     finally:
         candidate.close()

@@ -72,7 +72,7 @@ def test_the_owner_can_make_room(small_disk: Path, open_store: StoreOpener, even
     assert view.store_flags(EVERY, StoreMode.ADD, frozenset(("\\Deleted",))).changed == [True] * 3
     view.expunge()
     assert not list(store.parts.entries.entries(mailbox_id(store, "INBOX"), EVERY))
-    assert any("the disk is full" in line for line in event_lines)
+    assert any("the disk is almost full" in line for line in event_lines)
 
 
 def test_new_mail_is_refused_and_leaves_nothing(small_disk: Path, open_store: StoreOpener) -> None:

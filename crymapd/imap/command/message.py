@@ -11,8 +11,8 @@ from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.model.flags import StoreMode
 from crymapd.model.sequence import SequenceSet
 
-_APPEND_OR_REPLACE = re.compile(rb"[^ ]+ (?:UID )?(?:APPEND|REPLACE) ", re.IGNORECASE)
-_UP_TO_MAILBOX = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]+) ", re.IGNORECASE)
+_APPEND_OR_REPLACE = re.compile(rb"[^ ]+ +(?:UID +)?(?:APPEND|REPLACE) ", re.IGNORECASE)
+_UP_TO_MAILBOX = re.compile(rb"[^ ]+ +(?:APPEND|(?:UID +)?REPLACE +[^ ]+) +", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crymapd.imap.wire.reader import BadSyntax, Reader, TooComplex
+from crymapd.imap.wire.reader import BadSyntax, Reader
 from crymapd.imap.wire.tolerance import search_text
 from crymapd.mime.charsets import charset as charset_named
 from crymapd.mime.charsets import decode
@@ -98,12 +98,25 @@ class BadCharset(Exception):
         self.saving = saving
 
 
+class TooManyKeys(Exception):
+    """A search has more keys than are read; the text is for the client.
+
+    Attributes:
+        saving: as for `BadCharset`.
+    """
+
+    def __init__(self, *, saving: bool) -> None:
+        super().__init__(f"a search has at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
+        self.saving = saving
+
+
 class _Context:
     """What the functions that read search keys share: the reader, the charset of strings, and the count of keys."""
 
-    def __init__(self, reader: Reader, charset: str) -> None:
+    def __init__(self, reader: Reader, charset: str, *, saving: bool) -> None:
         self.reader = reader
         self.charset = charset
+        self.saving = saving
         self.count = 0
 
     def text(self) -> str:
@@ -122,7 +135,7 @@ def search(reader: Reader) -> Search:
             raise BadSyntax("after ENABLE UTF8=ACCEPT SEARCH expects no CHARSET (RFC 6855 section 3)")
         charset = _charset(reader.astring(), returns)
         reader.space()
-    return Search(_keys(reader, charset), returns)
+    return Search(_keys(reader, charset, returns), returns)
 
 
 def sort(reader: Reader) -> Sort:
@@ -146,7 +159,7 @@ def sort(reader: Reader) -> Sort:
     reader.space()
     charset = _charset(reader.astring(), returns)
     reader.space()
-    return Sort(tuple(criteria), _keys(reader, charset), returns)
+    return Sort(tuple(criteria), _keys(reader, charset, returns), returns)
 
 
 def thread(reader: Reader) -> Thread:
@@ -158,7 +171,7 @@ def thread(reader: Reader) -> Thread:
     reader.space()
     charset = _charset(reader.astring(), None)
     reader.space()
-    return Thread(algorithm, _keys(reader, charset))
+    return Thread(algorithm, _keys(reader, charset, None))
 
 
 def _returns(reader: Reader) -> Returns:
@@ -184,8 +197,8 @@ def _returns(reader: Reader) -> Returns:
     return Returns(frozenset(options), partial)
 
 
-def _keys(reader: Reader, charset: str) -> SearchKey:
-    context = _Context(reader, charset)
+def _keys(reader: Reader, charset: str, returns: Returns | None) -> SearchKey:
+    context = _Context(reader, charset, saving=saves(returns))
     conjuncts = [_key(context, 0)]
     while reader.try_text(b" "):
         if reader.at_end():
@@ -194,17 +207,22 @@ def _keys(reader: Reader, charset: str) -> SearchKey:
     return conjuncts[0] if len(conjuncts) == 1 else keys.And(tuple(conjuncts))
 
 
+def saves(returns: Returns | None) -> bool:
+    """Return whether the result is to be saved as `$`."""
+    return returns is not None and b"SAVE" in returns.options
+
+
 def _charset(label: bytes, returns: Returns | None) -> str:
     name = charset_named(label)
     if name is None:
-        raise BadCharset(label, saving=returns is not None and b"SAVE" in returns.options)
+        raise BadCharset(label, saving=saves(returns))
     return name
 
 
 def _key(context: _Context, depth: int) -> SearchKey:
     context.count += 1
     if depth > MAX_DEPTH or context.count > MAX_KEYS:
-        raise TooComplex(f"a search has at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
+        raise TooManyKeys(saving=context.saving)
     reader = context.reader
     if reader.try_text(b"("):
         conjuncts = [_key(context, depth + 1)]

@@ -1,4 +1,4 @@
-"""FETCH (RFC 9051 section 6.4.5): rows become octets a column at a time, without an object for each message.
+"""FETCH (RFC 9051 section 6.4.5): items are written a column at a time, for many messages together.
 
 Flags, sizes and dates come from rows. ENVELOPE, BODYSTRUCTURE and top-level header fields come from the index, where
 they are prepared. Only for other items is the message opened.

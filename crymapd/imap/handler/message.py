@@ -28,6 +28,8 @@ def handle_store(session: Session, asked: command.StoreFlags) -> Done:
         session.own_modseqs.add(result.modseq)
     with update.telling(session):
         _tell_stored(session, view, asked, result)
+    if session.telling_failed:
+        session.own_modseqs.discard(result.modseq)  # what was not told now must be told later
     if not result.modified:
         return (None if result.before.uids else _gone(asked.sequence_set, ranges, uid=asked.uid)) or ok()
     modified = result.modified if asked.uid else [number for number in map(view.seq, result.modified) if number]

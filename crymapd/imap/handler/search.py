@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
 from crymapd.imap.command.search import Returns, Search
 from crymapd.imap.handler.matching import Hits, matching, mentions_modseq
-from crymapd.imap.response import Done, Refusal, ok
+from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
 from crymapd.model.numbers import Uid
@@ -24,7 +24,7 @@ def handle_search(session: Session, asked: Search) -> Done:
     with_modseq = mentions_modseq(asked.key)
     if with_modseq:
         session.enable_condstore()
-    hits = saving(session, returns, lambda: matching(session, asked.key))
+    hits = matching(session, asked.key)
     if returns is None:
         plain(session, b"SEARCH", hits, uid=asked.uid, with_modseq=with_modseq)
     else:
@@ -32,21 +32,6 @@ def handle_search(session: Session, asked: Search) -> Done:
         listing = format_set(listed.names(uid=asked.uid))
         extended(session, returns, hits, listed, listing, uid=asked.uid, with_modseq=with_modseq)
     return ok()
-
-
-def saving(session: Session, returns: Returns | None, search: Callable[[], T]) -> T:
-    """Run a search; if it asked for SAVE and ends in NO, `$` becomes empty (RFC 5182 section 2.1).
-
-    After BAD, `$` keeps its value.
-    """
-    try:
-        return search()
-    except Refusal:
-        raise  # it is BAD: the key holds a sequence number beyond the mailbox
-    except Exception:
-        if returns is not None and b"SAVE" in returns.options:
-            session.saved = []
-        raise
 
 
 def plain(session: Session, name: bytes, hits: Hits, *, uid: bool, with_modseq: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from crymapd.imap.command import search as command
 from crymapd.imap.handler.matching import Hits, matching_rows, mentions_modseq
-from crymapd.imap.handler.search import extended, hits_to_list, plain, saving
+from crymapd.imap.handler.search import extended, hits_to_list, plain
 from crymapd.imap.response import Done, ok
 from crymapd.imap.session import Session
 from crymapd.imap.wire.thread import thread_list
@@ -32,7 +32,7 @@ def handle_sort(session: Session, asked: command.Sort) -> Done:
     returns, with_modseq = asked.returns, mentions_modseq(asked.key)
     if with_modseq:
         session.enable_condstore()
-    unordered = saving(session, returns, lambda: list(matching_rows(session, asked.key)))
+    unordered = list(matching_rows(session, asked.key))
     ordered = _sorted(session, unordered, asked.criteria)
     hits = Hits(
         [number for number, _row in ordered],

@@ -45,10 +45,6 @@ class BadSyntax(Exception):
     """A command does not follow the grammar; the text says what was expected."""
 
 
-class TooComplex(Exception):
-    """A command follows the grammar but asks for more than is done at once; the text is for the client."""
-
-
 class Reader:
     """A position in the fragments of one command."""
 

@@ -41,7 +41,7 @@ def search_text(octets: bytes) -> str:
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
-        log.tolerated("Latin-1 in SEARCH after ENABLE UTF8=ACCEPT")
+        log.tolerated("Latin-1 in SEARCH where UTF-8 was announced")
         return octets.decode("latin-1")
 
 
