@@ -69,9 +69,8 @@ def _opened(session: Session, asked: command.Select) -> View:
     view, client = select(), asked.resync
     if client is None or client.uidvalidity != view.mailbox.uidvalidity:
         return view
-    # The ends of known-uids prove nothing: `1:2147483647` is how some clients write "all".
-    known_uid = max((uid for _number, uid in client.sample), default=0)
-    if client.modseq <= view.mailbox.modseq and known_uid < view.mailbox.next_uid:
+    # The UIDs that it names prove nothing: `1:2147483647` is how some clients write "all".
+    if client.modseq <= view.mailbox.modseq:
         return view
     session.store.renumber()
     return select()
