@@ -120,7 +120,8 @@ class Streamed(Message):
         summarizer = Summarizer()
         for piece in self.pieces():
             summarizer.feed(piece)
-        return summarizer.finish(prepare)
+        self._root = summarizer.root
+        return summarizer.finish_reading(prepare, self.pieces)
 
     def close(self) -> None:
         self._opened.close()
