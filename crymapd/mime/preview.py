@@ -1,52 +1,156 @@
-"""PREVIEW: the first words of a message (RFC 8970)."""
+"""PREVIEW: the first words of a message (RFC 8970), its own and not those of what is attached to it."""
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from crymapd.mime import content
+from crymapd.mime.markup import visible_text
 from crymapd.mime.parts import Part
-from crymapd.mime.text import ReadOctets, part_text
+from crymapd.mime.text import ReadOctets, part_text, passage
 
 MAX_CHARACTERS = 200
 """RFC 8970 section 3.1: at most 256, 200 recommended."""
-MAX_OCTETS = 64 * 1024
-_UNSEEN = re.compile(r"<(style|script|head|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"<[^<>]*+>?")
-_LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,};?")
-"""No character has such a number, and Python refuses to read those of more than 4300 digits."""
+_MAX_PLAIN = 64 * 1024
+_MAX_MARKUP = 8 << 20
+"""Octets of a part that are looked at: in HTML pictures and styles may stand before the text."""
+_MAX_CANDIDATES = 50
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\u034f\u00ad]+")
+_FOOTER = re.compile(r"\s*(?:[_=~*#-][ \t]?){2,}[ \t]*(?:\r?\n|\Z)")
+"""How the text begins that a mailing list adds as a part of its own: with a line of underscores or hyphens."""
+
+
+class Previewer:
+    """Makes the preview of a message from its texts, in whatever order they come."""
+
+    def __init__(self, root: Part) -> None:
+        """Find the parts that come into question; the earlier in `_ranked` the better."""
+        self._ranked = list(islice(_own_texts(root), _MAX_CANDIDATES))
+        self._previews: dict[int, str] = {}
+        self._footers = _after_the_first(root)
+
+    def parts(self) -> list[Part]:
+        """The parts whose texts are wanted, as they lie in the message."""
+        return sorted(self._ranked, key=lambda part: part.body)
+
+    def take(self, part: Part, text: str, *, is_whole: bool = True) -> None:
+        """Take the text of a part; one that is not whole says nothing where it may be shorter than the whole."""
+        words = "" if id(part) in self._footers and _FOOTER.match(text) else _first_words(part, text)
+        if is_whole or len(words) >= MAX_CHARACTERS - 1:
+            self._previews[id(part)] = words
+
+    @property
+    def preview(self) -> str | None:
+        """The first words of the best part that has some; None while a better part is still to come."""
+        for part in self._ranked:
+            words = self._previews.get(id(part))
+            if words is None or words:
+                return words
+        return ""
 
 
 def preview(root: Part, read: ReadOctets) -> str:
     """At most 200 characters of the part that a reader would be shown first; empty where there is none."""
-    for subtype, plain in ((b"plain", _as_it_is), (b"html", _without_tags)):
-        part = next(_shown(root, subtype), None)
-        if part is not None:
-            text = plain(part_text(part, read, octets=MAX_OCTETS))
-            return " ".join(_CONTROL.sub(" ", text).split())[:MAX_CHARACTERS].rstrip()
-    return ""
+    previewer = Previewer(root)
+    parts = previewer.parts()
+    octets = passage(parts, read).octets
+    for part in parts:
+        if previewer.preview is not None:
+            break
+        previewer.take(part, part_text(part, octets, octets=wanted_octets(part)))
+    return previewer.preview or ""
 
 
-def _shown(root: Part, subtype: bytes) -> Iterator[Part]:
-    """Leaves of text/`subtype` that are no attachments."""
+def wanted_octets(part: Part) -> int:
+    """How many octets of a part are looked at for its first words."""
+    return _MAX_MARKUP if _is_html(part) else _MAX_PLAIN
+
+
+def _first_words(part: Part, text: str) -> str:
+    pieces: Iterable[str] = visible_text(text) if _is_html(part) else (text[:_MAX_PLAIN],)
+    words, unread = "", ""
+    for piece in pieces:
+        unread += piece
+        if len(unread) > MAX_CHARACTERS:
+            words, unread = _cleaned(words + unread), ""
+            words += " " if piece[-1:].isspace() and words else ""
+        if len(words) > MAX_CHARACTERS:
+            break
+    return _cleaned(words + unread)[:MAX_CHARACTERS].rstrip()
+
+
+def _cleaned(text: str) -> str:
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _own_texts(root: Part) -> Iterator[Part]:
+    """The leaves that hold a message's own text, those first that are to be shown first.
+
+    Of alternatives plain text comes first. Attached messages and files are nobody's own text.
+    """
+    stack = [(root, False)]
+    while stack:
+        part, may_have_name = stack.pop()
+        if _is_attachment(part) or (part is not root and not may_have_name and _has_name(part)):
+            continue
+        if part.is_multipart:
+            stack.extend((child, _subtype(part) == b"alternative") for child in reversed(_shown(part)))
+        elif part.type.lower() == b"text" and _subtype(part) in (b"plain", b"html"):
+            yield part
+
+
+def _shown(part: Part) -> list[Part]:
+    """The parts of a multipart that show its text, in the order in which they are tried."""
+    match _subtype(part):
+        case b"encrypted":
+            return []
+        case b"signed" | b"report" | b"related":
+            return [_root_of(part)] if part.children else []
+        case b"alternative":
+            return sorted(part.children, key=lambda child: (child.type.lower(), _subtype(child)) != (b"text", b"plain"))
+        case _:
+            return part.children
+
+
+def _root_of(part: Part) -> Part:
+    """The part that the others belong to: the first, or the one that `start` names (RFC 2387 section 3.2)."""
+    start = part.content.parameter(b"start") if part.content and _subtype(part) == b"related" else None
+    if start:
+        for child in part.children:
+            if child.header.first(b"content-id") == start.strip():
+                return child
+    return part.children[0]
+
+
+def _after_the_first(root: Part) -> set[int]:
+    """The parts behind the first of a multipart/mixed, where mailing lists put their footers."""
+    found: set[int] = set()
     stack = [root]
     while stack:
         part = stack.pop()
-        if part.subtype.lower() == b"encrypted" and part.is_multipart:
-            return
-        stack.extend(reversed(part.children))
-        if not part.children and (part.type.lower(), part.subtype.lower()) == (b"text", subtype):
-            disposition = content.disposition(part.header.first(b"content-disposition"))
-            if disposition is None or disposition.value.lower() != b"attachment":
-                yield part
+        stack += part.children
+        if part.is_multipart and _subtype(part) != b"alternative":
+            found.update(id(child) for child in part.children[1:])
+    return found
 
 
-def _as_it_is(text: str) -> str:
-    return text
+def _is_html(part: Part) -> bool:
+    return _subtype(part) == b"html"
 
 
-def _without_tags(text: str) -> str:
-    return html.unescape(_LONG_REFERENCE.sub(" ", _TAG.sub(" ", _UNSEEN.sub(" ", text))))
+def _subtype(part: Part) -> bytes:
+    return part.subtype.lower()
+
+
+def _is_attachment(part: Part) -> bool:
+    disposition = content.disposition(part.header.first(b"content-disposition"))
+    return disposition is not None and disposition.value.lower() == b"attachment"
+
+
+def _has_name(part: Part) -> bool:
+    """Whether a part bears the name of a file, as text that somebody wrote does not."""
+    disposition = content.disposition(part.header.first(b"content-disposition"))
+    named = disposition is not None and disposition.parameter(b"filename") is not None
+    return named or (part.content is not None and part.content.parameter(b"name") is not None)

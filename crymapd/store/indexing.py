@@ -94,15 +94,16 @@ class Indexing:
         Raises:
             MessageGone, MessageUnavailable.
         """
-        if message in self._new:
-            summary = self._finished(message)
-            if summary.texts is not None:
-                self.remember_texts(message, summary.texts)
-            return summary, False
-        with self._reader.read(message) as opened:
-            return opened.summary(self._prepare), opened.is_note
+        summary, is_note = self._finished(message) if message in self._new else None, False
+        if summary is None:
+            with self._reader.read(message) as opened:
+                summary, is_note = opened.summary(self._prepare), opened.is_note
+        if summary.texts is not None and not is_note:
+            self.remember_texts(message, summary.texts)
+        return summary, is_note
 
-    def _finished(self, message: MessageId) -> Summary:
+    def _finished(self, message: MessageId) -> Summary | None:
+        """Make the summary of a new message; None where it must be read again for that."""
         summarizer = self._new.pop(message)
         self._room.free(summarizer)
         return summarizer.finish(self._prepare)
@@ -196,7 +197,7 @@ class Indexing:
         with suppress(MessageGone, MessageUnavailable), self._reader.read(message) as opened:
             if not opened.is_note:
                 summary = opened.summary(self._prepare)
-                return _Extract(summary, summary.texts or opened.search_texts())
+                return _Extract(summary, summary.texts)
         return None
 
     def keep_texts(self) -> None:

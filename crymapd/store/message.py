@@ -162,7 +162,8 @@ class StreamedMessage(Message):
         summarizer = Summarizer()
         for piece in self.pieces():
             summarizer.feed(piece)
-        return summarizer.finish(prepare)
+        self._root = summarizer.root
+        return summarizer.finish_reading(prepare, self.pieces)
 
     def close(self) -> None:
         self._file.close()

@@ -12,11 +12,20 @@ from dataclasses import dataclass
 
 from crymapd.mime.header import Header
 from crymapd.mime.parts import Parser, Part, walk
-from crymapd.mime.preview import preview
-from crymapd.mime.text import SearchTexts, search_texts
+from crymapd.mime.preview import Previewer, preview, wanted_octets
+from crymapd.mime.text import (
+    ReadOctets,
+    SearchTexts,
+    can_be_held,
+    joined_texts,
+    part_text,
+    passage,
+    search_form,
+    text_parts,
+)
 
 MAX_SEARCHED = 1 << 18
-"""How many octets of a message are held. A larger one is read again for its texts; its preview comes from these."""
+"""How many octets of a message are held. A larger one is read again for its preview and its texts."""
 
 MAX_HELD = 8 << 20
 """Octets of memory that the summarizers in one `Room` may take."""
@@ -106,21 +115,59 @@ class Summarizer:
         parts = () if self._root is None else walk(self._root)
         return _OVERHEAD + len(self._beginning) + sum(_PART + 2 * len(part.header.raw) for part in parts)
 
-    def finish(self, prepare: Prepare) -> Summary:
-        """Make the summary."""
+    def finish(self, prepare: Prepare) -> Summary | None:
+        """Make the summary of what was held; None where that is too little, and the message must be read again."""
+        if self.size <= MAX_SEARCHED:
+            return self.finish_reading(prepare, self._read)
         root = self._closed()
-        texts = search_texts(root, self._read) if self.size <= MAX_SEARCHED else None
-        return Summary(root.header.block, prepare(root), preview(root, self._read), texts)
+        preview = self._preview_of_beginning(root)
+        return None if preview is None else Summary(root.header.block, prepare(root), preview, None)
+
+    def finish_reading(self, prepare: Prepare, read: ReadOctets) -> Summary:
+        """Make the summary with all texts, reading the message once more, as far as it has any."""
+        root = self._closed()
+        preview, texts = _preview_and_texts(root, read)
+        return Summary(root.header.block, prepare(root), preview, texts)
+
+    @property
+    def root(self) -> Part:
+        """The message as the first of its parts, once it was closed or finished."""
+        return self._closed()
+
+    def _preview_of_beginning(self, root: Part) -> str | None:
+        previewer = Previewer(root)
+        for part in previewer.parts():
+            if previewer.preview is None and part.body < MAX_SEARCHED:
+                text = part_text(part, self._read, octets=wanted_octets(part))
+                previewer.take(part, text, is_whole=part.end <= MAX_SEARCHED)
+        return previewer.preview
 
     def _read(self, start: int, end: int) -> Iterator[bytes]:
         yield bytes(self._beginning[start:end])
+
+
+def _preview_and_texts(root: Part, read: ReadOctets) -> tuple[str, SearchTexts | None]:
+    """What is made of a message's texts, in one pass over them; no search texts where they are too long to be held."""
+    if not can_be_held(root):
+        return preview(root, read), None
+    previewer = Previewer(root)
+    previewed = {id(part) for part in previewer.parts()}
+    parts = text_parts(root)
+    octets = passage(parts, read).octets
+    bodies: list[str] = []
+    for part in parts:
+        text = part_text(part, octets)
+        bodies.append(search_form(text))
+        if id(part) in previewed:
+            previewer.take(part, text)
+    return previewer.preview or "", joined_texts(root, iter(bodies))
 
 
 def summarize(message: bytes, prepare: Prepare) -> Summary:
     """Make the summary of a message of which all octets are at hand."""
     summarizer = Summarizer()
     summarizer.feed(message)
-    return summarizer.finish(prepare)
+    return summarizer.finish_reading(prepare, lambda start, end: iter((message[start:end],)))
 
 
 class Room:

@@ -91,7 +91,7 @@ def message(data: bytes) -> None:
     summarizer = Summarizer()
     for at in range(0, len(data), 61):
         summarizer.feed(data[at : at + 61])
-    assert summarizer.finish(prepare) == summary
+    assert summarizer.finish_reading(prepare, lambda start, end: iter((data[start:end],))) == summary
     root = parts.parse(data)
     for path in ((), (1,), (2,), (1, 1), (1, 2, 3)):
         for what in (section.WHOLE, section.HEADER, section.TEXT, section.MIME):

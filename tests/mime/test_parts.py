@@ -17,7 +17,7 @@ from crymapd.imap.wire.thread import thread_list
 from crymapd.mime import addresses, content, dates, encoded_words, references, subject, text, threads
 from crymapd.mime.header import Header, select_fields
 from crymapd.mime.parts import MAX_DEPTH, MAX_HEADER, MAX_LATE_FIELDS, MAX_PARTS, Parser, Part, parse
-from crymapd.mime.text import header_lines, search_texts
+from crymapd.mime.text import ReadOctets, header_lines, search_texts
 from crymapd.store.summary import Summarizer, Summary, summarize
 from tests.testlib.corpus import hostile, samples, varied
 from tests.testlib.linear import assert_linear
@@ -81,6 +81,10 @@ def tree(root: Part) -> Tree:
         own = (part.start, part.body, part.end, part.lines, part.header.block, part.type, part.subtype)
         done[id(part)] = (*own, children)
     return done[id(root)]
+
+
+def reading(message: bytes) -> ReadOctets:
+    return lambda start, end: iter((message[start:end],))
 
 
 def in_pieces(message: bytes, size: int) -> Part:
@@ -217,7 +221,9 @@ def test_hostile_and_varied_mail_in_pieces() -> None:
         summarizer = Summarizer()
         for at in range(0, len(message), 8191):
             summarizer.feed(message[at : at + 8191])
-        assert summarizer.finish(prepare) == summarize(message, prepare)
+        whole = summarize(message, prepare)
+        assert summarizer.finish_reading(prepare, reading(message)) == whole
+        assert (finished := summarizer.finish(prepare)) is None or finished.preview == whole.preview
 
 
 def test_parts_below_the_nesting_limit_are_a_leaf() -> None:

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from crymapd.crypto.secret import Secret
+from crymapd.crypto.stream import read_body
 from crymapd.errors import MessageUnavailable
 from crymapd.imap.prepared import prepare
-from crymapd.mime.text import search_form
+from crymapd.mime.text import ReadOctets, search_form
 from crymapd.model.numbers import MessageId
 from crymapd.store import incoming, index
 from crymapd.store.database import Database
@@ -395,17 +396,17 @@ def test_a_mistake_about_one_message(
     home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch, event_lines: list[str]
 ) -> None:
     """What nobody has asked for ends no session; it is said, and the rest is indexed."""
-    finish = Summarizer.finish
+    finish = Summarizer.finish_reading
 
-    def mistaken(summarizer: Summarizer, prepare: Prepare) -> Summary:
+    def mistaken(summarizer: Summarizer, prepare: Prepare, read: ReadOctets) -> Summary:
         if b"about odd" in summarizer.close().raw:
             raise KeyError("a secret")
-        return finish(summarizer, prepare)
+        return finish(summarizer, prepare, read)
 
     append(appended := open_store(home), message("odd"))
     append(appended, message("good"))
     with monkeypatch.context() as patched:
-        patched.setattr(Summarizer, "finish", mistaken)
+        patched.setattr(Summarizer, "finish_reading", mistaken)
         appended.catch_up(60)
         found = open_store(home)
         found.catch_up(60)
@@ -561,3 +562,31 @@ def test_what_was_read_in_an_older_way_is_made_again(tmp_path: Path) -> None:
     new.execute("INSERT INTO words (rowid, folded) VALUES (1, 'UPPER CASE')")
     assert new.value("SELECT rowid FROM words WHERE words MATCH '\"UPP\"'") == 1
     new.close()
+
+
+def test_a_message_of_many_parts_is_read_in_few_passes(
+    home: Path, open_store: StoreOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once to find its parts and once for their texts, whatever is made of them: not once for each part."""
+    part = b"--b\r\nContent-Type: text/plain\r\n\r\nneedle%d " + b"x y z " * 150 + b"\r\n"
+    parts = b"".join(part % number for number in range(2000))
+    octets = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n"
+    append(store := open_store(home), octets)
+    read_octets: list[int] = []
+
+    def counting(*arguments: Any) -> Iterator[bytes]:
+        for piece in read_body(*arguments):
+            read_octets.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr("crymapd.store.sealed_file.read_body", counting)
+    store.indexing.behind = True
+    store.catch_up(60)
+    (number,) = ids(store)
+    assert not store.behind and store.parts.index.candidates(search_form("needle1999 x y")) == {number}
+    assert 0 < sum(read_octets) <= 2.1 * len(octets)
+    read_octets.clear()
+    with store.read(number) as opened:
+        texts = opened.search_texts()
+        assert texts is not None and search_form("needle1999 x y") in texts.bodies
+    assert 0 < sum(read_octets) <= 2.1 * len(octets)
