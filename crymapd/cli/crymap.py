@@ -1,4 +1,4 @@
-"""`crymap`: the user's own tool. Its subcommands come with the issue on keys."""
+"""`crymap`: the user's own tool. It has no subcommands yet."""
 
 from __future__ import annotations
 

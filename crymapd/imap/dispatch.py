@@ -49,7 +49,8 @@ HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
     general.GetQuota: general_handler.handle_get_quota,
     general.GetQuotaRoot: general_handler.handle_get_quota_root,
 }
-"""AUTHENTICATE, COMPRESS, IDLE and APPEND are missing: `server`, `idle` and `appending` lead them with the client."""
+"""AUTHENTICATE, COMPRESS, IDLE, APPEND and REPLACE are missing: `server`, `idle` and `appending` carry them out, as
+they talk with the client while they run."""
 
 
 class Parsed:

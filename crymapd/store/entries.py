@@ -1,4 +1,4 @@
-"""Changes to the messages in mailboxes. Every method is one transaction on `meta.db`, however many it changes."""
+"""Changes to the messages in mailboxes. Every change is one transaction on `meta.db`, however many it concerns."""
 
 from __future__ import annotations
 

@@ -81,16 +81,22 @@ class Filing:
         """Whether the last `file_arrivals` left some arrivals for want of time."""
         self._unlisted = False  # whether the log says already that new/ cannot be listed
 
-    def file_arrivals(self, seconds: float, arrived: Arrived) -> int:
-        """File arrivals, the oldest first, for about so many seconds; return how many were filed.
+    def file_arrivals(self, seconds: float, arrived: Arrived, *, patience: float = 0.0) -> int:
+        """File arrivals, the oldest first; it costs little if there are none.
 
-        It costs little if there are none.
+        Args:
+            seconds: about how long it may take.
+            arrived: is told of each message.
+            patience: for how many seconds to wait until a sibling has done its own filing.
+
+        Returns:
+            How many were filed.
         """
         self.more_waits = False
         if not self._waiting():
             return 0
         deadline = time.monotonic() + seconds
-        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(seconds)) as has_lock:
+        with files.locked(self._layout.tmp / "filing.lock", wait=self._patience(patience)) as has_lock:
             if not has_lock:
                 self._not_before = time.monotonic() + _LEFT_TO_SIBLING
                 return 0
@@ -103,7 +109,7 @@ class Filing:
         return min(filed, len(waiting))
 
     def _patience(self, seconds: float) -> float:
-        """How long to wait for a sibling that is filing; one that has been waited for in vain may hang."""
+        """Return how long to wait for a sibling; 0 for a while after waiting for one in vain, since it may hang."""
         return 0.0 if time.monotonic() < self._not_before else seconds
 
     def _waiting(self) -> list[str]:

@@ -38,6 +38,8 @@ from crymapd.store.view import Tools, View
 from crymapd.unix import memory
 
 FILING_SECONDS = 0.1
+SIBLING_SECONDS = 2.0
+"""How long a command waits until a sibling has filed: on a busy machine 0.1 s of work may take that long."""
 """How long a command may wait until arrivals are filed."""
 
 
@@ -125,7 +127,7 @@ class Store:
 
     def file_arrivals(self) -> int:
         """File arrivals for `FILING_SECONDS` and return how many were filed; `catch_up` files the rest."""
-        return self.parts.filing.file_arrivals(FILING_SECONDS, self.indexing.arrived)
+        return self.parts.filing.file_arrivals(FILING_SECONDS, self.indexing.arrived, patience=SIBLING_SECONDS)
 
     def incoming(self) -> Incoming:
         """Begin to bring in the messages of one command."""

@@ -1,1 +1,1 @@
-"""Carries out commands: one module per family, named as in `command`. A handler returns the tagged answer."""
+"""Carries out commands: one module per family of commands. A handler returns the tagged answer."""
