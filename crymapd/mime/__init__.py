@@ -1,5 +1,5 @@
-"""Mail as it is: octets in, values out, never failing and never altering.
+"""Mail as it is: octets become values. Nothing here fails on a message or alters one.
 
-Parts are found by offset in one pass (`parts`); everything else works on the header blocks that
-pass kept.  The standard library's `email` is not used: it alters octets and has quadratic paths.
+One pass over a message finds its parts by offset and keeps their header blocks (`parts`); the other modules
+work on these.  The standard library's `email` is not used, because it alters octets and has quadratic paths.
 """

@@ -1,8 +1,8 @@
-"""Address lists (RFC 5322 section 3.4): the readable part of whatever the field holds, in linear time.
+"""Address lists (RFC 5322 section 3.4): everything that can be read of a field becomes addresses, in linear time.
 
-A tokenizer and one pass over the tokens.  What is wrong is read as RFC 7103 section 7.1 advises: brackets,
-quotes and parentheses that are not balanced, and words around an address that belong to none, are no reason
-to lose it; and words that nothing joins are never run together into an address that nobody wrote.
+A tokenizer feeds one pass over the tokens.  Broken lists are read as RFC 7103 section 7.1 advises: unbalanced
+brackets, quotes and parentheses, or stray words around an address, are no reason to lose the address; and
+separate words are never joined into an address that nobody wrote.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address as ENVELOPE shows it: raw octets, or None.
+    """Represent one address as ENVELOPE shows it, in raw octets; None stands for what is missing.
 
-    A group begins with `host` None and its name as `mailbox`, and ends with both None
-    (RFC 9051 section 7.5.2).
+    The address that begins a group has `host` None and the group's name as `mailbox`; in the one
+    that ends it both are None (RFC 9051 section 7.5.2).
     """
 
     name: bytes | None
@@ -48,13 +48,13 @@ _STRAY = (("special", b">"), ("special", b")"))
 
 @dataclass(slots=True)
 class _Entry:
-    """What stands between two commas: `before <inner> after`."""
+    """Collect the tokens that stand between two commas: `before <inner> after`."""
 
     before: list[_Token] = field(default_factory=list)
     inner: list[_Token] = field(default_factory=list)
     after: list[_Token] = field(default_factory=list)
     comment: bytes = b""
-    angles: int = 0  # brackets passed: 1 inside, 2 behind them
+    angles: int = 0  # how many brackets were passed: 1 inside `<>`, 2 behind it
     has_at: bool = False
     in_route: bool = False
 
@@ -68,19 +68,19 @@ class _Entry:
             place.append(token)
 
     def addresses(self) -> Iterator[Address]:
-        """None, one, or several that no comma parts."""
+        """Yield the addresses of the entry: none, one, or several where a comma is missing between them."""
         if self.angles:
             yield self._in_angles()
             return
         words: list[_Token] = []  # before the first address
-        found = False
+        has_address = False
         for run in _runs(self.before):
             if _AT in run:
                 mailbox, host = _addr_spec(run)
-                yield Address(self.comment or (not found and _phrase(words)) or None, None, mailbox, host)
-                found = True
+                yield Address(self.comment or (not has_address and _phrase(words)) or None, None, mailbox, host)
+                has_address = True
             words += (("space", b" "), *run)
-        if words and not found:
+        if words and not has_address:
             text = _phrase(self.before)
             if b" " in text:
                 yield Address(text, None, b"", b"")
@@ -98,12 +98,12 @@ class _Entry:
 
 
 def parse(field: bytes) -> list[Address]:
-    """The addresses and groups of an unfolded field; what is no address is left out."""
+    """Return the addresses and groups of an unfolded field, leaving out what is no address."""
     return list(each(field))
 
 
 def each(field: bytes) -> Iterator[Address]:
-    """Those of `parse`, for who needs only the first."""
+    """Yield what `parse` returns, one by one, for a caller that needs only the first."""
     entry, in_group = _Entry(), False
     for token in _tokens(field[:MAX_FIELD]):
         if token[0] in ("atom", "space", "quoted"):
@@ -111,9 +111,9 @@ def each(field: bytes) -> Iterator[Address]:
             continue
         match token:
             case ("comment", text):
-                entry.comment = text or entry.comment  # a name in a comment stands behind its address
+                entry.comment = text or entry.comment  # a comment that names somebody follows the address
             case ("special", b"<"):
-                if entry.angles == 2:  # two addresses and no comma
+                if entry.angles == 2:  # the comma between two addresses is missing
                     yield from entry.addresses()
                     entry = _Entry(before=entry.after)
                 entry.angles = 1
@@ -136,7 +136,7 @@ def each(field: bytes) -> Iterator[Address]:
 
 
 def _tokens(field: bytes, *, comments: bool = True, quotes: bool = True) -> Iterator[_Token]:
-    """Comments whole; where one has no end it and all behind it are words, and so with quotes."""
+    """Split a field into tokens, a comment being one token; a `(` or `"` without its end is an ordinary character."""
     at = 0
     next_token = (_TOKEN if quotes else _UNQUOTED).match
     while match := next_token(field, at):
@@ -163,7 +163,7 @@ def _tokens(field: bytes, *, comments: bool = True, quotes: bool = True) -> Iter
 
 
 def _comment_end(field: bytes, at: int) -> int | None:
-    """Where the comment ends whose text begins here; comments may lie in comments."""
+    """Return where the comment ends whose text begins here, or None; comments may be nested."""
     depth = 1
     for match in _COMMENT.finditer(field, at):
         if match[0] in (b"(", b")"):
@@ -174,7 +174,7 @@ def _comment_end(field: bytes, at: int) -> int | None:
 
 
 def _runs(tokens: list[_Token]) -> list[list[_Token]]:
-    """Words that specials join, whatever space is around these (RFC 5322 section 4.4); unpaired brackets go."""
+    """Group words that specials join, whatever space surrounds those (RFC 5322 section 4.4); drop unpaired brackets."""
     runs: list[list[_Token]] = []
     gap = True
     for token in tokens:
@@ -196,7 +196,7 @@ def _addr_spec(tokens: list[_Token]) -> tuple[bytes, bytes]:
 
 
 def _phrase(tokens: list[_Token]) -> bytes:
-    """Words as written, with single spaces; quotes are gone."""
+    """Join words as they were written, with single spaces and without quotes."""
     out: list[bytes] = []
     last = "space"
     for kind, text in tokens:

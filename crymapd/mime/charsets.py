@@ -1,8 +1,8 @@
 """Charsets: octets become text, whatever label they bear.
 
-A label means what WHATWG's Encoding standard says it means, because senders use it so: mail that names
-ISO-8859-1 is windows-1252, GB2312 is GB 18030, and Shift_JIS holds what Windows calls Shift_JIS.  Charsets that
-the standard lacks are Python's.  What bears no label, or one that nobody knows, is UTF-8 if it can be.
+A label means what WHATWG's Encoding standard says, because senders use it so: they write ISO-8859-1 and mean
+windows-1252, GB2312 and mean GB 18030, Shift_JIS and mean the Shift_JIS of Windows.  Charsets that the standard
+lacks are decoded by Python.  Octets without a label, or with an unknown one, are UTF-8 if they can be.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from webencodings.labels import LABELS
 Decoder = Callable[[bytes], str]
 
 ASCII = "us-ascii"
-"""What bears this name is read as if it bore none, as senders put it on everything."""
+"""The name of a charset that is ignored: senders put it on everything, so its octets are read as if unlabelled."""
 _MAX_LABEL = 64
 _REPLACEMENT = "replacement"
-"""The standard's name for charsets that are a danger to web pages. A message runs no scripts, so they are decoded."""
+"""The standard's name for charsets that endanger web pages. A message runs no scripts, so they are decoded here."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Python's codecs
 
-# Modules without an alias of their own. Only what is named here or there is looked up: Python searches its
-# library for any other name, and remembers for good that there is none.
+# Codecs to which no alias leads. Only codecs in this list or behind an alias are looked up: Python would search
+# its library for any other name, and would remember forever that it does not exist.
 _UNALIASED = ("cp1006", "cp720", "cp737", "cp856", "cp874", "cp875", "koi8_t", "koi8_u", "mac_arabic",
               "mac_croatian", "mac_farsi", "mac_romanian", "utf_8_sig")  # fmt: skip
 _CODECS = frozenset((*aliases.values(), *_UNALIASED))
-# Codecs that are no charsets of mail, or whose decoders are unsafe on a stranger's octets.
+# Codecs that are no charsets of mail, or that are unsafe to use on a stranger's octets.
 _REFUSED = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"))
 
 # The standard's encodings
@@ -50,13 +50,13 @@ _PYTHON_NAMES = {
     "windows-874": "cp874",
     "x-mac-cyrillic": "mac-cyrillic",
 }
-"""Python's codec for an encoding of the standard, where the two differ by name."""
+"""Python's codec for an encoding of the standard, where the names differ."""
 _SINGLE_BYTE = re.compile(r"windows-|iso-8859-|koi8-|ibm866|mac|x-mac-")
 _OTHER_OCTETS = {
     "koi8-u": {0xAE: "\u045e", 0xBE: "\u040e"},
     "windows-1255": {0xCA: "\u05ba"},
 }
-"""Octets that the standard reads differently than Python's codec does."""
+"""The octets that the standard reads differently from Python's codec."""
 _ALSO = {
     "cp874": "windows-874",
     "cp949": "euc-kr",
@@ -64,36 +64,36 @@ _ALSO = {
     "mac_cyrillic": "x-mac-cyrillic",
     "utf_8_sig": "utf-8",
 }
-"""Python's codecs for which the standard has an encoding, but no label that Python has too."""
+"""The standard's encoding for codecs of Python that share no label with it."""
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_BE, "utf-16be"), (codecs.BOM_UTF16_LE, "utf-16le"))
 
 
 @cache
 def preload() -> None:
-    """Load every charset, once: Python reads them from its library when first used, and a confined worker cannot."""
+    """Load every charset, since Python imports codecs on first use and a confined worker cannot import anything."""
     for name in charset_names():
         _decoder(charset(name) or ASCII)
-    for codec in ("cp932", "euc_jp", "punycode"):  # which decoders below use, and domains (imap/wire/strings.py)
+    for codec in ("cp932", "euc_jp", "punycode"):  # used by decoders below, and for domains (imap/wire/strings.py)
         codecs.lookup(codec)
     _squeezed()
 
 
 @cache
 def charset_names() -> tuple[str, ...]:
-    """Every charset that can be decoded, under one name each."""
+    """Return one name for each charset that can be decoded."""
     standard = {name.upper() for name in LABELS.values() if name != _REPLACEMENT}
     others = {_registered(name) for module in _CODECS if (name := _of_codec(module)) and name not in LABELS}
     return tuple(sorted(standard | others | {"US-ASCII", "ISO-8859-1", "ISO-8859-9"}))
 
 
 def _registered(name: str) -> str:
-    """Python's name for a charset as IANA has it, near enough: each can be asked for by that name."""
+    """Return a name close to IANA's for a charset of Python's; `charset` accepts every such name."""
     text = name.upper() if name.startswith("shift") else name.upper().replace("_", "-")
     return re.sub(r"^ISO(?=\d)", "ISO-", text)
 
 
 def charset(label: bytes | str) -> str | None:
-    """The one name of the charset that a label means, or None where it means none that decodes text."""
+    """Return the one name of the charset that a label means, or None if it means none that decodes text."""
     text = label.decode("ascii", "replace") if isinstance(label, bytes) else label
     text = text.strip().strip("\"'").lower()
     if not text or len(text) > _MAX_LABEL:
@@ -112,7 +112,7 @@ def _labelled(label: str) -> str | None:
 
 @cache
 def _squeezed() -> dict[str, str]:
-    """Every label by its letters and digits: some senders write `koi8r`, `utf 8` and `cp-1251`."""
+    """Map labels by their letters and digits alone, because some senders write `koi8r`, `utf 8` or `cp-1251`."""
     return {_squeeze(label): label for label in (*aliases, *_UNALIASED, *LABELS)}
 
 
@@ -122,14 +122,14 @@ def _squeeze(label: str) -> str:
 
 @cache
 def _standard_of_codec() -> dict[str, str]:
-    """The standard's encoding for each of Python's codecs that shares a label with it."""
+    """Map each codec of Python's that shares a label with the standard to the standard's encoding."""
     shared = {aliases.get(normalize_encoding(label), ""): name for label, name in LABELS.items()}
     own = {normalize_encoding(name): name for name in LABELS.values()}
     return {module: name for module, name in {**own, **shared, **_ALSO}.items() if name != _REPLACEMENT}
 
 
 def _of_codec(module: str) -> str | None:
-    """The name of the charset that one of Python's codecs decodes; None for a codec that is not for mail."""
+    """Return the charset that one of Python's codecs decodes, or None if the codec is not for mail."""
     if module not in _CODECS:
         return None
     if module == "ascii":
@@ -145,9 +145,9 @@ def _of_codec(module: str) -> str | None:
 
 
 def decode(data: bytes, label: bytes | str | None) -> str:
-    """Octets as text that can be encoded again: in the labelled charset, else in UTF-8, else in windows-1252.
+    """Decode octets into text that can be encoded again: by the label, else as UTF-8, else as windows-1252.
 
-    A byte order mark at the beginning is believed before the label is, as the standard wants it.
+    A byte order mark at the beginning overrides the label, as the standard requires.
     """
     name = charset(label) if label else None
     if label and data[:1] in (b"\xef", b"\xfe", b"\xff") and name != "utf-32":
@@ -188,7 +188,7 @@ def _decode_by_codec(codec_name: str) -> Decoder:
             text = codec.decode(data, errors)[0]
         except (UnicodeError, ValueError, LookupError):
             return data.decode("latin-1")
-        return _LONE_SURROGATE.sub("\ufffd", text) if codec.name == "utf-7" else text  # only UTF-7 lets them through
+        return _LONE_SURROGATE.sub("\ufffd", text) if codec.name == "utf-7" else text  # only UTF-7 yields them
 
     return decoded
 
@@ -198,7 +198,7 @@ def _decode_single_byte(table: str) -> Decoder:
 
 
 def _octet_table(name: str) -> str:
-    """What each octet means in an encoding of the standard; control characters stand where Microsoft left gaps."""
+    """Return the character of each octet; control characters fill the gaps that Microsoft left, as in the standard."""
     codec = codecs.lookup(_PYTHON_NAMES.get(name, name))
     characters: list[str] = []
     for octet in range(256):
@@ -211,7 +211,7 @@ def _octet_table(name: str) -> str:
     return "".join(characters)
 
 
-# Chinese: Windows has a euro sign where GB 18030 has nothing.
+# Chinese: Windows and the standard have a euro sign where GB 18030 has nothing.
 
 _CHINESE_ERRORS = "crymapd.gb18030"
 
@@ -223,18 +223,18 @@ def _euro_sign(error: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error(_CHINESE_ERRORS, _euro_sign)
 
-# Japanese: Python's EUC-JP and ISO-2022-JP lack the rows that Windows has added and everybody uses (circled digits,
-# company marks). Shift_JIS in the version of Windows (cp932) has them in the same order.
+# Japanese: Python's EUC-JP and ISO-2022-JP lack the rows that Windows added and everybody uses, such as circled
+# digits. The Shift_JIS of Windows (cp932) has them, in the same order.
 
 _JIS_ERRORS = "crymapd.jis"
 _JIS_ESCAPE = re.compile(rb"\x1b(\([BIJ]|\$[@B]|\$\(D)")
 _SET_HIGH_BIT = bytes(octet | 0x80 if 0x21 <= octet < 0x7F else octet for octet in range(256))
 _WINDOWS_SIGNS = str.maketrans("\u301c\u2016\u2212\u00a2\u00a3\u00ac", "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2")
-"""Signs for which JIS and Windows, and with it the standard, chose different characters."""
+"""The signs for which JIS on one side, Windows and the standard on the other, chose different characters."""
 
 
 def _windows_character(error: UnicodeError) -> tuple[str, int]:
-    """The character of Windows for two octets that Python's EUC-JP does not know."""
+    """Return the character that Windows has for two octets unknown to Python's EUC-JP."""
     assert isinstance(error, UnicodeDecodeError)
     pair = error.object[error.start : error.start + 2]
     if len(pair) == 2 and min(pair) >= 0xA1 and max(pair) <= 0xFE:
@@ -254,7 +254,7 @@ def _decode_euc_jp(data: bytes) -> str:
 
 
 def _decode_iso_2022_jp(data: bytes) -> str:
-    """Each run of one character set by itself; a line end returns to ASCII."""
+    """Decode each run of one character set by itself; a line end returns to ASCII."""
     runs = _JIS_ESCAPE.split(data)
     text = [runs[0].decode("cp932", "replace")]
     for escape, run in zip(runs[1::2], runs[2::2], strict=True):
@@ -273,5 +273,5 @@ def _decode_iso_2022_jp(data: bytes) -> str:
 
 
 def _three_octets(pairs: bytes) -> bytes:
-    """JIS X 0212 as EUC-JP has it: with an octet in front of each pair."""
+    """Return pairs of JIS X 0212 as EUC-JP writes them, each behind a prefix."""
     return b"".join(b"\x8f" + pairs[at : at + 2] for at in range(0, len(pairs), 2))

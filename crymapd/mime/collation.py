@@ -1,4 +1,4 @@
-"""How texts are compared: i;unicode-casemap (RFC 5051), for SEARCH, SORT and THREAD alike (RFC 5256 section 2)."""
+"""Comparing texts: i;unicode-casemap (RFC 5051), for SEARCH, SORT and THREAD alike (RFC 5256 section 2)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _MAX_KNOWN_CHARACTERS = 20_000
 
 
 class _Casemap(dict[int, str]):
-    """What each character becomes: its titlecase, decomposed. Each is looked up once.
+    """Map each character to its decomposed titlecase, which is computed once.
 
-    Characters are decomposed one by one, because ordering a long run of combining marks takes time beyond its length.
+    Characters are decomposed one by one, because ordering a long run of combining marks takes quadratic time.
     """
 
     def __missing__(self, code: int) -> str:
@@ -18,7 +18,7 @@ class _Casemap(dict[int, str]):
         title = character.title()
         mapped = unicodedata.normalize("NFKD", title if len(title) == 1 else character)
         if len(self) >= _MAX_KNOWN_CHARACTERS:
-            self.clear()  # nobody writes in so many scripts: a stranger wants the memory
+            self.clear()  # nobody uses so many characters, except to exhaust memory
         self[code] = mapped
         return mapped
 
@@ -27,5 +27,5 @@ _CASEMAP = _Casemap()
 
 
 def collation_key(text: str) -> str:
-    """Return the text without differences of case, its accents apart from its letters; keys compare by code point."""
+    """Return the text without case and with its accents separated from letters; such keys compare by code point."""
     return text.upper() if text.isascii() else text.translate(_CASEMAP)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
-# A comment or string without its end is matched too: otherwise each opening would be tried to the end again.
+# Unterminated comments and strings match as well; otherwise each opening would be searched to the end again.
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+(\)?)")
 _QUOTED = re.compile(rb'("(?:[^"\\]|\\.)*+"?)')
 _TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")
@@ -19,7 +19,7 @@ _PARAMETER = re.compile(
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SECTION = re.compile(rb"([^*]+)\*(\d{1,4})(\*?)")
 _PLAIN = "!#$&+-.^_`{|}~"
-"""What RFC 2231 section 7 (attribute-char) allows unescaped, with letters and digits."""
+"""The punctuation that RFC 2231 section 7 (attribute-char) leaves unescaped, as it does letters and digits."""
 MAX_PARAMETERS = 200
 MAX_FIELD = 64 * 1024
 
@@ -28,13 +28,13 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Valued:
-    """A value with parameters: `attachment; filename=x`."""
+    """Hold a value and its parameters, such as `attachment; filename=x`."""
 
     value: bytes
     parameters: Parameters
 
     def parameter(self, name: bytes) -> bytes | None:
-        """The first parameter of that lower-case name, or what is encoded as such (RFC 2231 section 4)."""
+        """Return the first parameter with that lower-case name, or its encoded form (RFC 2231 section 4), or None."""
         plain = next((value for key, value in self.parameters if key.lower() == name), None)
         if plain is not None:
             return plain
@@ -43,12 +43,12 @@ class Valued:
 
 
 def is_extended(name: bytes) -> bool:
-    """Whether a parameter's value may name its charset (RFC 2231 section 4): a name with one asterisk, at its end."""
+    """Tell whether a parameter may name its charset (RFC 2231 section 4): its only asterisk ends its name."""
     return len(name) > 1 and name.find(b"*") == len(name) - 1
 
 
 def extended_octets(name: bytes, value: bytes) -> tuple[bytes, bytes | None]:
-    """The octets of a parameter and the charset it names for them (RFC 2231 section 4), None where it names none."""
+    """Return a parameter's octets and the charset that it names (RFC 2231 section 4), or None where it names none."""
     if not is_extended(name):
         return value, None
     charset, quoted, rest = value.partition(b"'")
@@ -59,15 +59,15 @@ def extended_octets(name: bytes, value: bytes) -> tuple[bytes, bytes | None]:
 
 
 def valued(field: bytes | None) -> Valued | None:
-    """A Content-Type or Content-Disposition, parameters in pieces joined; None when absent or empty."""
-    found = written(field)
-    if found is None or not any(b"*" in name for name, _value in found.parameters):
-        return found
-    return Valued(found.value, _joined(found.parameters))
+    """Parse a Content-Type or Content-Disposition and join split parameters; return None if it is absent or empty."""
+    parsed = written(field)
+    if parsed is None or not any(b"*" in name for name, _value in parsed.parameters):
+        return parsed
+    return Valued(parsed.value, _joined(parsed.parameters))
 
 
 def written(field: bytes | None) -> Valued | None:
-    """The same with parameters as they stand."""
+    """Parse such a field like `valued`, but leave its parameters as they were written."""
     if not field:
         return None
     field = _without_comments(field[:MAX_FIELD])
@@ -78,18 +78,19 @@ def written(field: bytes | None) -> Valued | None:
 
 
 def disposition(field: bytes | None) -> Valued | None:
-    """A Content-Disposition: its first token, empty where only parameters are there (RFC 2183 section 2)."""
-    found = valued(field)
-    if found is None:
+    """Parse a Content-Disposition; its value is empty if it has only parameters (RFC 2183 section 2)."""
+    parsed = valued(field)
+    if parsed is None:
         return None
-    token = _TOKEN.search(found.value)
-    return Valued(token[0] if token else b"", found.parameters) if token or found.parameters else None
+    token = _TOKEN.search(parsed.value)
+    return Valued(token[0] if token else b"", parsed.parameters) if token or parsed.parameters else None
 
 
 def _joined(parameters: Parameters) -> Parameters:
-    """`name*0` and those that follow it as one parameter (RFC 2231 section 6 asks servers for that).
+    """Join `name*0` and the pieces after it into one parameter (RFC 2231 section 6 asks servers for that).
 
-    It is `name*`, in the charset that the first piece names, where a piece was encoded; pieces behind a gap stay.
+    If a piece was encoded, the result is `name*` in the charset that the first piece names. Pieces behind a gap
+    are left as they are.
     """
     pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
     for name, value in parameters:
@@ -97,21 +98,21 @@ def _joined(parameters: Parameters) -> Parameters:
             pieces.setdefault(match[1].lower(), {}).setdefault(int(match[2]), (value, bool(match[3])))
     whole = {name: _run(numbered) for name, numbered in pieces.items()}
     out: list[tuple[bytes, bytes]] = []
-    begun: set[bytes] = set()
+    names_joined: set[bytes] = set()
     for name, value in parameters:
         match = _SECTION.fullmatch(name)
         run = whole[match[1].lower()] if match else []
         if match is None or int(match[2]) >= len(run):
             out.append((name, value))
-        elif match[1].lower() not in begun:
-            begun.add(match[1].lower())
+        elif match[1].lower() not in names_joined:
+            names_joined.add(match[1].lower())
             encoded = any(escaped for _value, escaped in run)
             out.append((match[1] + b"*", _escaped(run)) if encoded else (match[1], b"".join(v for v, _escaped in run)))
     return tuple(out)
 
 
 def _run(numbered: dict[int, tuple[bytes, bool]]) -> list[tuple[bytes, bool]]:
-    """Pieces from 0 to the first that is missing."""
+    """Return the pieces from 0 up to the first that is missing."""
     run: list[tuple[bytes, bool]] = []
     while len(run) in numbered:
         run.append(numbered[len(run)])
@@ -124,12 +125,12 @@ def _escaped(run: list[tuple[bytes, bool]]) -> bytes:
 
 
 def percent(value: bytes) -> bytes:
-    """Octets as RFC 2231 section 4 escapes them."""
+    """Escape octets as RFC 2231 section 4 does."""
     return quote(value, safe=_PLAIN).encode("ascii")
 
 
 def _without_comments(field: bytes) -> bytes:
-    """Comments go, but not inside quotes, where a parenthesis is text."""
+    """Remove comments, except inside quotes, where a parenthesis is text."""
     if b"(" not in field:
         return field
     pieces = _QUOTED.split(field)
@@ -150,7 +151,7 @@ def _parameters(rest: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def media_type(content: Valued | None, default: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """(type, subtype) as written; the default where the field is missing or no media type."""
+    """Return type and subtype as written, or the default if the field is missing or names no media type."""
     if content is None:
         return default
     main, slash, sub = content.value.partition(b"/")
@@ -162,7 +163,7 @@ def media_type(content: Valued | None, default: tuple[bytes, bytes]) -> tuple[by
 
 
 def token_of(field: bytes | None) -> bytes | None:
-    """The first token of a field such as Content-Transfer-Encoding."""
+    """Return the first token of a field such as Content-Transfer-Encoding, or None."""
     if not field:
         return None
     match = _TOKEN.search(_without_comments(field[:MAX_FIELD]))
@@ -170,7 +171,7 @@ def token_of(field: bytes | None) -> bytes | None:
 
 
 def tokens_of(field: bytes | None) -> list[bytes]:
-    """Every token of a list such as Content-Language."""
+    """Return every token of a list such as Content-Language."""
     return _TOKEN.findall(_without_comments(field[:MAX_FIELD])) if field else []
 
 
@@ -184,7 +185,7 @@ IDENTITY = (b"7bit", b"8bit", b"binary")
 
 
 def decode_stream(pieces: Iterable[bytes], encoding: bytes) -> Iterator[bytes] | None:
-    """The decoded octets of a body, in pieces; None for an encoding we do not know."""
+    """Return the decoded octets of a body, in pieces, or None if the encoding is unknown."""
     name = encoding.lower()
     if name in IDENTITY:
         return iter(pieces)
@@ -196,7 +197,7 @@ def decode_stream(pieces: Iterable[bytes], encoding: bytes) -> Iterator[bytes] |
 
 
 def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Octets outside the alphabet are passed over (RFC 2045 section 6.8); padding ends it."""
+    """Decode base64 up to its padding, ignoring octets outside the alphabet (RFC 2045 section 6.8)."""
     rest = b""
     for piece in pieces:
         text, padding, _ = piece.partition(b"=")
@@ -212,7 +213,7 @@ def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines at a time, so that no escape is cut in two."""
+    """Decode quoted-printable by whole lines, so that no escape is split."""
     rest = b""
     for piece in pieces:
         rest += piece
@@ -220,7 +221,7 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
         if not cut and len(rest) > _LONGEST_QP:
             cut = _before_what_may_go_on(rest)
             if cut < len(rest) // 2:
-                rest = rest[:cut]  # half a MiB of blanks in a line: nobody meant them
+                rest = rest[:cut]  # nobody means half a MiB of blanks in a line
         if cut > 0:
             yield _decode_qp(rest[:cut])
             rest = rest[cut:]
@@ -230,15 +231,16 @@ def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _before_what_may_go_on(text: bytes) -> int:
-    """Where a very long line can be cut: before an escape or blanks at its end."""
+    """Return where a very long line can be split: before an escape or before blanks at its end."""
     end = len(text.rstrip(b" \t\r"))
     return text.rindex(b"=", 0, end) if b"=" in text[max(end - 2, 0) : end] else end
 
 
 def _decode_qp(text: bytes) -> bytes:
-    """Undo quoted-printable in whole lines; blanks at their ends were added on the way (RFC 2045 section 6.7).
+    """Decode whole lines of quoted-printable; blanks at line ends were added in transit (RFC 2045 section 6.7).
 
-    `binascii` reads the rest as we do, but for a few signs that are no escapes: these become some.
+    `binascii` decodes everything else as we do, except for a few equal signs that begin no escape; these are
+    escaped first.
     """
     if b"==" in text or text.endswith(b"=") or text.count(b"=\r") != text.count(b"=\r\n"):
         text = _STRAY_EQUAL_SIGN.sub(b"=3D", text)
@@ -252,21 +254,21 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 def with_crlf(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Text whose lines end with CRLF, where some ended with LF alone (RFC 9051 section 7.5.2, BINARY)."""
+    """Convert bare LF to CRLF, as text in BINARY requires (RFC 9051 section 7.5.2)."""
     ended_with_cr = False
     for piece in pieces:
-        joined = ended_with_cr and piece.startswith(b"\n")
-        yield b"\n" + _BARE_LF.sub(b"\r\n", piece[1:]) if joined else _BARE_LF.sub(b"\r\n", piece)
+        completes_crlf = ended_with_cr and piece.startswith(b"\n")
+        yield b"\n" + _BARE_LF.sub(b"\r\n", piece[1:]) if completes_crlf else _BARE_LF.sub(b"\r\n", piece)
         ended_with_cr = piece.endswith(b"\r") if piece else ended_with_cr
 
 
 def slices(pieces: Iterable[bytes], start: int, end: int | None = None) -> Iterator[bytes]:
-    """Take the octets from `start` to `end` of what comes in pieces, asking for no more pieces than are needed."""
+    """Yield the octets from `start` to `end` and take no more pieces than that needs."""
     position = 0
     for piece in pieces:
-        wanted = piece[max(start - position, 0) : None if end is None else max(end - position, 0)]
+        part = piece[max(start - position, 0) : None if end is None else max(end - position, 0)]
         position += len(piece)
-        if wanted:
-            yield wanted
+        if part:
+            yield part
         if end is not None and position >= end:
             return

@@ -1,4 +1,4 @@
-"""Dates of mail (RFC 5322 section 3.3 and what is sent instead)."""
+"""Dates of mail, both as RFC 5322 section 3.3 defines them and as they are sent instead."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MONTH = {name.lower(): number for number, name in enumerate(MONTHS, 1)}
 
 
 def sent_day(field: bytes | None) -> date | None:
-    """The calendar day that a Date field names, in its own zone (RFC 9051 section 6.4.4); None if unreadable."""
+    """Return the calendar day that a Date field names in its own zone (RFC 9051 section 6.4.4), or None."""
     if field is None:
         return None
     text = _without_comments(field)
@@ -31,23 +31,23 @@ def sent_day(field: bytes | None) -> date | None:
 
 
 def _without_comments(field: bytes) -> str:
-    """The text of a field without its comments, which may lie in each other (RFC 5322 section 3.2.2)."""
+    """Return a field's text without comments, which may be nested (RFC 5322 section 3.2.2)."""
     text = field[:_MAX_FIELD].decode("latin-1")
-    kept: list[str] = []
+    pieces: list[str] = []
     depth = position = 0
     for match in _COMMENT_MARK.finditer(text):
         if not depth:
-            kept.append(text[position : match.start()])
+            pieces.append(text[position : match.start()])
         if match[0] in "()":
             depth = depth + 1 if match[0] == "(" else max(depth - 1, 0)
         position = match.end()
     if not depth:
-        kept.append(text[position:])
-    return " ".join(kept).strip()
+        pieces.append(text[position:])
+    return " ".join(pieces).strip()
 
 
 def _year(text: str) -> int:
-    """Two and three digits as RFC 5322 section 4.3 reads them."""
+    """Return the year, reading two and three digits as RFC 5322 section 4.3 does."""
     year = int(text)
     if len(text) == 2:
         return year + (2000 if year < 50 else 1900)
@@ -61,9 +61,9 @@ _ZONES = {"EDT": -4, "EST": -5, "CDT": -5, "CST": -6, "MDT": -6, "MST": -7, "PDT
 
 
 def sent_moment(field: bytes | None) -> int | None:
-    """Seconds since 1970 UTC of a Date field; None if it names no day (RFC 5256 section 2.2).
+    """Return a Date field in seconds since 1970 UTC, or None if it names no day (RFC 5256 section 2.2).
 
-    Without a valid time it is midnight, without a valid zone UTC.
+    An invalid or missing time counts as midnight, an invalid or missing zone as UTC.
     """
     if field is None:
         return None
@@ -83,7 +83,7 @@ def sent_moment(field: bytes | None) -> int | None:
 
 
 def _offset(match: re.Match[str]) -> int:
-    """The zone, seconds east of UTC."""
+    """Return the zone in seconds east of UTC."""
     if match[4]:
         hours, minutes = int(match[5]), int(match[6])
         if hours > 23 or minutes > 59:

@@ -1,4 +1,4 @@
-"""Header blocks: fields by name, unfolded values, and the selections of BODY[HEADER.FIELDS]."""
+"""Header blocks: fields by name, unfolded values, and the selections for BODY[HEADER.FIELDS]."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 class Header:
-    """The fields of one header block, parsed once.
+    """Parse one header block, once, when it is first asked for a field.
 
     Attributes:
-        raw: the block with its empty line; only its beginning where it is too long to be kept.
-        late: the fields that were kept of the rest.
+        raw: the block with its empty line, or only its beginning if it is too long to be kept.
+        late: the fields that were kept from the rest of a block that is too long.
     """
 
     __slots__ = ("_fields", "_others", "late", "raw")
@@ -30,17 +30,17 @@ class Header:
 
     @property
     def block(self) -> bytes:
-        """All that is kept, as one block; it is longer than `raw` where that is only the beginning."""
+        """All octets that were kept, as one block; it is longer than `raw` if `raw` is only the beginning."""
         return self.raw + b"\r\n" + self.late + b"\r\n" if self.late else self.raw
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
-        """(lower-case name, value as it stands) in order; lines that are no field are left out."""
+        """The lower-case names and unchanged values of the fields, in order; other lines are left out."""
         return self._fields if self._fields is not None else self._parse()
 
     @property
     def others(self) -> list[bytes]:
-        """The lines that are no field."""
+        """The lines that belong to no field."""
         if self._fields is None:
             self._parse()
         return self._others
@@ -55,36 +55,35 @@ class Header:
         return fields
 
     def first(self, name: bytes) -> bytes | None:
-        """The unfolded, trimmed value of the first field of that (lower-case) name."""
+        """Return the unfolded, trimmed value of the first field with that lower-case name, or None."""
         for field, value in self.fields:
             if field == name:
                 return unfold(value)
         return None
 
     def values(self, name: bytes) -> list[bytes]:
-        """What stands behind the colon, as it stands, in every field of that name."""
+        """Return what stands behind the colon, unchanged, for every field with that lower-case name."""
         return [value for field, value in self.fields if field == name]
 
     def all(self, name: bytes) -> list[bytes]:
-        """The unfolded values of every field of that name."""
+        """Return the unfolded, trimmed value of every field with that lower-case name."""
         return [unfold(value) for field, value in self.fields if field == name]
 
 
 def _name(field: re.Match[bytes]) -> bytes:
-    """Lower-case, without the white space that may stand before the colon (RFC 5322 section 4.5)."""
+    """Return the lower-case name, without the white space that may precede the colon (RFC 5322 section 4.5)."""
     return field[1].rstrip(b" \t").lower()
 
 
 def unfold(value: bytes) -> bytes:
-    """Without line ends and outer white space (RFC 5322 section 2.2.3)."""
+    """Return a value without line ends and outer white space (RFC 5322 section 2.2.3)."""
     return _FOLD.sub(b"", value).replace(b"\r", b" ").strip(b" \t\0")
 
 
 def select_fields(raw: bytes, names: Collection[bytes], *, inverted: bool) -> bytes:
-    """The fields with one of these lower-case names (or without), as they stand, then an empty line.
+    """Return the fields that have one of these lower-case names (or none of them), unchanged, then an empty line.
 
-    RFC 9051 section 6.4.5.1: the delimiting blank line is always part of the answer, except where
-    the header itself has none.
+    The delimiting empty line is always part of the answer (RFC 9051 section 6.4.5.1).
     """
     end = _EMPTY_LINE.search(raw)
     block = raw[: end.start() + 1] if end and end.start() else b"" if end else raw
@@ -101,12 +100,12 @@ def select_fields(raw: bytes, names: Collection[bytes], *, inverted: bool) -> by
 
 @lru_cache(maxsize=64)
 def field_selector(names: tuple[bytes, ...]) -> Callable[[bytes], bytes]:
-    """`select_fields` for one list of lower-case names and many headers: one search of an expression each."""
-    wanted = b"|".join(re.escape(name) for name in names)
-    search = re.compile(rb"\n(?:" + wanted + rb")[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE).findall
+    """Return `select_fields` for one list of lower-case names: it searches each of many headers with one expression."""
+    alternatives = b"|".join(re.escape(name) for name in names)
+    search = re.compile(rb"\n(?:" + alternatives + rb")[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*", re.IGNORECASE).findall
 
     def select(raw: bytes) -> bytes:
-        found = search(b"\n" + (raw if raw.endswith(b"\n") else raw + b"\r\n"))
-        return b"".join(found)[1:] + b"\n\r\n" if found else b"\r\n"
+        fields = search(b"\n" + (raw if raw.endswith(b"\n") else raw + b"\r\n"))
+        return b"".join(fields)[1:] + b"\n\r\n" if fields else b"\r\n"
 
     return select

@@ -1,4 +1,4 @@
-"""The visible text of HTML, from its beginning and no further than it is asked for."""
+"""The visible text of HTML, extracted lazily from the beginning."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import re
 from collections.abc import Iterator
 
 _MARKUP = re.compile(r"<(?:!--|(/?[A-Za-z][^\s/>]*)|[!?/])")
-# Quotes only count behind an equal sign; a quoted value without its end is taken for an unquoted one.
+# Quotes count only behind an equal sign; an unterminated quoted value is taken for an unquoted one.
 _REST_OF_TAG = re.compile(r"""(?:[^>=]++|=\s*"[^"]*"|=\s*'[^']*'|=)*+>""")
 _INVISIBLE = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("style", "script", "title", "template")}
-"""Elements whose content is not shown, with what ends them."""
+"""The elements whose content is not shown, each with the expression that finds its end."""
 _WITHIN_WORDS = frozenset(
     ("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "dfn", "em", "font", "i", "ins", "kbd", "mark",
      "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr")
 )  # fmt: skip
-"""Elements that may begin and end inside a word; any other parts words."""
+"""The elements that may begin and end inside a word; all others separate words."""
 _LONG_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{8,};?")
-"""No character has such a number, and Python refuses to read those of more than 4300 digits."""
+"""A numeric reference too large for any character; Python refuses to parse those of more than 4300 digits."""
 
 
 def visible_text(markup: str) -> Iterator[str]:
-    """The text that a reader sees, in pieces: without tags, comments, styles and scripts, its references resolved."""
+    """Yield the text that a reader sees: without tags, comments, styles and scripts, and with references resolved."""
     position = 0
     while match := _MARKUP.search(markup, position):
         if match.start() > position:

@@ -1,16 +1,16 @@
-"""The parts of a message by offset, found in one pass over octets that come in pieces.
+"""The parts of a message by offset, found in one pass over octets that arrive in pieces.
 
-`Parser.feed` takes the message in any pieces; `close` gives the tree.  Memory is bounded by the
-header blocks kept, not by the message.  A boundary is looked for only where a line begins with
-`--`, so a base64 attachment costs one search.
+`Parser.feed` takes the message in pieces of any size; `close` returns the tree.  Memory is bounded by
+the header blocks that are kept, not by the message.  The parser looks for a boundary only where a line
+begins with `--`, so a base64 attachment costs one search.
 
-A line begins with a boundary, what follows it there does not matter (RFC 2046 section 5.1.1); where
-several fit it is the longest, and of equal ones the innermost.
+A boundary line begins with the boundary; the rest of the line is ignored (RFC 2046 section 5.1.1).  If
+several boundaries fit, the longest counts, and of equal ones that of the innermost multipart.
 
-Rules where mail is broken: a missing end boundary ends with its parent; nothing is nested deeper
-than 100 (what would be is application/octet-stream) or counted beyond 10,000 parts (the rest belongs
-to the last part); a multipart that names no boundary is text (RFC 2045 section 5.2); of a header block
-over 1 MiB only the fields that everybody asks for are kept behind that.
+Broken mail is read as follows.  A multipart without end boundary ends with its parent.  Parts below the
+hundredth level are not told apart: the part that contains them is application/octet-stream.  Octets
+behind the 10,000th part belong to that part.  A multipart that names no boundary is text (RFC 2045
+section 5.2).  Of a header block over 1 MiB, the rest is searched for the fields that answers need.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _LATE_FIELDS = frozenset(
      b"references", b"mime-version", b"content-type", b"content-transfer-encoding", b"content-disposition",
      b"content-id", b"content-description", b"content-language", b"content-location", b"content-md5")
 )  # fmt: skip
-"""What ENVELOPE, BODYSTRUCTURE and threads are made of."""
+"""The fields from which ENVELOPE, BODYSTRUCTURE and threads are made."""
 _HEADER_END = re.compile(rb"\n(?:--|\r?\n)")
 
 
 @dataclass(slots=True)
 class Part:
-    """One part: offsets in the message, and what its header says.
+    """Hold one part: its offsets in the message, and what its header says.
 
-    `start` is where its header block begins, `body` where its content does, `end` after its last
-    octet (the line end before a boundary belongs to the boundary, RFC 2046 section 5.1.1).
+    Its header block begins at `start` and its content at `body`; `end` lies behind its last octet.
+    The line end before a boundary belongs to the boundary (RFC 2046 section 5.1.1).
     """
 
     start: int
@@ -56,7 +56,7 @@ class Part:
     content: content.Valued | None = None
     children: list[Part] = field(default_factory=list)
     is_cut: bool = False
-    """Whether it has parts that lie too deep to be told apart."""
+    """Whether its own parts are nested too deeply to be told apart."""
 
     @property
     def is_multipart(self) -> bool:
@@ -64,12 +64,12 @@ class Part:
 
     @property
     def is_message(self) -> bool:
-        """message/rfc822 or message/global, with the embedded message as the only child."""
+        """Whether this is message/rfc822 or message/global, whose only child is the embedded message."""
         return self.type.lower() == b"message" and self.subtype.lower() in (b"rfc822", b"global")
 
     @property
     def boundaries(self) -> tuple[bytes, ...]:
-        """Its boundary, also without white space at the end, which none has by right; empty when it has none."""
+        """Its boundary, once as written and once without trailing white space; empty if it has none."""
         boundary = self.content.parameter(b"boundary") if self.is_multipart and self.content else None
         if boundary is None or not boundary.strip() or len(boundary) > MAX_BOUNDARY:
             return ()
@@ -78,11 +78,11 @@ class Part:
 
     @property
     def encoding(self) -> bytes:
-        """The transfer encoding as written, `7bit` when there is none."""
+        """The transfer encoding as written, or `7bit` if there is none."""
         return content.token_of(self.header.first(b"content-transfer-encoding")) or b"7bit"
 
     def read_header(self, raw: bytes, late: bytes = b"") -> None:
-        """Take the header block, and the fields behind it where it was too long to be kept."""
+        """Parse the header block, and the late fields of a block that was too long to be kept."""
         self.header = Header(raw, late)
         self.content = content.valued(self.header.first(b"content-type"))
         self.type, self.subtype = content.media_type(self.content, self.default)
@@ -92,19 +92,19 @@ class Part:
             self.type, self.subtype, self.content = b"text", b"plain", None
 
     def cut(self) -> None:
-        """Make a leaf of a multipart or message whose parts lie too deep."""
+        """Turn a multipart or message whose parts are nested too deeply into a leaf."""
         self.type, self.subtype, self.is_cut = b"application", b"octet-stream", True
 
 
 class _LateFields:
-    """The fields that are wanted of a header block behind what of it is kept, in so many octets at most."""
+    """Keep the wanted fields of a header block behind the part that is kept, up to a number of octets."""
 
     def __init__(self, kept: bytes, room: int) -> None:
-        """Begin where the block was cut, after `kept`: the field that was cut does not go on here."""
+        """Begin where the block was cut, after `kept`; the field that was cut is not continued."""
         line = kept[kept.rfind(b"\n") + 1 :]
         self._kept: list[bytes] = []
         self._room = room
-        self._wanted = False  # whether the field that goes on is kept
+        self._wanted = False  # whether the current field is kept
         self._in_line = b":" in line or line[:1] in (b" ", b"\t")
         self._rest = b"" if self._in_line else line
 
@@ -121,7 +121,7 @@ class _LateFields:
             self._in_line, self._rest = True, b""
 
     def _take(self, line: bytes) -> None:
-        """Take a line or a piece of one."""
+        """Take a line, or a piece of a long one."""
         if not self._in_line and line[:1] not in (b" ", b"\t"):
             self._wanted = line.partition(b":")[0].strip().lower() in _LATE_FIELDS
         if self._wanted:
@@ -129,13 +129,13 @@ class _LateFields:
             self._room = max(self._room - len(line), 0)
 
     def end(self) -> bytes:
-        """End the block and return the fields."""
+        """End the block and return its fields."""
         self._take(self._rest)
         return b"".join(self._kept)
 
 
 class Parser:
-    """A message in pieces in; the root `Part` out."""
+    """Parse a message that is fed in pieces into a tree of parts."""
 
     def __init__(self) -> None:
         self.root = Part(0)
@@ -146,7 +146,7 @@ class Parser:
         self._headers_kept = 0
         self._buffer = bytearray()
         self._base = 0  # offset of the buffer's first octet
-        self._position = 0  # offset up to which everything is understood
+        self._position = 0  # offset up to which the structure is known
         self._lines = 0  # line ends before _counted
         self._counted = 0
         self._in_header = True
@@ -165,44 +165,44 @@ class Parser:
         self._scan(final=False)
 
     def close(self) -> Part:
-        """The tree. The parser is done."""
+        """End the message and return its root; the parser cannot be used again."""
         self._scan(final=True)
         end = self.size
         self._end_headers(end)
         self._close_down_to(0, end)
         return self.root
 
-    # Scanning: from line to line that may matter
+    # Scanning for lines that may matter
 
     def _scan(self, *, final: bool) -> None:
         while True:
-            found = self._find(self._position - self._base)
-            if found is None:
+            at = self._find(self._position - self._base)
+            if at is None:
                 self._discard(final)
                 return
-            newline = self._buffer.find(b"\n", found)
-            if newline < 0 and not final and len(self._buffer) - found < MAX_BOUNDARY * 2:
-                self._discard(final, keep=found)
+            newline = self._buffer.find(b"\n", at)
+            if newline < 0 and not final and len(self._buffer) - at < MAX_BOUNDARY * 2:
+                self._discard(final, keep=at)
                 return
             stop = len(self._buffer) if newline < 0 else newline + 1
-            line = bytes(self._buffer[found : min(stop, found + MAX_BOUNDARY * 2)])
-            self._line(line, self._base + found, self._base + stop)
+            line = bytes(self._buffer[at : min(stop, at + MAX_BOUNDARY * 2)])
+            self._line(line, self._base + at, self._base + stop)
 
     def _find(self, at: int) -> int | None:
-        """Index in the buffer of the next line at or after `at` that may be a boundary or end a header."""
+        """Return the buffer index of the next line from `at` on that may be a boundary or end a header, or None."""
         if (self._base + at == 0) or (self._buffer[at - 1 : at] if at else self._last) == b"\n":
             if self._buffer.startswith(b"--", at):
                 return at
             if self._in_header and self._buffer.startswith((b"\n", b"\r\n"), at):
                 return at
         if not self._in_header:
-            found = self._buffer.find(b"\n--", at)
-            return None if found < 0 else found + 1
+            newline = self._buffer.find(b"\n--", at)
+            return None if newline < 0 else newline + 1
         match = _HEADER_END.search(self._buffer, at)
         return None if match is None else match.start() + 1
 
     def _line(self, line: bytes, start: int, stop: int) -> None:
-        """A line that may be a boundary or end a header."""
+        """Handle a line that may be a boundary or end a header."""
         if line.startswith(b"--"):
             hit = self._boundary_of(line)
             if hit is not None:
@@ -215,11 +215,11 @@ class Parser:
         self._end_header(stop)
 
     def _boundary_of(self, line: bytes) -> tuple[int, bool] | None:
-        """(index of the multipart, whether it is the end) for a boundary line of an open multipart."""
+        """Return which open multipart has the boundary of a line, and whether the line ends it; None if none has."""
         for length in self._lengths:
-            found = self._boundaries.get(line[2 : 2 + length])
-            if found is not None:
-                return found[-1], line.startswith(b"--", 2 + length)
+            indexes = self._boundaries.get(line[2 : 2 + length])
+            if indexes is not None:
+                return indexes[-1], line.startswith(b"--", 2 + length)
         return None
 
     def _boundary(self, index: int, is_end: bool, start: int, stop: int) -> None:
@@ -236,7 +236,7 @@ class Parser:
             self._begin(multipart, Part(stop, (b"message", b"rfc822") if digest else (b"text", b"plain")))
 
     def _before_line_end(self, start: int) -> int:
-        """The offset before the line end that precedes a boundary line."""
+        """Return the offset of the line end that precedes a boundary line and belongs to it."""
         part = self._open[-1]
         at = start - self._base
         if at >= 1 and self._buffer[at - 1 : at] == b"\n":
@@ -265,7 +265,7 @@ class Parser:
             self._late.feed(octets[max(room, 0) :])
 
     def _end_headers(self, at: int) -> None:
-        """A header that ends without an empty line, and that of the message which it may contain."""
+        """End a header that has no empty line, and the header of the message that the part may contain."""
         while self._in_header:
             self._keep_header(at)
             self._end_header(at)
@@ -292,7 +292,7 @@ class Parser:
             part.cut()
 
     def _close_down_to(self, count: int, end: int) -> None:
-        """End the innermost parts until `count` are open."""
+        """Close the innermost parts until `count` are open."""
         for index in range(len(self._open) - 1, count - 1, -1):
             self._forget_boundary(index)
             self._end(self._open[index], end)
@@ -319,7 +319,7 @@ class Parser:
         self._position = upto
 
     def _count_to(self, offset: int) -> int:
-        """Line ends before an offset; offsets may go back a little (the line end before a boundary)."""
+        """Return the number of line ends before an offset, which may lie a little before the previous one."""
         if offset < self._counted:
             return self._lines - self._buffer.count(b"\n", offset - self._base, self._counted - self._base)
         self._lines += self._buffer.count(b"\n", self._counted - self._base, offset - self._base)
@@ -327,7 +327,7 @@ class Parser:
         return self._lines
 
     def _discard(self, final: bool, keep: int | None = None) -> None:
-        """Forget what can matter no more; keep a few octets before an undecided line."""
+        """Discard octets that are no longer needed, but keep a few before an undecided line."""
         if final:
             return
         limit = len(self._buffer) if keep is None else keep
@@ -344,14 +344,14 @@ class Parser:
 
 
 def parse(message: bytes) -> Part:
-    """The tree of a whole message."""
+    """Return the tree of a message that is at hand as a whole."""
     parser = Parser()
     parser.feed(message)
     return parser.close()
 
 
 def walk(root: Part) -> Iterator[Part]:
-    """Every part of a message, the message itself first."""
+    """Yield every part of a message, beginning with the message itself."""
     stack = [root]
     while stack:
         part = stack.pop()
@@ -360,24 +360,24 @@ def walk(root: Part) -> Iterator[Part]:
 
 
 def part_at(root: Part, path: tuple[int, ...]) -> Part | None:
-    """The part that a path of numbers leads to, each counted from 1; a body of one part is number 1 of its message."""
+    """Return the part that a path of numbers, counted from 1, leads to, or None; a single body is part 1."""
     holder: Part | None = root  # a message or a multipart
-    found: Part | None = None
+    part: Part | None = None
     for number in path:
         if holder is None:
             return None
         if holder.is_multipart:
-            found = holder.children[number - 1] if 1 <= number <= len(holder.children) else None
+            part = holder.children[number - 1] if 1 <= number <= len(holder.children) else None
         else:
-            found = holder if number == 1 else None
-        if found is None:
+            part = holder if number == 1 else None
+        if part is None:
             return None
-        holder = _holder_within(found)
-    return found
+        holder = _holder_within(part)
+    return part
 
 
 def _holder_within(part: Part) -> Part | None:
-    """The part whose children the next number counts; None below a leaf."""
+    """Return the part whose children the next number counts, or None below a leaf."""
     if part.is_message:
         return part.children[0] if part.children else None
     return part if part.is_multipart or part.is_cut else None

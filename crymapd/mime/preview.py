@@ -1,4 +1,4 @@
-"""PREVIEW: the first words of a message (RFC 8970), its own and not those of what is attached to it."""
+"""PREVIEW: the first words of a message's own text (RFC 8970), not of anything attached to it."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from crymapd.mime.parts import Part
 from crymapd.mime.text import ReadOctets, part_text, passage
 
 MAX_CHARACTERS = 200
-"""RFC 8970 section 3.1: at most 256, 200 recommended."""
+"""The length that RFC 8970 section 3.1 recommends; it allows 256."""
 _MAX_PLAIN = 64 * 1024
 _MAX_MARKUP = 8 << 20
-"""Octets of a part that are looked at: in HTML pictures and styles may stand before the text."""
+"""The octets of a part that are read; in HTML, pictures and styles may precede the text."""
 _MAX_CANDIDATES = 50
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\u034f\u00ad]+")
 _FOOTER = re.compile(r"\s*(?:[_=~*#-][ \t]?){2,}[ \t]*(?:\r?\n|\Z)")
-"""How the text begins that a mailing list adds as a part of its own: with a line of underscores or hyphens."""
+"""The beginning of a part that a mailing list appended: a line of underscores, hyphens or their like."""
 
 
 class Previewer:
-    """Makes the preview of a message from its texts, in whatever order they come."""
+    """Choose the preview of a message among its texts, which may be given in any order."""
 
     def __init__(self, root: Part) -> None:
-        """Find the parts that come into question; the earlier in `_ranked` the better."""
+        """Rank the parts that may be shown, the best first."""
         self._ranked = list(islice(_own_texts(root), _MAX_CANDIDATES))
         self._previews: dict[int, str] = {}
         self._footers = _after_the_first(root)
 
     def parts(self) -> list[Part]:
-        """The parts whose texts are wanted, as they lie in the message."""
+        """Return the parts whose texts are needed, in the order of their offsets."""
         return sorted(self._ranked, key=lambda part: part.body)
 
     def take(self, part: Part, text: str, *, is_whole: bool = True) -> None:
-        """Take the text of a part; one that is not whole says nothing where it may be shorter than the whole."""
+        """Take the text of a part; an incomplete text that yields a shorter preview is ignored."""
         words = "" if id(part) in self._footers and _FOOTER.match(text) else _first_words(part, text)
         if is_whole or len(words) >= MAX_CHARACTERS - 1:
             self._previews[id(part)] = words
 
     @property
     def preview(self) -> str | None:
-        """The first words of the best part that has some; None while a better part is still to come."""
+        """The first words of the best part that has any, or None while a better part has not been read."""
         for part in self._ranked:
             words = self._previews.get(id(part))
             if words is None or words:
@@ -52,7 +52,7 @@ class Previewer:
 
 
 def preview(root: Part, read: ReadOctets) -> str:
-    """At most 200 characters of the part that a reader would be shown first; empty where there is none."""
+    """Return at most 200 characters of the part that a reader would be shown first, or nothing if there is none."""
     previewer = Previewer(root)
     parts = previewer.parts()
     octets = passage(parts, read).octets
@@ -64,7 +64,7 @@ def preview(root: Part, read: ReadOctets) -> str:
 
 
 def wanted_octets(part: Part) -> int:
-    """How many octets of a part are looked at for its first words."""
+    """Return how many octets of a part are read for its first words."""
     return _MAX_MARKUP if _is_html(part) else _MAX_PLAIN
 
 
@@ -86,9 +86,9 @@ def _cleaned(text: str) -> str:
 
 
 def _own_texts(root: Part) -> Iterator[Part]:
-    """The leaves that hold a message's own text, those first that are to be shown first.
+    """Yield the leaves that hold the message's own text, in the order in which they are preferred.
 
-    Of alternatives plain text comes first. Attached messages and files are nobody's own text.
+    Plain text is preferred among alternatives. Attached messages and files are not the message's own text.
     """
     stack = [(root, False)]
     while stack:
@@ -102,7 +102,7 @@ def _own_texts(root: Part) -> Iterator[Part]:
 
 
 def _shown(part: Part) -> list[Part]:
-    """The parts of a multipart that show its text, in the order in which they are tried."""
+    """Return the children of a multipart that show its text, in the order in which they are tried."""
     match _subtype(part):
         case b"encrypted":
             return []
@@ -115,7 +115,7 @@ def _shown(part: Part) -> list[Part]:
 
 
 def _root_of(part: Part) -> Part:
-    """The part that the others belong to: the first, or the one that `start` names (RFC 2387 section 3.2)."""
+    """Return the part that the others belong to: the one that `start` names (RFC 2387 section 3.2), or the first."""
     start = part.content.parameter(b"start") if part.content and _subtype(part) == b"related" else None
     if start:
         for child in part.children:
@@ -125,15 +125,15 @@ def _root_of(part: Part) -> Part:
 
 
 def _after_the_first(root: Part) -> set[int]:
-    """The parts behind the first of a multipart/mixed, where mailing lists put their footers."""
-    found: set[int] = set()
+    """Return the ids of parts that follow the first of a multipart, where mailing lists append their footers."""
+    ids: set[int] = set()
     stack = [root]
     while stack:
         part = stack.pop()
         stack += part.children
         if part.is_multipart and _subtype(part) != b"alternative":
-            found.update(id(child) for child in part.children[1:])
-    return found
+            ids.update(id(child) for child in part.children[1:])
+    return ids
 
 
 def _is_html(part: Part) -> bool:
@@ -150,7 +150,7 @@ def _is_attachment(part: Part) -> bool:
 
 
 def _has_name(part: Part) -> bool:
-    """Whether a part bears the name of a file, as text that somebody wrote does not."""
+    """Tell whether a part bears a file name, which a sender's own text does not."""
     disposition = content.disposition(part.header.first(b"content-disposition"))
-    named = disposition is not None and disposition.parameter(b"filename") is not None
-    return named or (part.content is not None and part.content.parameter(b"name") is not None)
+    has_filename = disposition is not None and disposition.parameter(b"filename") is not None
+    return has_filename or (part.content is not None and part.content.parameter(b"name") is not None)

@@ -6,22 +6,22 @@ import re
 
 from crymapd.mime.header import Header
 
-# `<left@right>`, the left side perhaps quoted. White space between the brackets is left by folding, and no part of it.
-# A `<` never belongs to an id: were it allowed in quotes, each would be tried to the end of the field.
+# Match `<left@right>`, whose left side may be quoted. White space between the brackets comes from folding.
+# A `<` never belongs to an id: if quotes could hold one, each `<` would be searched to the end of the field.
 _BRACKETED = re.compile(rb'<((?:"(?:[^"\\\r\n<]|\\[^\n<])*+"|[^<>"])++)>')
 _SPACE = re.compile(rb"\s+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED = re.compile(rb"\\(.)")
 MAX_FIELD = 64 * 1024
 MAX_IDS = 50
-"""Of a longer list the nearest ancestors count."""
+"""The number of ids that count; in a longer list these are the nearest ancestors."""
 
 
 def message_ids(field: bytes | None) -> list[bytes]:
-    """The ids in a field, without brackets and unneeded quotes (RFC 5256 section 2.2), in order.
+    """Return the ids of a field, without brackets and needless quotes (RFC 5256 section 2.2), in order.
 
-    What has no `@` is none (RFC 5322 section 3.6.4): people answer `yes` when git asks what they answer to, and would
-    be joined with all others who did.
+    An id without `@` is invalid and left out (RFC 5322 section 3.6.4). When git asks which id a mail replies to,
+    many answer `yes`; all their mails would become one conversation.
     """
     if not field:
         return []
@@ -30,7 +30,7 @@ def message_ids(field: bytes | None) -> list[bytes]:
 
 
 def _normal(octets: bytes) -> bytes:
-    """An id without white space outside quotes, and without the quotes."""
+    """Return an id without quotes, and without white space outside them."""
     if b'"' not in octets:
         return _SPACE.sub(b"", octets)
     pieces = _QUOTED.split(octets)
@@ -40,18 +40,18 @@ def _normal(octets: bytes) -> bytes:
 
 
 def message_id(header: Header) -> bytes | None:
-    """The message's own id."""
+    """Return the message's own id, or None."""
     return next(iter(message_ids(header.first(b"message-id"))), None)
 
 
 def parents(header: Header) -> list[bytes]:
-    """What it answers, oldest first: References, or the first id of In-Reply-To (RFC 5256 section 3)."""
-    named = message_ids(header.first(b"references"))[-MAX_IDS:]
-    return named or message_ids(header.first(b"in-reply-to"))[:1]
+    """Return the ids that it answers, oldest first: References, or the first of In-Reply-To (RFC 5256 section 3)."""
+    ids = message_ids(header.first(b"references"))[-MAX_IDS:]
+    return ids or message_ids(header.first(b"in-reply-to"))[:1]
 
 
 def references(header: Header) -> tuple[bytes, ...]:
-    """Every id that ties a message to others, its own first, the nearest ancestors next."""
+    """Return every id that ties a message to others: its own, then its ancestors, the nearest first."""
     own = message_id(header)
     ids = [*([own] if own else []), *reversed(parents(header)), *message_ids(header.first(b"in-reply-to"))[:MAX_IDS]]
     return tuple(dict.fromkeys(ids))

@@ -15,7 +15,7 @@ MAX_SUBJECT = 2000
 
 
 def base_subject(field: bytes | None) -> tuple[str, bool]:
-    """The base subject as text, and whether something showed that it is a reply or forward."""
+    """Return the base subject and whether the subject bears the mark of a reply or forward."""
     if field is None:
         return "", False
     text = _SPACES.sub(" ", decode_words(field[: MAX_SUBJECT * 4])[:MAX_SUBJECT])
@@ -31,7 +31,7 @@ def base_subject(field: bytes | None) -> tuple[str, bool]:
 
 
 def _without_trailers(text: str) -> tuple[str, bool]:
-    """Step 2: `(fwd)` and white space at the end."""
+    """Remove `(fwd)` and white space from the end (step 2)."""
     forwarded = False
     while match := _TRAILER.search(text, max(len(text) - 5, 0)):
         forwarded = forwarded or len(match[0]) > 1
@@ -40,7 +40,7 @@ def _without_trailers(text: str) -> tuple[str, bool]:
 
 
 def _without_leaders(text: str) -> tuple[str, bool]:
-    """Steps 3 to 5: `Re:`, `[blob] Fwd[1]:`, white space, and a blob that something follows."""
+    """Remove `Re:`, `[blob] Fwd[1]:`, white space, and a blob that something follows (steps 3 to 5)."""
     at, replied = 0, False
     while True:
         while text[at : at + 1] in (" ", "\t"):

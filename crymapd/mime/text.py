@@ -1,8 +1,8 @@
 """The searchable text of a message: decoded header fields and decoded text parts (RFC 9051 section 6.4.4).
 
 SEARCH looks for substrings, and every blank counts.  Texts are compared in *search form*: casemapped (RFC 5051), with
-line ends as LF.  A header field, unfolded, is one unit, and so is a text part with its lines: no match goes beyond a
-unit.
+LF for line ends.  An unfolded header field is a unit, and so is a text part with all its lines; no match extends
+beyond a unit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crymapd.mime.parts import Part, walk
 MAX_PART_TEXT = 16 << 20
 MAX_SEARCH_TEXTS = 8 << 20
 ADDRESS_FIELDS = (b"from", b"to", b"cc", b"bcc")
-"""The fields whose addresses SEARCH has keys for."""
+"""The fields for whose addresses SEARCH has keys."""
 _BETWEEN_UNITS = "\0"
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _LINE_END = re.compile(rb"\r?\n")
@@ -30,20 +30,20 @@ _SPECIAL = re.compile(rb'[()<>@,;:\\"\[\].]')
 _NOT_DOT_ATOM = re.compile(rb'[()<>@,;:\\"\[\]\s]')
 
 ReadOctets = Callable[[int, int], Iterator[bytes]]
-"""Gives the octets of a message from an offset to another, in pieces."""
+"""Yields the octets of a message between two offsets, in pieces."""
 
 
 class Passage:
-    """The octets of a message in one pass over its pieces, for whoever asks for them at rising offsets."""
+    """Read a message in one pass, for a caller that asks for ascending offsets."""
 
     def __init__(self, pieces: Iterator[bytes], start: int) -> None:
-        """Begin with pieces of which the first lies at offset `start`."""
+        """Begin with an iterator whose first piece lies at offset `start`."""
         self._pieces = pieces
         self._piece = b""
-        self._start = start  # where the piece lies
+        self._start = start  # the offset of the piece
 
     def octets(self, start: int, end: int) -> Iterator[bytes]:
-        """Give the octets from `start` to `end`; those before `start` are passed over for good."""
+        """Yield the octets from `start` to `end`; octets before `start` cannot be read any more."""
         while start < end:
             at = start - self._start
             if at >= len(self._piece):
@@ -58,23 +58,23 @@ class Passage:
 
 
 def passage(parts: list[Part], read: ReadOctets) -> Passage:
-    """Begin the one pass in which the bodies of some parts, ascending, can be read."""
+    """Begin the pass in which the bodies of some parts, sorted by offset, can be read."""
     start, end = (parts[0].body, parts[-1].end) if parts else (0, 0)
     return Passage(read(start, end), start)
 
 
 def search_form(text: str) -> str:
-    """Return the form in which texts are compared; it holds no NUL, which parts units from each other."""
+    """Return the form in which texts are compared; it never contains NUL, which separates units."""
     return collation_key(text.replace("\r\n", "\n").replace("\0", "\ufffd"))
 
 
 @dataclass(frozen=True, slots=True)
 class SearchTexts:
-    """What SEARCH looks into, in search form, its units parted by NUL.
+    """Hold what SEARCH looks into, in search form, with units separated by NUL.
 
     Attributes:
         header: the decoded top-level header.
-        forms: other forms in which HEADER, FROM and their like find its fields, as far as `header` does not hold them.
+        forms: other texts in which HEADER, FROM and their like search, unless `header` contains them.
         parts: decoded headers of parts and of messages within.
         bodies: decoded text parts.
     """
@@ -85,39 +85,39 @@ class SearchTexts:
     bodies: str
 
     def has(self, wanted: str, *, header: bool) -> bool:
-        """Tell whether a text in search form is in the body, or with `header` in any of it (BODY and TEXT)."""
+        """Tell whether a text in search form occurs in the body (BODY), or with `header` anywhere (TEXT)."""
         return wanted in self.bodies or (header and (wanted in self.header or wanted in self.parts))
 
     @property
     def words(self) -> str:
-        """All of it, for an index of words, which does not part units."""
+        """The whole text for an index of trigrams, for which units need not be separated."""
         return "\n".join((self.header, self.forms, self.parts, self.bodies)).replace(_BETWEEN_UNITS, "\n")
 
     @property
     def size(self) -> int:
-        """How many characters there are."""
+        """The number of characters."""
         return len(self.header) + len(self.forms) + len(self.parts) + len(self.bodies)
 
 
 def search_texts(root: Part, read: ReadOctets) -> SearchTexts | None:
-    """Make the searchable text of a message; None where it is too long to be held."""
+    """Return the searchable text of a message, or None if it is too long to be held."""
     if not can_be_held(root):
         return None
     return joined_texts(root, (search_form(text) for text in body_texts(root, read)))
 
 
 def can_be_held(root: Part) -> bool:
-    """Tell whether the texts of a message are short enough to be held all at once."""
+    """Tell whether the texts of a message are short enough to be held together."""
     return sum(part.end - part.body for part in text_parts(root)) <= MAX_SEARCH_TEXTS
 
 
 def joined_texts(root: Part, bodies: Iterator[str]) -> SearchTexts:
-    """Put together a message's header and its text parts, which are in search form already."""
+    """Combine a message's header with its text parts, which are in search form already."""
     return SearchTexts(*header_search_texts(root), _BETWEEN_UNITS.join(bodies))
 
 
 def header_search_texts(root: Part) -> tuple[str, str, str]:
-    """Make `header`, `forms` and `parts` of SearchTexts."""
+    """Return `header`, `forms` and `parts` of SearchTexts."""
     header = _joined(header_lines(root.header))
     below = _BETWEEN_UNITS.join(_joined(header_lines(part.header)) for part in _below(root))
     return header, _joined(_other_forms(root.header)), below
@@ -128,12 +128,12 @@ def _joined(lines: Iterator[str]) -> str:
 
 
 def text_parts(root: Part) -> list[Part]:
-    """The parts that a person can read, in order: text, and reports of delivery and their like (message/...)."""
+    """Return the parts that a person can read, in order: text, delivery reports and their like (message/...)."""
     return [part for part in walk(root) if not part.children and part.type.lower() in (b"text", b"message")]
 
 
 def header_lines(header: Header) -> Iterator[str]:
-    """Every field of a header block, decoded, with its name, and what else stands there."""
+    """Yield every field of a header block, decoded and with its name, then the lines that are no fields."""
     for name, value in header.fields:
         yield decode(name, None) + ":" + decode_words(_unfolded(value))
         if b"*" in value and name in _WITH_PARAMETERS:
@@ -142,10 +142,10 @@ def header_lines(header: Header) -> Iterator[str]:
 
 
 def field_texts(value: bytes) -> list[str]:
-    """The texts in which HEADER looks for its string: a field's value decoded, and as it came where that differs.
+    """Return the texts in which HEADER looks for its string: the decoded value, and the raw one if it differs.
 
     Args:
-        value: what stands behind the colon. The blank that usually begins it is no part of the text.
+        value: the octets behind the colon. The blank that usually begins them is not part of the text.
     """
     unfolded = [_unfolded(value)]
     if b"=?" in value or b"\n\t" in value:
@@ -155,12 +155,12 @@ def field_texts(value: bytes) -> list[str]:
 
 
 def _unfolded(value: bytes) -> bytes:
-    """A field on one line (RFC 5322 section 2.2.3); a fold with a tab reads as a blank, which the sender had there."""
+    """Return a field on one line (RFC 5322 section 2.2.3); a fold with a tab reads as a blank."""
     return _LINE_END.sub(b"", _FOLD.sub(b" ", value))
 
 
 def _other_forms(header: Header) -> Iterator[str]:
-    """What HEADER, FROM and their like look into beside the lines of the header."""
+    """Yield the texts, beside the header's lines, into which HEADER, FROM and their like look."""
     for name, value in header.fields:
         first, *others = field_texts(value)
         if name in ADDRESS_FIELDS:
@@ -169,19 +169,19 @@ def _other_forms(header: Header) -> Iterator[str]:
 
 
 def address_text(value: bytes) -> str:
-    """The addresses of a field as ENVELOPE has them, written in one way: `"Doe, Ann" <ann@example.org>`.
+    """Return a field's addresses as ENVELOPE has them, in a uniform notation: `"Doe, Ann" <ann@example.org>`.
 
-    That is what FROM, TO, CC and BCC look into (RFC 9051 section 6.4.4): comments and folds are no part of it.
+    FROM, TO, CC and BCC search this text (RFC 9051 section 6.4.4), which contains neither comments nor folds.
     """
-    written: list[str] = []
+    pieces: list[str] = []
     for address in addresses.each(_unfolded(value)):
         if address.host is not None:
-            written += (_one_address(address), ", ")
+            pieces += (_one_address(address), ", ")
         elif address.mailbox is not None:
-            written += (decode_words(address.mailbox) + ": ", "")
+            pieces += (decode_words(address.mailbox) + ": ", "")
         else:
-            written[-1:] = (";", ", ")
-    return "".join(written[:-1])
+            pieces[-1:] = (";", ", ")
+    return "".join(pieces[:-1])
 
 
 def _one_address(address: addresses.Address) -> str:
@@ -206,7 +206,7 @@ _WITH_PARAMETERS = (b"content-type", b"content-disposition")
 
 
 def extended_values(field: bytes) -> list[str]:
-    """The parameters that are in a charset of their own or in pieces (RFC 2231 sections 3 and 4), as text."""
+    """Return the parameters that name a charset or come in pieces (RFC 2231 sections 3 and 4), as text."""
     written, joined = content.written(field), content.valued(field)
     if written is None or joined is None:
         return []
@@ -218,24 +218,24 @@ def extended_values(field: bytes) -> list[str]:
 
 
 def _below(root: Part) -> Iterator[Part]:
-    """Every part but the message itself, in order."""
+    """Yield every part below the message itself, in order."""
     return islice(walk(root), 1, None)
 
 
 def body_texts(root: Part, read: ReadOctets) -> Iterator[str]:
-    """The text of each text part, decoded, one at a time, in one pass over the message."""
+    """Yield the decoded text of each text part, in one pass over the message."""
     parts = text_parts(root)
     octets = passage(parts, read).octets
     return (part_text(part, octets) for part in parts)
 
 
 def part_text(part: Part, read: ReadOctets, *, octets: int | None = None) -> str:
-    """The text of one part with its transfer encoding and charset undone.
+    """Return the text of one part with its transfer encoding and charset decoded.
 
     Args:
-        part: which one.
-        read: gives the octets of the message.
-        octets: how many of the part's octets to look at, from its beginning; at most 16 MiB of text in any case.
+        part: the part.
+        read: yields octets of the message.
+        octets: how many octets of the part are read; the text never exceeds 16 MiB.
     """
     end = part.end if octets is None else min(part.end, part.body + octets)
     octets_of_part = read(part.body, end)

@@ -1,6 +1,6 @@
-"""THREAD: messages grouped into conversations (RFC 5256 section 3, REFERENCES and ORDEREDSUBJECT).
+"""THREAD: messages are grouped into conversations (RFC 5256 section 3, REFERENCES and ORDEREDSUBJECT).
 
-A thread is a tree of numbers; nothing here recurses, as a conversation may be thousands of replies deep.
+A thread is a tree. Nothing here recurses, because a conversation may be thousands of replies deep.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 MAX_STEPS = 2_000_000
-"""How far loops are looked for in one THREAD; no honest mailbox comes near. What is undecided then stays unlinked."""
+"""The steps that one THREAD spends on finding loops, far more than honest mail needs. Then it makes no more links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threadable:
-    """What threading asks of a message.
+    """Hold what threading needs to know of a message.
 
     Attributes:
-        number: what the answer names it by.
-        sent: its sent date, seconds UTC.
-        subject: collation key of its base subject.
-        answers: whether the subject shows a reply or forward.
-        id: its Message-ID, None without.
-        references: its ancestors, oldest first.
+        number: the number by which the answer names it.
+        sent: its sent date in seconds since 1970 UTC.
+        subject: the collation key of its base subject.
+        answers: whether its subject bears the mark of a reply or forward.
+        id: its Message-ID, or None.
+        references: the ids of its ancestors, oldest first.
     """
 
     number: int
@@ -36,7 +36,7 @@ class Threadable:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A message in a tree, or a dummy for one that is only referred to."""
+    """Represent a message in a tree, or a dummy for a message that is only referred to."""
 
     message: Threadable | None = None
     parent: Node | None = None
@@ -48,7 +48,7 @@ class Node:
 
     @property
     def first(self) -> Threadable:
-        """The message, or of a dummy its first child's (dummies left in a tree have some)."""
+        """The message, or for a dummy the first message below it (a dummy that stays in the tree has children)."""
         node = self
         while node.message is None:
             node = node.children[0]
@@ -63,7 +63,7 @@ def _sent(node: Node) -> tuple[int, int]:
 
 
 def by_references(messages: Sequence[Threadable]) -> list[Node]:
-    """The threads, by the sent date of their first message."""
+    """Return the threads, ordered by the sent date of their first message."""
     nodes = _linked(messages)
     roots = _pruned([node for node in nodes if node.parent is None])
     for node in roots:
@@ -76,14 +76,14 @@ def by_references(messages: Sequence[Threadable]) -> list[Node]:
 
 
 class _Links:
-    """Parents and children while the links are made (step 1); a link that would close a loop is not made."""
+    """Make links between parents and children (step 1), but none that would close a loop."""
 
     def __init__(self) -> None:
         self._below: dict[Node, dict[Node, None]] = {}
         self._steps = MAX_STEPS
 
     def link(self, parent: Node, child: Node) -> None:
-        """For a child without parent."""
+        """Link a child that has no parent yet."""
         if not self._closes_loop(parent, child):
             child.parent = parent
             self._below.setdefault(parent, {})[child] = None
@@ -94,9 +94,9 @@ class _Links:
             child.parent = None
 
     def _closes_loop(self, parent: Node, child: Node) -> bool:
-        """Whether `child` is `parent` or above it.
+        """Tell whether `child` is `parent` or one of its ancestors.
 
-        One walk goes up from the parent, one down from the child, in step: the shorter way decides.
+        One walk goes up from the parent while another goes down from the child; the shorter one decides.
         """
         above: Node | None = parent
         below: list[Iterator[Node]] = [iter((child,))]
@@ -118,7 +118,7 @@ class _Links:
 
 
 def _linked(messages: Sequence[Threadable]) -> list[Node]:
-    """Step 1: a parent for every message that has one."""
+    """Give every message its parent (step 1)."""
     by_id: dict[bytes, Node] = {}
     nodes: list[Node] = []
     links = _Links()
@@ -127,14 +127,15 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
         nodes.append(node)
         if message.id is not None:
             by_id.setdefault(message.id, node)
-    # An id without a message that only one message names ties nothing together: its dummy would be pruned anyway. But
-    # where it is all that a message names, it is a parent, and others do not give it another (step 1, A).
-    named = Counter(reference for message in messages for reference in set(message.references))
+    # An id that only one message mentions, and that belongs to no message, ties nothing together: its dummy would be
+    # pruned anyway. If it is all that a message mentions, though, the message has it as parent, and the references of
+    # others must not give the message another one (step 1, A).
+    mentions = Counter(reference for message in messages for reference in set(message.references))
     for message, node in zip(messages, tuple(nodes), strict=True):
         previous: Node | None = None
         for reference in message.references:
             is_last = reference is message.references[-1]
-            if named[reference] == 1 and reference not in by_id and not (is_last and previous is None):
+            if mentions[reference] == 1 and reference not in by_id and not (is_last and previous is None):
                 continue
             if reference not in by_id:
                 by_id[reference] = Node()
@@ -143,7 +144,7 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
             if previous is not None and current.parent is None:
                 links.link(previous, current)
             previous = current
-        if node.parent is not previous:  # one that others gave it was a guess
+        if node.parent is not previous:  # a parent that the references of others gave it was a guess
             links.cut(node)
             if previous is not None:
                 links.link(previous, node)
@@ -154,7 +155,7 @@ def _linked(messages: Sequence[Threadable]) -> list[Node]:
 
 
 def _pruned(roots: list[Node]) -> list[Node]:
-    """Step 3: dummies go; their children take their place, but several do not become threads of their own."""
+    """Replace dummies by their children (step 3), but keep one whose several children would become separate threads."""
     order: list[Node] = []
     stack = list(roots)
     while stack:
@@ -162,58 +163,58 @@ def _pruned(roots: list[Node]) -> list[Node]:
         order.append(node)
         stack.extend(node.children)
     for node in reversed(order):  # children before parents
-        kept: list[Node] = []
+        children: list[Node] = []
         for child in node.children:
-            kept.extend([child] if child.message is not None else child.children)
-        for child in kept:
+            children.extend([child] if child.message is not None else child.children)
+        for child in children:
             child.parent = node
-        node.children = kept
-    found: list[Node] = []
+        node.children = children
+    threads: list[Node] = []
     for node in roots:
         if node.message is not None or len(node.children) > 1:
-            found.append(node)
+            threads.append(node)
         else:
-            found.extend(node.children)
-    for node in found:
+            threads.extend(node.children)
+    for node in threads:
         node.parent = None
-    return found
+    return threads
 
 
 def _merged(roots: list[Node]) -> list[Node]:
-    """Step 5: threads of one base subject become one."""
+    """Merge threads that have the same base subject (step 5)."""
     table: dict[str, Node] = {}
     for node in roots:
         subject = node.first.subject
         if not subject:
             continue
-        known = table.get(subject)
-        if known is None or (
-            known.message is not None and (node.message is None or (known.message.answers and not node.message.answers))
+        first = table.get(subject)
+        if first is None or (
+            first.message is not None and (node.message is None or (first.message.answers and not node.message.answers))
         ):
             table[subject] = node
-    found: dict[int, Node] = {id(node): node for node in roots}
+    threads: dict[int, Node] = {id(node): node for node in roots}
     for node in roots:
-        known = table.get(node.first.subject) if node.first.subject else None
-        if known is None or known is node:
+        first = table.get(node.first.subject) if node.first.subject else None
+        if first is None or first is node:
             continue
-        if known.message is None and node.message is None:
+        if first.message is None and node.message is None:
             for child in node.children:
-                known.adopt(child)
-        elif known.message is None or (node.message is not None and node.message.answers and not known.message.answers):
-            known.adopt(node)
+                first.adopt(child)
+        elif first.message is None or (node.message is not None and node.message.answers and not first.message.answers):
+            first.adopt(node)
         else:
             dummy = Node()
             table[node.first.subject] = dummy
-            found[id(dummy)] = dummy
-            dummy.adopt(known)
+            threads[id(dummy)] = dummy
+            dummy.adopt(first)
             dummy.adopt(node)
-            del found[id(known)]
-        del found[id(node)]
-    return list(found.values())
+            del threads[id(first)]
+        del threads[id(node)]
+    return list(threads.values())
 
 
 def _sort(roots: list[Node]) -> None:
-    """Step 6: siblings by sent date, the deepest first, so that a dummy's first child is the right one."""
+    """Sort siblings by sent date, the deepest first, so that the first child of a dummy is the right one (step 6)."""
     order: list[Node] = []
     stack = list(roots)
     while stack:
@@ -229,7 +230,7 @@ def _sort(roots: list[Node]) -> None:
 
 
 def by_subject(messages: Sequence[Threadable]) -> list[Node]:
-    """Messages of one base subject, the first of them the parent of the others."""
+    """Return a thread for each base subject; its first message is the parent of all others."""
     threads: dict[str, Node] = {}
     for message in sorted(messages, key=lambda m: (m.sent, m.number)):
         if message.subject in threads:

@@ -1,1 +1,1 @@
-"""The nouns: numbers, sequence sets, flags, names, search keys, changes. No I/O and no bytes."""
+"""The nouns of the program: numbers, sequence sets, flags, names, search keys, changes. There is no I/O here."""

@@ -1,4 +1,4 @@
-"""What the store announces: values, never callbacks. `imap/update.py` decides when each may be told."""
+"""The values that the store announces, never by callbacks. `imap/update.py` decides when a client is told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crymapd.model.numbers import FlagSetId, ModSeq, Uid
 
 
 class Entry(NamedTuple):
-    """A message in a mailbox, as far as its flags are concerned."""
+    """A message in a mailbox, reduced to its UID and flags."""
 
     uid: Uid
     flagset: FlagSetId
@@ -18,15 +18,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened in a mailbox after a modseq, in time proportional to it.
+    """What happened in a mailbox after a modseq; collecting it takes time proportional to the changes.
 
     Attributes:
-        modseq: the mailbox's modseq now.
-        next_uid: the UID the next message will get.
-        changed: entries whose flags have changed, and those that are new, ascending by UID.
-        expunged: UIDs gone, ascending.
+        modseq: the mailbox's current modseq.
+        next_uid: the UID that the next message will get.
+        changed: new entries and those whose flags have changed, ascending by UID.
+        expunged: the UIDs of messages that were expunged, ascending.
         gone: whether the mailbox itself was deleted (or became \\Noselect).
-        forgotten: whether expunges are among it that are no longer remembered; then nothing of it is told.
+        forgotten: whether some of the expunges are no longer remembered; then none of the changes is told.
     """
 
     modseq: ModSeq

@@ -1,7 +1,7 @@
 """Flags and keywords (RFC 9051 section 2.3.2).
 
-System flags compare without case and are written as below; keywords keep the spelling they were
-first given in an account and compare without ASCII case.
+Case does not matter. System flags are spelled as below, and a keyword is spelled as it first was in the
+account.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_KEYWORD = 255
 
 
 class StoreMode(Enum):
-    """How STORE combines flags (RFC 9051 section 6.4.6)."""
+    """How STORE combines flags with those that a message has (RFC 9051 section 6.4.6)."""
 
     REPLACE = "FLAGS"
     ADD = "+FLAGS"
@@ -27,10 +27,10 @@ class StoreMode(Enum):
 
 
 def canonical_flag(text: str) -> str:
-    """The one spelling of a flag we accept.
+    """Return the one spelling in which a flag is kept.
 
     Raises:
-        ValueError: an unknown `\\Xyz`, `\\Recent`, or a keyword that is not an atom.
+        ValueError: the flag is `\\Recent`, an unknown system flag, or a keyword that is not an atom.
     """
     if text.startswith("\\"):
         try:
@@ -43,12 +43,12 @@ def canonical_flag(text: str) -> str:
 
 
 def canonical_flags(texts: Iterable[str]) -> frozenset[str]:
-    """Several flags at once, each through `canonical_flag`; keywords that differ by case are one."""
+    """Return several flags in their one spelling; keywords that differ only by case become one."""
     seen = {flag.lower(): flag for flag in map(canonical_flag, texts)}
     return frozenset(seen.values())
 
 
 def in_order(flags: Iterable[str]) -> list[str]:
-    """System flags first in their usual order, then keywords by name."""
+    """Return system flags first, in their usual order, then keywords by name."""
     present = set(flags)
     return [f for f in SYSTEM_FLAGS if f in present] + sorted(present.difference(SYSTEM_FLAGS))

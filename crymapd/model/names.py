@@ -1,7 +1,7 @@
-"""Names of mailboxes and users, each with one canonical form that every layer uses.
+"""Names of mailboxes and users: each has one canonical form, which every layer uses.
 
-Mailbox names live only inside the encrypted database, so they may hold anything printable.
-User names become directory names and appear in logs, so they may hold very little.
+Mailbox names exist only inside the encrypted database, so they may contain anything printable.
+User names become directory names and appear in logs, so they may contain few characters.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MAX_DEPTH = 64
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd\ud800-\udfff]")
 
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
-"""The attributes of RFC 6154 section 2 and RFC 8457."""
+"""The special uses of RFC 6154 section 2 and RFC 8457."""
 SETTABLE_USES = {use.lower(): use for use in SPECIAL_USES if use not in ("\\All", "\\Flagged")}
-"""Those a stored mailbox can have; the two left out are views over all mail, which we do not offer."""
+"""The uses that a stored mailbox can have; the other two are views over all mail, which we do not offer."""
 
 DEFAULT_MAILBOXES = {
     "Archive": "\\Archive",
@@ -32,10 +32,10 @@ DEFAULT_MAILBOXES = {
 
 
 def canonical_mailbox(name: str) -> str:
-    """NFC, without empty levels, with `INBOX` in capitals as the first level (RFC 9051 section 5.1).
+    """Return a mailbox name in NFC, without empty levels, INBOX in capitals (RFC 9051 section 5.1).
 
     Raises:
-        BadMailboxName: nothing is left, a control character, over 1000 bytes, over 64 levels.
+        BadMailboxName: the name is empty, has a control character, over 1000 bytes or over 64 levels.
     """
     if _CONTROL.search(name):
         raise BadMailboxName("a mailbox name cannot hold control characters")
@@ -44,23 +44,23 @@ def canonical_mailbox(name: str) -> str:
         raise BadMailboxName("a mailbox name cannot be empty")
     if levels[0].upper() == INBOX:
         levels[0] = INBOX
-    joined = DELIMITER.join(levels)
-    if len(joined.encode()) > MAX_NAME_BYTES or len(levels) > MAX_DEPTH:
+    canonical = DELIMITER.join(levels)
+    if len(canonical.encode()) > MAX_NAME_BYTES or len(levels) > MAX_DEPTH:
         raise BadMailboxName(f"a mailbox name has at most {MAX_NAME_BYTES} bytes and {MAX_DEPTH} levels")
-    return joined
+    return canonical
 
 
 def parents(name: str) -> list[str]:
-    """The names above this one, outermost first."""
+    """Return the names of the mailboxes above this one, outermost first."""
     levels = name.split(DELIMITER)
     return [DELIMITER.join(levels[:n]) for n in range(1, len(levels))]
 
 
 class MailboxPattern:
-    """A pattern with the wildcards `*` and `%`, matched in one pass over a name.
+    """Match names against a pattern with the wildcards `*` and `%`, in one pass over each name.
 
-    Each character of the pattern that is no wildcard is a bit; the set of those that may come next is
-    a number. A regular expression would take a power of the name's length for a pattern of many `*`.
+    Each character of the pattern that is no wildcard has a bit, so a number holds the set of those that may
+    come next. A regular expression would take exponential time for a pattern of many `*`.
     """
 
     def __init__(self, text: str) -> None:
@@ -78,7 +78,7 @@ class MailboxPattern:
         self._end = at
 
     def matches(self, name: str) -> bool:
-        """Whether the pattern covers the whole name."""
+        """Tell whether the pattern covers the whole name."""
         state = 1
         for character in name:
             loops = self._any if character == DELIMITER else self._any | self._within_level
@@ -87,10 +87,10 @@ class MailboxPattern:
 
 
 def mailbox_pattern(reference: str, pattern: str) -> MailboxPattern:
-    """A LIST pattern with its reference, for canonical names.
+    """Return the pattern that LIST means by a reference and a pattern; it matches canonical names.
 
-    `*` is any run, `%` any run within one level (RFC 9051 section 6.3.9); a first level that
-    spells INBOX matches it in any case.
+    `*` matches any run of characters, `%` any run within one level (RFC 9051 section 6.3.9). A first level
+    that spells INBOX in any case matches INBOX.
     """
     text = (
         reference + pattern
@@ -111,11 +111,11 @@ MAX_USER_BYTES = 128
 
 
 def canonical_user(name: str) -> str:
-    """The one form of a user name: composed, lower case, letters and digits of one script.
+    """Return the canonical form of a user name: composed, lower case, with letters of one script.
 
     Raises:
-        UnsafeName: empty, over 128 bytes, a path or option look-alike (`..`, `/`, leading `.` or
-            `-`, trailing `.`), white space, controls, `%`, or letters of several scripts.
+        UnsafeName: the name is empty, over 128 bytes, resembles a path or an option (`..`, `/`, leading `.`
+            or `-`, trailing `.`), or has white space, controls, `%`, or letters of several scripts.
     """
     if len(name) > MAX_USER_BYTES:
         raise UnsafeName("a user name has at most 128 bytes")
@@ -138,7 +138,7 @@ def canonical_user(name: str) -> str:
 
 
 def _scripts(name: str) -> set[str]:
-    """The scripts of the letters: `а` (Cyrillic) in an otherwise Latin name is a disguise."""
+    """Return the scripts of the letters: `а` (Cyrillic) in an otherwise Latin name is a disguise."""
     return {unicodedata.name(c, "?").split()[0] for c in name if c.isalpha()} | (
         {"DIGIT"} if any(c.isdigit() and not c.isascii() for c in name) else set()
     )

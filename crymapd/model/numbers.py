@@ -1,4 +1,4 @@
-"""The numbers that are easily mistaken for each other, as types that the checker tells apart."""
+"""Numbers that are easily mistaken for each other, as types that the type checker distinguishes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ModSeq = NewType("ModSeq", int)
 """A modification sequence, 1 to 2^63-1 (RFC 7162 section 3.1.1)."""
 
 MessageId = NewType("MessageId", int)
-"""A sealed message of the account, in however many mailboxes it is: `messages.id` in meta.db."""
+"""A sealed message of the account, in any number of mailboxes: `messages.id` in meta.db."""
 MailboxId = NewType("MailboxId", int)
-"""A mailbox of the account under whatever name: `mailboxes.id` in meta.db."""
+"""A mailbox of the account, whatever its name: `mailboxes.id` in meta.db."""
 FlagSetId = NewType("FlagSetId", int)
-"""A combination of flags and keywords that messages have: `flagsets.id` in meta.db."""
+"""A combination of flags and keywords: `flagsets.id` in meta.db."""
 
 MAX_UID = Uid(2**32 - 2)
 MAX_MODSEQ = ModSeq(2**63 - 1)
 NO_SEQNUM = SeqNum(0)
-"""Stands for a message that a session does not count."""
+"""The number of a message that a session does not count."""

@@ -12,7 +12,7 @@ from crymapd.model.sequence import Range, SequenceSet
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every message."""
+    """Matches every message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class And:
 
 @dataclass(frozen=True, slots=True)
 class HasFlag:
-    """A system flag, a keyword, or `\\Recent`."""
+    """Matches messages with a system flag, a keyword, or `\\Recent`."""
 
     flag: str
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Message numbers or UIDs."""
+    """Matches messages by number or UID."""
 
     numbers: SequenceSet
     uid: bool
@@ -47,14 +47,14 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Uids:
-    """What Numbers and `\\Recent` mean in a session: ascending, disjoint ranges."""
+    """Matches messages by UID: what Numbers and `\\Recent` mean in a session, as ascending, disjoint ranges."""
 
     ranges: tuple[Range[Uid], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Strictly larger (or smaller) than `octets`."""
+    """Matches messages strictly larger, or strictly smaller, than `octets`."""
 
     octets: int
     larger: bool
@@ -62,7 +62,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """`source` is INTERNAL, SENT or SAVED; `relation` is BEFORE, ON or SINCE; the zone is disregarded."""
+    """Matches by date: `source` is INTERNAL, SENT or SAVED, `relation` BEFORE, ON or SINCE; zones are disregarded."""
 
     source: str
     relation: str
@@ -71,7 +71,7 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class HeaderHas:
-    """A header field whose decoded value holds `text`; an empty text asks only for the field."""
+    """Matches a header field whose value contains `text`; an empty text asks only whether the field exists."""
 
     name: str
     text: str
@@ -79,7 +79,7 @@ class HeaderHas:
 
 @dataclass(frozen=True, slots=True)
 class AddressesHave:
-    """An address field (`from`, `to`, `cc` or `bcc`) whose addresses hold `text`; an empty one asks for the field."""
+    """Matches `from`, `to`, `cc` or `bcc` if its addresses contain `text`; an empty text asks only for the field."""
 
     name: str
     text: str
@@ -87,7 +87,7 @@ class AddressesHave:
 
 @dataclass(frozen=True, slots=True)
 class BodyHas:
-    """Decoded text of the body; with `header`, of the headers as well (TEXT)."""
+    """Matches messages whose decoded body, or with `header` any decoded header too (TEXT), contains `text`."""
 
     text: str
     header: bool
@@ -95,14 +95,14 @@ class BodyHas:
 
 @dataclass(frozen=True, slots=True)
 class ModSeqSince:
-    """RFC 7162 section 3.1.5: a modseq of at least this."""
+    """Matches a modification sequence of at least `modseq` (RFC 7162 section 3.1.5)."""
 
     modseq: int
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """RFC 5032: received (by INTERNALDATE) within the last `seconds`, or with `older` not."""
+    """Matches messages received within the last `seconds`, or with `older` before that (RFC 5032)."""
 
     seconds: int
     older: bool
@@ -110,7 +110,7 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class ObjectId:
-    """RFC 8474: EMAILID or, with `thread`, THREADID equals `value`."""
+    """Matches an EMAILID or, with `thread`, a THREADID (RFC 8474)."""
 
     value: str
     thread: bool
@@ -136,7 +136,7 @@ SearchKey = Union[
 
 
 def mentions(key: SearchKey, *kinds: type) -> bool:
-    """Tell whether a key of one of these kinds is anywhere in a key."""
+    """Tell whether a key contains a key of one of these kinds."""
     match key:
         case Not(inner):
             return mentions(inner, *kinds)

@@ -1,6 +1,6 @@
 """Sequence sets (RFC 9051 section 9, `sequence-set`) as sorted, disjoint ranges.
 
-A client's set may hold `*`; it becomes ranges only when the largest number is known.
+A client's set may contain `*`, so it can be resolved to ranges only when the largest number is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 STAR = 0
-"""Stands for `*` in an unresolved range: zero is never a valid number."""
+"""The value of `*` in an unresolved range, as zero is never a valid number."""
 
 N = TypeVar("N", bound=int)
 Range = tuple[N, N]
@@ -20,16 +20,16 @@ Range = tuple[N, N]
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """What the client wrote: ranges in its order, `STAR` where it wrote `*`; or `$` (RFC 5182)."""
+    """Hold a set as the client wrote it: ranges in its order, `STAR` for `*`; or `$` (RFC 5182)."""
 
     ranges: tuple[Range[int], ...]
     saved: bool = False
 
     def resolve(self, largest: N) -> list[Range[N]]:
-        """Ascending disjoint ranges with `*` as `largest`.
+        """Return ascending, disjoint ranges, with `*` replaced by `largest`.
 
-        `n:*` beyond the end is `largest:n` and so holds the last message
-        (RFC 9051 section 6.4.8).  With `largest` zero (an empty mailbox) `*` names nothing.
+        If `n` is beyond the end, `n:*` is `largest:n` and so contains the last message
+        (RFC 9051 section 6.4.8).  If `largest` is zero, in an empty mailbox, `*` names nothing.
         """
         resolved: list[Range[int]] = []
         for first, last in self.ranges:
@@ -43,28 +43,28 @@ class SequenceSet:
         return any(STAR in pair for pair in self.ranges)
 
     def count(self) -> int:
-        """How many numbers it names; only where it holds no `*`."""
+        """Return how many numbers it names; the set must not contain `*`."""
         return sum(abs(last - first) + 1 for first, last in self.ranges)
 
     def highest_named(self) -> int:
-        """The largest number written out (not `*`); 0 when there is none."""
+        """Return the largest number that is written out (not `*`), or 0."""
         return max((max(pair) for pair in self.ranges), default=0)
 
 
 def merge(ranges: Iterable[Range[N]]) -> list[Range[N]]:
     """Sort ranges and join those that touch or overlap."""
-    joined: list[Range[N]] = []
+    merged: list[Range[N]] = []
     for low, high in sorted(ranges):
-        if joined and low <= joined[-1][1] + 1:
-            if high > joined[-1][1]:
-                joined[-1] = (joined[-1][0], high)
+        if merged and low <= merged[-1][1] + 1:
+            if high > merged[-1][1]:
+                merged[-1] = (merged[-1][0], high)
         else:
-            joined.append((low, high))
-    return joined
+            merged.append((low, high))
+    return merged
 
 
 def ranges_of(numbers: Iterable[N]) -> list[Range[N]]:
-    """Ascending numbers as ranges."""
+    """Return ascending numbers as ranges."""
     ranges: list[Range[N]] = []
     start: N | None = None
     previous: N | None = None
@@ -81,7 +81,7 @@ def ranges_of(numbers: Iterable[N]) -> list[Range[N]]:
 
 
 def intersection(one: Iterable[Range[N]], other: Iterable[Range[N]]) -> list[Range[N]]:
-    """What two lists of ascending disjoint ranges have in common."""
+    """Return what two lists of ascending, disjoint ranges have in common."""
     common: list[Range[N]] = []
     others = iter(other)
     current = next(others, None)
@@ -96,7 +96,7 @@ def intersection(one: Iterable[Range[N]], other: Iterable[Range[N]]) -> list[Ran
 
 
 def difference(one: Iterable[Range[N]], other: Iterable[Range[N]]) -> list[Range[N]]:
-    """The first list of ascending disjoint ranges without the second."""
+    """Return the first list of ascending, disjoint ranges without the second."""
     gaps: list[Range[int]] = []
     after = 0
     for low, high in other:
@@ -108,22 +108,22 @@ def difference(one: Iterable[Range[N]], other: Iterable[Range[N]]) -> list[Range
 
 
 def contains(ranges: Sequence[Range[N]], number: N) -> bool:
-    """Whether ascending disjoint ranges hold a number."""
+    """Tell whether ascending, disjoint ranges contain a number."""
     at = bisect_right(ranges, (number, 1 << 63)) - 1
     return at >= 0 and ranges[at][0] <= number <= ranges[at][1]
 
 
 def numbers_in(ranges: Iterable[Range[int]]) -> Iterator[int]:
-    """Every number of the ranges, in order."""
+    """Yield every number of the ranges, in order."""
     for low, high in ranges:
         yield from range(low, high + 1)
 
 
 def format_ranges(ranges: Iterable[Range[N]]) -> str:
-    """Ranges as a sequence set: `1:3,7`."""
+    """Return ranges as a sequence set, such as `1:3,7`."""
     return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in ranges)
 
 
 def format_set(numbers: Iterable[int]) -> str:
-    """Ascending numbers as a sequence set."""
+    """Return ascending numbers as a sequence set."""
     return format_ranges(ranges_of(numbers))
