@@ -64,7 +64,7 @@ def talk(server: Server, config: Path) -> None:
 
 def said(trace: str, log: str) -> None:
     """The extensions were really used, and nothing was refused."""
-    assert re.search(r"client imapflow test \d+\.", log)  # it says so before it logs in
+    assert re.search(r"client name='imapflow test' version='\d+\.", log)  # it says so before it logs in
     for used in (
         "ENABLE .*QRESYNC",
         "COMPRESS DEFLATE",

@@ -88,7 +88,7 @@ def changes(program: Thunderbird, server: Server) -> None:
 
 def said(trace: str, log: str) -> None:
     """What went over the wire, by its own log and by ours."""
-    assert re.search(rf"user={USER} client Thunderbird \d+\.", log)
+    assert re.search(rf"user={USER} client name='Thunderbird' version='\d+\.", log)
     sent, answers = spoken(trace, "SendData"), spoken(trace, "CreateNewLineFromSocket")
     for command in (
         'ID ("name" "Thunderbird" "version"',
