@@ -292,6 +292,10 @@ def database_restored(source: str) -> None:
     _warning(f"meta.db was rebuilt from {source}; every UIDVALIDITY changes")
 
 
+def no_state(reason: str) -> None:
+    _warning(f"{reason}: failures to log in are not slowed down, and logins at the same time are not limited")
+
+
 def no_witness(reason: str) -> None:
     _notice(f"{reason}: if the whole user directory is put back from a backup, only clients can notice")
 

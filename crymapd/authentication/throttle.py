@@ -10,9 +10,8 @@ import hashlib
 import os
 import struct
 import time
-from contextlib import suppress
-from pathlib import Path
 
+from crymapd import log
 from crymapd.unix import files
 
 FREE = 3
@@ -25,9 +24,9 @@ _OWN_HOST = ("127.0.0.1", "::1", "local", "unknown")
 
 
 class Throttle:
-    """Counts of failures in a directory. Where the directory cannot be written, nobody is slowed down."""
+    """Counts of failures in a directory, given as a descriptor. Where it cannot be written, nobody is slowed down."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: int | None) -> None:
         self._directory = directory
 
     def failed(self, address: str, user: str) -> float:
@@ -38,17 +37,22 @@ class Throttle:
         return max(self._count(f"address {address}", now), self._count(f"account {user}", now))
 
     def _count(self, subject: str, now: float) -> float:
-        path = self._directory / ("failed-" + hashlib.sha256(subject.encode(errors="replace")).hexdigest()[:24])
+        if self._directory is None:
+            return 0.0
+        name = "failed-" + hashlib.sha256(subject.encode(errors="replace")).hexdigest()[:24]
         weight = 0.0
-        with suppress(OSError, struct.error):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(name, flags, files.PRIVATE_FILE, dir_fd=self._directory)
             try:
                 content = os.pread(fd, _RECORD.size, 0)
-                before, last = _RECORD.unpack(content) if content else (0.0, now)
+                before, last = _RECORD.unpack(content) if len(content) == _RECORD.size else (0.0, now)
                 weight = before * 0.5 ** (max(now - last, 0.0) / HALF_LIFE_SECONDS) + 1
                 os.pwrite(fd, _RECORD.pack(weight, now), 0)
             finally:
                 os.close(fd)
+        except OSError as error:
+            log.no_state(f"state/{name}: {error.strerror}")
         return delay(weight)
 
 

@@ -7,6 +7,7 @@ confined and cannot read the program's own files.
 
 from __future__ import annotations
 
+import os
 import traceback  # noqa: F401  # for a crash later, when nothing can be loaded any more
 
 from crymapd.authentication.credentials import Credentials
@@ -23,15 +24,16 @@ from crymapd.unix.lockpool import LockPool
 
 def converse(client: Client) -> None:
     """Talk to a client until one side ends it."""
-    root, channel = client.site.root, client.channel
-    state = root.directory / "state"
+    root, channel, state = client.site.root, client.channel, client.site.state
     pool = LockPool(state, root.system.limits.concurrent_logins)
     authenticator = Authenticator(client.site.users, pool, Throttle(state), client.address)
 
     def log_in(credentials: Credentials) -> Store:
         account = authenticator.authenticate(credentials)
         channel.reveal()
-        witness = open_witness(account, client)
+        witness = open_witness(account, state)
+        if state is not None:
+            os.close(state)  # whoever takes over this worker must not reach the files of other accounts
         return open_store(confine(account), account, client, prepare, witness)
 
     identification = tuple((name.replace("_", "-"), value) for name, value in root.system.identification.items())

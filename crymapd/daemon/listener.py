@@ -67,7 +67,8 @@ def _run(root: Root, registered: listening.Registered, *, detach: bool, pid_file
             log.listening(pair.service.name, str(listening.address_of(pair.socket)))
         watched = root.tls_files() if contexts else ()
         traces = service.trace_directory(root)
-        site = Site(root, service.assume_system(root), contexts, traces)
+        state = service.state_directory(root)
+        site = Site(root, service.assume_system(root), contexts, traces, state)
         for rehearse in rehearsals:
             rehearse()
         _settle_memory()

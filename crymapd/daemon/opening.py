@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from crymapd import log
 from crymapd.authentication.login import Account
 from crymapd.daemon.client import Client
@@ -13,16 +15,20 @@ from crymapd.store.store import Store
 from crymapd.store.summary import Prepare
 
 
-def open_witness(account: Account, client: Client) -> EpochFile | None:
+def open_witness(account: Account, state: int | None) -> EpochFile | None:
     """Open the file outside the user directory that shows when an older one was put back, before `confine`.
 
-    It is the only thing outside the user directory that a worker keeps after login.
+    Args:
+        account: who has logged in.
+        state: a descriptor of the directory `state`; None if there is none, which the log says already.
     """
-    path = client.site.root.directory / "state" / f"seen-{account.unlocked.user.account_id.hex()}"
+    if state is None:
+        return None
+    name = f"seen-{account.unlocked.user.account_id.hex()}"
     try:
-        return EpochFile(path)
+        return EpochFile(Path(name), state)
     except OSError as error:
-        log.no_witness(f"{path}: {error.strerror}")
+        log.no_witness(f"state/{name}: {error.strerror}")
         return None
 
 

@@ -53,9 +53,10 @@ def _parsed(content: bytes) -> Epoch | None:
 class EpochFile:
     """The file held open by a session, which writes it with every commit."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or create it if it is missing. Raises OSError."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, files.PRIVATE_FILE)
+    def __init__(self, path: Path, directory: int | None = None) -> None:
+        """Open the file, or create it if it is missing; the path may be relative to a directory. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(path, flags, files.PRIVATE_FILE, dir_fd=directory)
 
     @property
     def changes(self) -> int:

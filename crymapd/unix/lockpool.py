@@ -1,7 +1,7 @@
 """A pool of lock files: at most so many processes on this host do something at once.
 
-The descriptors are opened early, so the pool works after chroot and confinement; each process opens
-its own, as flock locks belong to the open file.
+Its directory is given as a descriptor, because a chroot may have put it out of reach.  Each process opens the files
+itself, as flock locks belong to the open file.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
+from crymapd import log
 from crymapd.unix import files
 
 
 class LockPool:
-    """`count` files in a directory; without a directory that can be written, no limit."""
+    """`count` files in a directory; without a directory that can be written, no limit, which the log says."""
 
-    def __init__(self, directory: Path, count: int) -> None:
+    def __init__(self, directory: int | None, count: int) -> None:
         self._fds: list[int] = []
-        with suppress(OSError):
-            files.make_dir(directory)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        if directory is None:
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
             for number in range(count):
-                self._fds.append(os.open(directory / f"login-{number}.lock", flags, files.PRIVATE_FILE))
+                name = f"login-{number}.lock"
+                self._fds.append(os.open(name, flags, files.PRIVATE_FILE, dir_fd=directory))
+        except OSError as error:
+            log.no_state(f"state/{name}: {error.strerror}")
 
     @contextmanager
     def one(self) -> Iterator[None]:

@@ -114,10 +114,15 @@ def test_two_step_black_box(tmp_path: Path) -> None:
     server.start()
     try:
         assert server.process is not None
-        with server.client() as client:
+        with server.client(user=None) as client:
+            assert client.command("LOGIN alice wrong").status == "NO"
+            client.login("alice", PASSWORD)
             client.ok("SELECT INBOX")
             assert client.ok("FETCH 1 (BODY.PEEK[])").untagged
             client.logout()
+        # The chroot puts none of this out of reach: the limits hold, and an older database would be noticed.
+        made = {path.name.partition("-")[0] for path in (server.root / "state").iterdir()}
+        assert made == {"login", "seen"} and "state/" not in server.log()
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
         assert os.readlink(f"/proc/{server.process.pid}/root") == str(server.root / "users")

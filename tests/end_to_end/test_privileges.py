@@ -68,7 +68,7 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            state = server.root / "state"
+            state = os.open(server.root, os.O_RDONLY | os.O_DIRECTORY)
             users = Place.of(server.root / "users")
             authenticator = Authenticator(users, LockPool(state, 1), Throttle(state), "127.0.0.1")
             Store(confine(authenticator.authenticate(Credentials(user, PASSWORD))), prepare, 1 << 20)

@@ -26,10 +26,10 @@ def test_one_unreadable_arrival_does_not_hold_up_the_others(
     deliver(tmp_path, b"Subject: two\r\n\r\n")
     real = os.open
 
-    def refusing(path: str | Path, flags: int, mode: int = 0o777) -> int:
+    def refusing(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if Path(path).name == held.name:
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, flags, mode)
+        return real(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", refusing)
     assert store.select("INBOX", read_only=True).exists == 1

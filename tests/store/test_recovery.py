@@ -119,10 +119,10 @@ def test_one_file_that_cannot_be_read(
     held = min((lost / "messages").glob("*/*"))
     real = os.open
 
-    def refusing(path: str | Path, flags: int, mode: int = 0o777) -> int:
+    def refusing(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if Path(path).name == held.name:
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, flags, mode)
+        return real(path, flags, mode, dir_fd=dir_fd)
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", refusing)
