@@ -73,10 +73,11 @@ class Mailboxes:
 
     def provide_defaults(self) -> None:
         """Create and subscribe the mailboxes of a new account, or only INBOX if an old account has lost it."""
-        is_new = self._db.value("SELECT name FROM mailboxes LIMIT 1") is None
-        if not is_new and self._find(INBOX):
-            return
+        if self._find(INBOX):
+            return  # as usual, so no transaction is needed
         with self._meta.change():
+            # Asked only now, because another session may have been the first meanwhile.
+            is_new = self._db.value("SELECT name FROM mailboxes LIMIT 1") is None
             if not self._find(INBOX):
                 self._insert(INBOX, None)
                 self._subscribe(INBOX)

@@ -19,14 +19,17 @@ MESSAGE_FOLLOWS = (
     (b"A1 REPLACE 4 INBOX ",),
     (b"A1 uid replace 4 INBOX (\\Seen) ",),
     (b"A1 UID REPLACE 4 {5+}", b"INBOX", b" "),
+    (b"A1  APPEND INBOX ",),
+    (b"A1 APPEND  INBOX  ",),
+    (b"A1 UID  REPLACE 4 INBOX ",),
     # These are not of the grammar: they are refused without waiting for the literal.
-    (b"A1 APPEND  ",),
     (b"A1 REPLACE ",),
     (b"A1 UID APPEND ",),
     (b"A1 APPEND INBOX",),
 )
 ARGUMENT_FOLLOWS = (
     (b"A1 APPEND ",),
+    (b"A1 APPEND  ",),
     (b"A1 REPLACE 4 ",),
     (b"A1 UID REPLACE 4 ",),
     (b"A1 APPEND",),

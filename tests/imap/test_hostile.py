@@ -114,12 +114,12 @@ def test_an_absurd_literal_that_does_not_wait(server: Server) -> None:
 def test_deep_parentheses(server: Server, depth: int) -> None:
     with server.client() as client:
         client.ok("SELECT INBOX")
-        for line in (
-            "SEARCH " + "(" * depth,
-            "SEARCH " + "NOT " * (depth // 4 + 101) + "ALL",
-            "FETCH 1 " + "(" * depth,
+        for line, status in (
+            ("SEARCH " + "(" * depth, "NO"),
+            ("SEARCH " + "NOT " * (depth // 4 + 101) + "ALL", "NO"),
+            ("FETCH 1 " + "(" * depth, "BAD"),
         ):
-            assert client.command(line).status == "BAD"
+            assert client.command(line).status == status
         client.logout()
 
 
@@ -190,7 +190,6 @@ MISTAKEN = (
     b"A1 SELECT INBOX",
     b"A1",
     b"A1 ",
-    b"A1  NOOP",
     b"A1 123",
     b"GETS ELSE",
     b"1.2 n(",

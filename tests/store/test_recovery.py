@@ -9,18 +9,23 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from crymapd.imap.prepared import prepare
+from crymapd.model.names import DEFAULT_MAILBOXES
 from crymapd.store import account, filing, maintenance
 from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import ignore
 from crymapd.store.layout import Layout
+from crymapd.store.mailboxes import Mailboxes
+from crymapd.store.meta import Meta
 from crymapd.store.store import Store
 from tests.testlib.crash import run_until
 from tests.testlib.stores import (
+    CHEAP,
     LIMIT,
     PASSWORD,
     StoreOpener,
@@ -248,3 +253,21 @@ def test_a_directory_that_was_put_back(
     store = opened_with_witness()
     assert store.mailboxes.get("INBOX").uidvalidity == validity, "once is enough"
     store.close()
+
+
+def test_two_sessions_are_the_first(tmp_path: Path, cheap_hash: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find an empty database, for example after it was rebuilt; one of them makes the mailboxes."""
+    unlocked = account.create(tmp_path, PASSWORD, CHEAP)
+    unlocked.layout.make()
+    one, other = (Meta(unlocked.layout, unlocked.master) for _session in range(2))
+    change = one.change
+
+    def change_after_the_other() -> AbstractContextManager[None]:
+        Mailboxes(other).provide_defaults()
+        return change()
+
+    monkeypatch.setattr(one, "change", change_after_the_other)
+    Mailboxes(one).provide_defaults()
+    assert len(Mailboxes(one).all()) == 1 + len(DEFAULT_MAILBOXES)
+    one.close()
+    other.close()
