@@ -217,6 +217,7 @@ def test_a_trace_follows_no_symlink(tmp_path: Path) -> None:
     assert done.returncode == 78 and "key `diagnostic.trace`" in done.stderr
 
 
+@pytest.mark.root
 def test_where_a_trace_cannot_be_written_the_client_is_served(tmp_path: Path) -> None:
     folder = trace_folder(tmp_path)
     with Two(tmp_path, f'trace = "{folder}"\n[security]\nsystem_user = "nobody"\n') as two:
