@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
+from itertools import chain
 
 # A field is a line and the lines after it that begin with white space (RFC 5322 section 2.2.3).
 _FIELD = re.compile(rb"([^\r\n:]*+):((?:[^\n]*\n?)(?:[ \t][^\n]*\n?)*)|[^\n]*\n?")
@@ -47,7 +48,7 @@ class Header:
 
     def _parse(self) -> list[tuple[bytes, bytes]]:
         self._fields = fields = []
-        for match in (match for block in (self.raw, self.late) for match in _FIELD.finditer(block)):
+        for match in chain(_FIELD.finditer(self.raw), _FIELD.finditer(self.late)):
             if match[1] is not None and (name := _name(match)):
                 fields.append((name, match[2]))
             elif match[0].strip():

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crymapd.mime import text
 from crymapd.mime.charsets import charset, charset_names, decode
 from crymapd.mime.content import with_crlf
 from crymapd.mime.encoded_words import decode_words
@@ -71,3 +76,18 @@ def test_lines_end_with_crlf(text: bytes, size: int) -> None:
     whole = text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     pieces = [piece for at in range(0, len(text), size) for piece in (b"", text[at : at + size])]
     assert b"".join(with_crlf(pieces)) == whole
+
+
+@given(
+    st.lists(
+        st.sampled_from((b"Ann", b"Doe", b" ", b" <", b"<", b"a", b".", b"-", b"@", b"example.org", b">", b"\r\n"))
+    )
+)
+def test_plain_addresses_are_written_as_parsed_ones(pieces: list[bytes]) -> None:
+    """The notation of most mail is recognised without being parsed, which must not change it."""
+    value = b"".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_PLAIN_ADDRESS", re.compile(b"(?!)"))
+        parsed = text.address_text(value)
+    assert text.address_text(value) == parsed
+    assert text.address_text(b" Ann Doe <ann.d@example.org>\r\n") == "Ann Doe <ann.d@example.org>"
