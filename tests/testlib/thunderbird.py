@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Any
 
 from tests.testlib.marionette import Marionette
-from tests.testlib.patience import until
+from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.server import PASSWORD, Server
 
 # Debian's /usr/bin/thunderbird is a shell script that moves profiles of old versions.
 PROGRAM = Path("/usr/lib/thunderbird/thunderbird")
 START_SECONDS = 60.0
-STEP_SECONDS = 30.0
+STEP_SECONDS = PATIENCE_SECONDS
 _STEPS = Path(__file__).with_suffix(".js").read_text()
 _SHA256 = "OID.2.16.840.1.101.3.4.2.1"
 
