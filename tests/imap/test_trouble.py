@@ -226,7 +226,7 @@ def test_new_removed_in_a_session(server: Server, user: str) -> None:
 
 
 def test_new_that_cannot_be_listed(server: Server, user: str) -> None:
-    """Other mail is served; it is logged once."""
+    """Other mail is served; each process logs it once."""
     with server.client(user) as client:
         client.ok("APPEND INBOX {+}", message("one"))
         new = home(server, user) / "new"
@@ -239,7 +239,9 @@ def test_new_that_cannot_be_listed(server: Server, user: str) -> None:
         server.deliver(message("two"), user)
         assert client.ok("NOOP").one(Exists).count == 2
         client.logout()
-    assert len([line for line in log_of(server, user) if "new/ cannot be listed" in line]) == 1
+    # Daily maintenance, which is a process of its own, may have met it too.
+    processes = [line.partition("]")[0] for line in log_of(server, user) if "new/ cannot be listed" in line]
+    assert processes and len(processes) == len(set(processes))
 
 
 def test_what_fails_in_the_time_of_waiting_is_not_tried_at_once(server: Server, user: str) -> None:
