@@ -24,7 +24,7 @@ class Site:
         users: the directory with an entry for each user.
         contexts: for TLS, by the name of the service.
         traces: a descriptor of the directory for the dialogues of connections; None where they are not written.
-        state: a descriptor of `state/`, held because a chroot puts it out of reach; None if there is none.
+        state: a descriptor of the directory for what all workers count together; None if there is none.
     """
 
     root: Root

@@ -32,9 +32,10 @@ def converse(client: Client) -> None:
         account = authenticator.authenticate(credentials)
         channel.reveal()
         witness = open_witness(account, state)
+        unlocked = confine(account)
         if state is not None:
             os.close(state)  # whoever takes over this worker must not reach the files of other accounts
-        return open_store(confine(account), account, client, prepare, witness)
+        return open_store(unlocked, account, client, prepare, witness)
 
     identification = tuple((name.replace("_", "-"), value) for name, value in root.system.identification.items())
     session = Session(channel.write, log_in, identification)

@@ -67,8 +67,8 @@ def _run(root: Root, registered: listening.Registered, *, detach: bool, pid_file
             log.listening(pair.service.name, str(listening.address_of(pair.socket)))
         watched = root.tls_files() if contexts else ()
         traces = service.trace_directory(root)
-        state = service.state_directory(root)
-        site = Site(root, service.assume_system(root), contexts, traces, state)
+        users = service.assume_system(root)
+        site = Site(root, users, contexts, traces, service.state_directory(root, users))
         for rehearse in rehearsals:
             rehearse()
         _settle_memory()

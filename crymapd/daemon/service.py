@@ -39,8 +39,8 @@ def serve_descriptor(service: Service, root_dir: Path | None) -> None:
     log.open_log(root.system.diagnostic.log, root.directory)
     if root.system.security.system_user:
         service.load()  # the chroot may be too narrow for it
-    state = state_directory(root)
-    serve(sock, service, Site(root, assume_system(root), contexts, traces, state))
+    users = assume_system(root)
+    serve(sock, service, Site(root, users, contexts, traces, state_directory(root, users)))
 
 
 def trace_directory(root: Root) -> int | None:
@@ -59,55 +59,51 @@ def trace_directory(root: Root) -> int | None:
         raise ConfigError(f"{root.config_file}: key `diagnostic.trace`: {path}: {error.strerror}") from None
 
 
-def state_directory(root: Root) -> int | None:
-    """Open `state/`, which a chroot would put out of reach; make it if it is missing.
-
-    Returns:
-        A descriptor of the directory. None if it cannot be opened, which the log says.
-
-    Raises:
-        ConfigError: as `assume_system`.
-    """
-    owner, path = _system_owner(root), root.directory / "state"
-    try:
-        if files.make_dir(path) and owner is not None and is_root():
-            os.chown(path, owner.uid, owner.gid)
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        log.no_state(f"{path}: {error.strerror}")
-        return None
-
-
 def assume_system(root: Root) -> Place:
     """Become `security.system_user` before anything is read from the network; where the users are then.
 
     Raises:
         ConfigError: there is no such user, it is root, or we may not become it.
     """
-    users, owner = Place.of(root.users.resolve()), _system_owner(root)
-    if owner is None or not is_root():
+    security = root.system.security
+    users = Place.of(root.users.resolve())
+    if not security.system_user:
         return users
-    if root.system.security.chroot_system:
+    try:
+        entry = pwd.getpwnam(security.system_user)
+    except KeyError:
+        raise ConfigError(f"{root.config_file}: key `security.system_user`: no such user") from None
+    if entry.pw_uid == 0:
+        raise ConfigError(f"{root.config_file}: key `security.system_user`: expected a user other than root")
+    if not is_root():
+        if os.geteuid() != entry.pw_uid:
+            raise ConfigError(f"{root.config_file}: key `security.system_user`: start as root or as that user")
+        return users
+    owner = Owner.of_ids(entry.pw_uid, entry.pw_gid)
+    if security.chroot_system:
         confine_root(users.path)
         users = Place(Path("/"), users.called)
     become(owner)
     return users
 
 
-def _system_owner(root: Root) -> Owner | None:
-    """Look up `security.system_user`; None if there is to be none. Raises ConfigError as `assume_system`."""
-    name = root.system.security.system_user
-    if not name:
-        return None
+def state_directory(root: Root, users: Place) -> int | None:
+    """Open the directory for what all workers count together, after `assume_system`; make it if it is missing.
+
+    It is `state` in the root.  In a chroot it is `.state` in the directory of the users, which no user can be called: a
+    descriptor of a directory outside would lead out of the chroot.
+
+    Returns:
+        A descriptor of the directory. None if it cannot be opened, which the log says.
+    """
+    is_chroot = users.path == Path("/")
+    path = users.path / ".state" if is_chroot else root.directory / "state"
     try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise ConfigError(f"{root.config_file}: key `security.system_user`: no such user") from None
-    if entry.pw_uid == 0:
-        raise ConfigError(f"{root.config_file}: key `security.system_user`: expected a user other than root")
-    if not is_root() and os.geteuid() != entry.pw_uid:
-        raise ConfigError(f"{root.config_file}: key `security.system_user`: start as root or as that user")
-    return Owner.of_ids(entry.pw_uid, entry.pw_gid)
+        files.make_dir(path)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        log.no_state(f"{users.called / '.state' if is_chroot else path}: {error.strerror}")
+        return None
 
 
 def serve(sock: socket.socket, service: Service, site: Site) -> None:

@@ -1,7 +1,7 @@
 """A pool of lock files: at most so many processes on this host do something at once.
 
-Its directory is given as a descriptor, because a chroot may have put it out of reach.  Each process opens the files
-itself, as flock locks belong to the open file.
+Its directory is given as a descriptor, so that a chroot does not matter.  Each process opens the files itself, as flock
+locks belong to the open file.
 """
 
 from __future__ import annotations

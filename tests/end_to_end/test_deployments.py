@@ -120,9 +120,13 @@ def test_two_step_black_box(tmp_path: Path) -> None:
             client.ok("SELECT INBOX")
             assert client.ok("FETCH 1 (BODY.PEEK[])").untagged
             client.logout()
-        # The chroot puts none of this out of reach: the limits hold, and an older database would be noticed.
-        made = {path.name.partition("-")[0] for path in (server.root / "state").iterdir()}
+        # The limits hold in the chroot, and an older database would be noticed.
+        made = {path.name.partition("-")[0] for path in (server.root / "users" / ".state").iterdir()}
         assert made == {"login", "seen"} and "state/" not in server.log()
+        descriptors = [os.readlink(each) for each in Path(f"/proc/{server.process.pid}/fd").iterdir()]
+        directories = [Path(path) for path in descriptors if path.startswith("/") and Path(path).is_dir()]
+        users = server.root / "users"
+        assert all(path.is_relative_to(users) for path in directories), "a way out of the chroot"
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
         assert os.readlink(f"/proc/{server.process.pid}/root") == str(server.root / "users")
