@@ -42,10 +42,10 @@ class Two(Server):
         return [*self.program, "--root", self.root, "listen"]
 
     def spare(self) -> int:
-        """The process that waits for the next connection, once it is the only one."""
+        """The process that waits for the next connection, once no other is there; it has not logged anything yet."""
         assert self.process is not None
         listener = self.process.pid
-        until(lambda: len(children(listener)) == 1)
+        until(lambda: len(children(listener)) == 1 and f"crymapd[{children(listener)[0]}]" not in self.log())
         return children(listener)[0]
 
     def served_by(self, worker: int, prefix: str) -> bool:
