@@ -45,7 +45,12 @@ class Two(Server):
         """The process that waits for the next connection, once no other is there; it has not logged anything yet."""
         assert self.process is not None
         listener = self.process.pid
-        until(lambda: len(children(listener)) == 1 and f"crymapd[{children(listener)[0]}]" not in self.log())
+
+        def is_alone() -> bool:
+            processes = children(listener)
+            return len(processes) == 1 and f"crymapd[{processes[0]}]" not in self.log()
+
+        until(is_alone)
         return children(listener)[0]
 
     def served_by(self, worker: int, prefix: str) -> bool:
