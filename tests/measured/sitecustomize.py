@@ -66,5 +66,6 @@ def _measure(records: str) -> None:
     atexit.register(measurement.save)
 
 
-if VARIABLE in os.environ and "coverage" in globals():
+# The tests import this module as well, by its full name: a process that is measured must not be measured twice.
+if __name__ == "sitecustomize" and VARIABLE in os.environ and "coverage" in globals():
     _measure(os.environ[VARIABLE])

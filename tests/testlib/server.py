@@ -26,6 +26,7 @@ from tests.testlib.addresses import Address, Tcp, free_port
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
 from tests.testlib.patience import PATIENCE_SECONDS, until
+from tests.testlib.process import children
 
 NOBODY = 65534
 PASSWORD = "correct horse"
@@ -137,6 +138,9 @@ class Server:
         # The kernel accepts connections a moment before the log says so.
         announced = Counter({service: len(addresses) for service, addresses in self.listen.items()})
         until(lambda: announced <= Counter(_LISTENING.findall(self.log()[before:])), what=self.log)
+        # The connections that were tried count until their workers have ended, which only the spare one outlives.
+        listener = self.process.pid
+        until(lambda: len(children(listener)) <= 1, what=self.log)
 
     def _accepts(self, address: Address) -> bool:
         """Whether somebody accepts connections there; fails when our process has ended."""
