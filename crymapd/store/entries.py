@@ -16,8 +16,8 @@ from crymapd.model.numbers import MAX_UID, FlagSetId, MailboxId, MessageId, ModS
 from crymapd.model.sequence import Range, ranges_of
 from crymapd.store.lookup import Lookup
 from crymapd.store.meta import Meta
+from crymapd.store.query_sets import uid_set
 from crymapd.store.rows import Added, Copied, StoreResult, joined_entries
-from crymapd.store.uid_set import uid_set
 
 _REMEMBERED_EXPUNGES = 20_000
 

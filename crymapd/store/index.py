@@ -6,7 +6,6 @@ tell is read from the messages, which only takes longer.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +23,7 @@ from crymapd.model.numbers import MessageId
 from crymapd.store.database import Database
 from crymapd.store.history import History, Step
 from crymapd.store.layout import Layout
+from crymapd.store.query_sets import message_set
 from crymapd.store.summary import Summary
 from crymapd.unix import files
 
@@ -276,10 +276,10 @@ class Index:
 
     def _select(self, table: str, columns: Sequence[str], messages: Iterable[MessageId]) -> list[Any]:
         rows: list[Any] = []
-        wanted = json.dumps(list(messages))
         shown = ", ".join(("message", *columns))
-        query = f"SELECT {shown} FROM {table} WHERE message IN (SELECT value FROM json_each(?))"
-        self._attempt(lambda db: rows.extend(db.execute(query, (wanted,)).fetchall()))
+        where, values = message_set("message", messages)
+        query = f"SELECT {shown} FROM {table} WHERE {where}"
+        self._attempt(lambda db: rows.extend(db.execute(query, values).fetchall()))
         return rows
 
     def candidates(self, wanted: str) -> set[MessageId] | None:

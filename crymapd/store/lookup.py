@@ -22,8 +22,8 @@ from crymapd.store.condition import Condition
 from crymapd.store.database import Bindings
 from crymapd.store.mailboxes import Mailbox
 from crymapd.store.meta import Meta
-from crymapd.store.rows import EntryColumns, SealedFile, Stored, make_stored
-from crymapd.store.uid_set import in_groups, uid_set
+from crymapd.store.query_sets import in_groups, message_set, uid_set
+from crymapd.store.rows import EntryColumns, SealedFile, Stored, StoredColumns, make_stored, stored_columns
 
 _PAGE = 1000
 _NEAR = 1000
@@ -110,20 +110,22 @@ class Lookup:
         columns = map(_decoded, self._db.execute(f"SELECT {arrays} FROM ({query}) e", values).fetchone())
         return EntryColumns(*columns, *((),) * (3 - count))  # type: ignore[arg-type]  # SQLite gives plain numbers
 
-    def stored(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[Stored]:
-        """Yield the full rows of present messages, which are read for a thousand UIDs, or for one range, at once."""
+    def stored_pages(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> Iterator[StoredColumns]:
+        """Yield the full rows of present messages as columns: a page for a thousand UIDs, or for one longer range."""
         for group in in_groups(ranges, _PAGE):
             uids = uid_set(mailbox, group)
             query = (
                 f"SELECT {_STORED} FROM {uids.tables} JOIN messages m ON m.id = e.message"
                 f" WHERE {uids.where} ORDER BY e.uid"
             )
-            yield from map(make_stored, self._db.execute(query, uids.values).fetchall())
+            yield stored_columns(self._db.execute(query, uids.values).fetchall())
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
         """Return where messages are read from, by message id; purged messages are left out."""
-        query = "SELECT id, file, body_key, size, damaged FROM messages WHERE id IN (SELECT value FROM json_each(?))"
-        rows = self._db.execute(query, (json.dumps(list(messages)),)).fetchall()
+        where, values = message_set("id", messages)
+        rows = self._db.execute(
+            f"SELECT id, file, body_key, size, damaged FROM messages WHERE {where}", values
+        ).fetchall()
         return {message: SealedFile(*values) for message, *values in rows}
 
     def expunged(self, mailbox: MailboxId, uid: Uid) -> Stored | None:

@@ -6,11 +6,12 @@ columns: a list for each kind of value, all in the order of UIDs.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
-from operator import ne
+from itertools import accumulate, compress
+from operator import attrgetter, ne
 from typing import Any, NamedTuple, TypeVar
 
 from crymapd.model.changes import Entry
@@ -111,8 +112,8 @@ def joined_entries(pages: Iterable[EntryColumns]) -> EntryColumns:
     return EntryColumns(uids, flagsets, modseqs)
 
 
-def stored_columns(rows: Sequence[Stored]) -> StoredColumns:
-    """Convert rows to columns."""
+def stored_columns(rows: Sequence[tuple[Any, ...]]) -> StoredColumns:
+    """Convert rows, whose values are in the order of `Stored`, to columns."""
     return StoredColumns(*zip(*rows, strict=True)) if rows else StoredColumns(*((),) * len(Stored._fields))
 
 
@@ -125,7 +126,7 @@ make_stored: Callable[[Iterable[Any]], Stored] = partial(tuple.__new__, Stored)
 """`Stored._make` in half the time, because no function in Python is called."""
 
 
-def portions(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+def portions(rows: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
     """Split rows into runs of at most 100 messages, with at most 1 MiB together unless one message is larger.
 
     It bounds memory, since what is made of a run is held at once.
@@ -134,16 +135,22 @@ def portions(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
         rows: one for each message.
         size: returns how many octets the message of a row has.
     """
-    run: list[T] = []
-    octets = 0
-    for row in rows:
-        octets += size(row)
-        if run and (octets > _PORTION or len(run) == _MANY):
-            yield run
-            run, octets = [], size(row)
-        run.append(row)
-    if run:
+    at = 0
+    while at < len(rows):
+        run = rows[at : at + _MANY]
+        octets = list(accumulate(map(size, run)))
+        if octets[-1] > _PORTION:
+            run = run[: bisect(octets, _PORTION) or 1]
         yield run
+        at += len(run)
+
+
+def column_portions(columns: StoredColumns) -> Iterator[StoredColumns]:
+    """Split columns as `portions` splits rows; most often there is only one portion, which costs almost nothing."""
+    if len(columns.uids) <= _MANY and sum(columns.sizes) <= _PORTION:
+        yield columns
+    else:
+        yield from map(stored_columns, portions(list(stored_rows(columns)), attrgetter("size")))
 
 
 @dataclass(frozen=True, slots=True)

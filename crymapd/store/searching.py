@@ -273,11 +273,11 @@ class _Judge:
     def chosen(self, page: Sequence[JudgedRow]) -> list[Stored]:
         """Return the rows that match: test first what costs nothing, then read what is left in portions."""
         among = self.among
-        likely_rows = (
+        likely_rows = [
             judged
             for judged in page
             if (among is None or judged.row.message in among) and self._cheap(_Candidate(self, judged))
-        )
+        ]
         runs = portions(likely_rows, lambda judged: judged.row.size)
         return [row for run in runs for row in self._read(run)]
 

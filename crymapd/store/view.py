@@ -19,7 +19,16 @@ from crymapd.model.sequence import Range, intersection, merge, ranges_of
 from crymapd.store.entries import Entries
 from crymapd.store.flagsets import FlagSets
 from crymapd.store.mailboxes import Mailbox, Mailboxes, Recent
-from crymapd.store.rows import Copied, EntryColumns, Stored, StoreResult, entry_columns, portions
+from crymapd.store.rows import (
+    Copied,
+    EntryColumns,
+    StoredColumns,
+    StoreResult,
+    column_portions,
+    entry_columns,
+    stored_columns,
+    stored_rows,
+)
 from crymapd.store.searching import EntryHits, RowHits, Scope, Search
 
 _SPARSE = 8  # if fewer than one in so many UIDs of a span is asked for, each is looked up by itself
@@ -237,20 +246,21 @@ class View:
         if expunged:
             yield entry_columns(expunged)
 
-    def rows(self, ranges: Sequence[Range[Uid]]) -> Iterator[list[Stored]]:
+    def rows(self, ranges: Sequence[Range[Uid]]) -> Iterator[StoredColumns]:
         """Yield the full rows of the messages that this session counts, including those that others have expunged.
 
-        Each batch is read before any of it is yielded: a slow client must not hold a read transaction.
+        Each batch is read before any of it is yielded: a slow client must not hold a read transaction. It is given as
+        columns, since to make a row of each message takes a tenth of the time of a FETCH.
         """
         counted = self.known(ranges)
         for at in range(0, len(counted), _BATCH):
             uids = counted[at : at + _BATCH]
-            rows = list(self._entries.stored(self.mailbox.id, ranges_of(uids)))
-            if len(rows) < len(uids):
-                present = {row.uid: row for row in rows}
+            (batch,) = self._entries.stored_pages(self.mailbox.id, ranges_of(uids))
+            if len(batch.uids) < len(uids):
+                present = {row.uid: row for row in stored_rows(batch)}
                 present_or_expunged = (present.get(uid) or self._entries.expunged(self.mailbox.id, uid) for uid in uids)
-                rows = [row for row in present_or_expunged if row is not None]
-            yield from portions(rows, lambda row: row.size)
+                batch = stored_columns([row for row in present_or_expunged if row is not None])
+            yield from column_portions(batch)
 
     def search_entries(self, key: SearchKey) -> Iterator[EntryHits]:
         """Yield the entries that a key means, ascending by UID; see `Search.entries`."""

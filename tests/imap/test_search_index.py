@@ -18,7 +18,7 @@ from crymapd.store.answers import Answers
 from crymapd.store.lookup import JudgedRow
 from crymapd.store.store import Store
 from tests.testlib.hostile import hostile
-from tests.testlib.stores import CHEAP, EVERY, PASSWORD, append, opened
+from tests.testlib.stores import CHEAP, PASSWORD, append, opened, stored
 from tests.testlib.varied import varied
 
 ODD = (
@@ -64,7 +64,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 def texts(store: Store) -> list[str]:
     """Everything that could be looked for, folded."""
     found = []
-    for row in store.parts.entries.stored(store.mailboxes.get("INBOX").id, EVERY):
+    for row in stored(store, store.mailboxes.get("INBOX").id):
         with store.read(row.message) as message:
             folded = message.search_texts()
         if folded is not None:
@@ -104,7 +104,7 @@ def by_reading(session: Session, key: SearchKey) -> list[int]:
         store.parts.reader,
     )
     hits: list[int] = []
-    for row in store.parts.entries.stored(session.view.mailbox.id, EVERY):
+    for row in stored(store, session.view.mailbox.id):
         with store.read(row.message) as message:
             header = message.octets(0, message.root.body)
         if searching._matches(searching._Candidate(judge, JudgedRow(row, ()), header), judge._test):

@@ -35,6 +35,7 @@ from tests.testlib.stores import (
     message,
     opened,
     put_in,
+    stored,
 )
 
 PROCESSES = 10
@@ -163,7 +164,7 @@ class Session:
     def read(self, name: str, _word: str) -> None:
         """Any message that the view counts can be read, expunged meanwhile or not."""
         for uid in self.random.sample(list(self.views[name].uids), min(2, len(self.views[name].uids))):
-            rows = list(self.store.parts.entries.stored(self.views[name].mailbox.id, [(uid, uid)]))
+            rows = stored(self.store, self.views[name].mailbox.id, [(uid, uid)])
             row = rows[0] if rows else self.store.parts.entries.expunged(self.views[name].mailbox.id, uid)
             assert row is not None
             with self.store.read(row[4]) as read:

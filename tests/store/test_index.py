@@ -31,11 +31,11 @@ from crymapd.store.store import Store
 from crymapd.store.summary import Prepare, Room, Summarizer, Summary
 from crymapd.unix import files
 from tests.testlib.process import no_file_longer_than
-from tests.testlib.stores import EVERY, StoreOpener, append, mailbox_id, message
+from tests.testlib.stores import StoreOpener, append, mailbox_id, message, stored
 
 
 def ids(store: Store) -> list[MessageId]:
-    return [row.message for row in store.parts.entries.stored(mailbox_id(store, "INBOX"), EVERY)]
+    return [row.message for row in stored(store, mailbox_id(store, "INBOX"))]
 
 
 def headers(store: Store) -> list[bytes]:

@@ -28,7 +28,9 @@ def test_what_others_have_expunged(home: Path, open_store: StoreOpener) -> None:
         return view
 
     def ask(view: View) -> int:
-        return sum(len(page.uids) for page in view.entry_pages(EVERY)) + sum(map(len, view.rows(EVERY)))
+        return sum(len(page.uids) for page in view.entry_pages(EVERY)) + sum(
+            len(rows.uids) for rows in view.rows(EVERY)
+        )
 
     assert ask(expunged_elsewhere(64)) == 2 * 64
     assert_linear(expunged_elsewhere, ask, size=512, largest=512)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ from crymapd.store.account import Unlocked
 from crymapd.store.inbox import deliver
 from crymapd.store.incoming import Incoming
 from crymapd.store.index import ANSWERS
+from crymapd.store.rows import Stored, stored_rows
 from crymapd.store.store import Store
 
 PASSWORD = "correct horse"
@@ -113,13 +114,18 @@ def mailbox_id(store: Store, name: str) -> MailboxId:
     return store.mailboxes.get(name).id
 
 
+def stored(store: Store, mailbox: MailboxId, ranges: Sequence[Range[Uid]] = EVERY) -> list[Stored]:
+    """The rows of the messages in a mailbox."""
+    return [row for page in store.parts.entries.stored_pages(mailbox, ranges) for row in stored_rows(page)]
+
+
 def contents(store: Store) -> Contents:
     """Everything that a client can see, each message read through; counters and summaries must agree with it."""
     found: Contents = {}
     for mailbox in store.mailboxes.all():
         held: dict[int, Held] = {}
         octets = 0
-        rows = list(store.parts.entries.stored(mailbox.id, EVERY))
+        rows = stored(store, mailbox.id)
         for row in rows:
             with store.read(row.message) as read:
                 whole = read.octets()

@@ -32,7 +32,7 @@ from crymapd.imap.session import Session
 from crymapd.imap.wire.section import FIELDS
 from crymapd.model.numbers import ModSeq, SeqNum, Uid
 from crymapd.model.sequence import Range, difference, format_ranges, ranges_of
-from crymapd.store.rows import Stored, stored_columns, stored_rows
+from crymapd.store.rows import StoredColumns, stored_columns, stored_rows
 from crymapd.store.view import View
 
 
@@ -163,21 +163,22 @@ class _Responses:
             The NO with which the command ends if some messages could not be answered.
         """
         for rows in self._view.rows(ranges):
-            self._send_batch(self._batch([row for row in rows if since is None or row.modseq > since]))
+            if since is not None:
+                rows = stored_columns([row for row in stored_rows(rows) if row.modseq > since])
+            self._send_batch(self._batch(rows))
         return self._failure
 
-    def _batch(self, rows: Sequence[Stored]) -> StoredBatch:
+    def _batch(self, rows: StoredColumns) -> StoredBatch:
         """Collect what the index has about these messages; messages that are gone are left out."""
-        store, messages = self._session.store, [row.message for row in rows]
-        batch = StoredBatch(stored_columns(rows), self._flags, utf8=self._session.unicode)
+        store, messages = self._session.store, rows.messages
+        batch = StoredBatch(rows, self._flags, utf8=self._session.unicode)
         if self._names:
             batch.answers = store.answers(messages, self._names, utf8=batch.utf8)
         if self._wants_header:
             batch.headers = store.headers(messages)
         for values in (batch.answers if self._names else None, batch.headers if self._wants_header else None):
             if values is not None and len(values) < len(set(messages)):
-                rows = [row for row in rows if row.message in values]
-                batch.rows = stored_columns(rows)
+                batch.rows = stored_columns([row for row in stored_rows(batch.rows) if row.message in values])
                 self._failure = _unavailable()
         return batch
 
@@ -222,7 +223,7 @@ class _Responses:
     def _parts(self, reading: Reading, texts: Sequence[bytes | None]) -> list[bytes | Large]:
         """Complete the items of one message, and open it for those that are not ready."""
         if self._opens and reading.message.size != reading.row.size:  # damage shows only now, and the size is another
-            batch = self._batch([reading.row._replace(size=reading.message.size)])
+            batch = self._batch(stored_columns([reading.row._replace(size=reading.message.size)]))
             if not batch.rows.uids:
                 raise MessageGone("the message was purged")
             (texts,) = self._texts(batch)

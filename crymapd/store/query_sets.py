@@ -1,12 +1,12 @@
-"""Sets of UIDs in queries: however scattered they are, one query asks for all of them."""
+"""Sets of UIDs and of message ids in queries: however scattered they are, one query asks for all of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from crymapd.model.numbers import MailboxId, Uid
+from crymapd.model.numbers import MailboxId, MessageId, Uid
 from crymapd.model.sequence import Range
 
 
@@ -34,6 +34,14 @@ def uid_set(mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> UidSet:
         "e.mailbox = ? AND e.uid BETWEEN r.value ->> 0 AND r.value ->> 1",
         (json.dumps(list(ranges)), mailbox),
     )
+
+
+def message_set(column: str, messages: Iterable[MessageId]) -> tuple[str, tuple[object, ...]]:
+    """Translate a set of message ids into a condition on a column: its SQL text, and the values of its parameters."""
+    ids = set(messages)
+    if ids and max(ids) - min(ids) + 1 == len(ids):  # a mailbox that was filled at once: SQLite runs through one range
+        return f"{column} BETWEEN ? AND ?", (min(ids), max(ids))
+    return f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(sorted(ids)),)
 
 
 def in_groups(ranges: Sequence[Range[Uid]], most: int) -> Iterator[list[Range[Uid]]]:
