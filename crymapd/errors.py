@@ -54,7 +54,13 @@ class BadCredentials(CrymapError):
 
 
 class AccountUnusable(CrymapError):
-    """The password was right, but the account cannot be served (owned by root, unreadable, ...)."""
+    """The account cannot be served although its password is right, or must not be served (it belongs to root)."""
+
+
+class AccountUnavailable(CrymapError):
+    """Whether the password is right cannot be found out now: the directory or `user.toml` cannot be read."""
+
+    permanent = False
 
 
 class KeyMissing(CrymapError):

@@ -10,6 +10,7 @@ An unknown user costs the same work as a wrong password, gets the same answer, a
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from crymapd import log
 from crymapd.authentication.credentials import Credentials
 from crymapd.authentication.throttle import Throttle
 from crymapd.crypto.slots import spend_time
-from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
+from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials, UnsafeName
 from crymapd.mime.charsets import preload
 from crymapd.model.names import canonical_user
 from crymapd.store import account
@@ -67,47 +68,76 @@ class Authenticator:
     def authenticate(self, credentials: Credentials) -> Account:
         """Unlock the account of a user with a password. From here on the log names the user.
 
+        Every failure takes the same work, and counts for the throttle. That of an account that cannot be read is not
+        logged as a failed login: a ban by fail2ban would lock its owner out until long after the disk is mounted.
+
         Raises:
-            BadCredentials: the user is unknown or the password wrong.
-            AccountUnusable: the account belongs to root, or is damaged.
-            OSError: it cannot be read now.
+            BadCredentials: the user is unknown, the password is wrong, or the account belongs to root.
+            AccountUnavailable: the account cannot be read now, so nobody can tell.
+            AccountUnusable: the password is right, but the account is damaged.
         """
         user = credentials.user
         try:
-            name, place = self._found(user)
-            directory = UserDirectory.open(place)
-            try:
-                unlocked = self._unlocked(directory, credentials.password)
-            except BaseException:
-                directory.close()
-                raise
-        except BadCredentials:
-            log.login_failed(user[:_LONGEST_LOGGED_NAME], self._address)
+            logged_in = self._unlocked(credentials)
+        except (BadCredentials, AccountUnavailable, AccountUnusable) as error:
+            if type(error) is BadCredentials:
+                log.login_failed(user[:_LONGEST_LOGGED_NAME], self._address)
+            else:
+                log.account_unusable(user[:_LONGEST_LOGGED_NAME], str(error))
             time.sleep(self._throttle.failed(self._address, user[:_LONGEST_COUNTED_NAME]))
             raise
-        except AccountUnusable as error:
-            log.account_unusable(user[:_LONGEST_LOGGED_NAME], str(error))
-            raise
-        log.extend_prefix(f"user={name} ")
-        log.login_ok(name)
-        return Account(name, directory, unlocked)
+        log.extend_prefix(f"user={logged_in.name} ")
+        log.login_ok(logged_in.name)
+        return logged_in
 
-    def _found(self, user: str) -> tuple[str, Place]:
-        """The canonical name and the directory to which it leads."""
+    def _unlocked(self, credentials: Credentials) -> Account:
+        try:
+            name, directory = self._found(credentials.user)
+        except (BadCredentials, AccountUnavailable):
+            with self._pool.one():
+                spend_time("nobody")
+            raise
+        try:
+            with self._pool.one(), directory.impersonated() as home:
+                return Account(name, directory, account.unlock(home, credentials.password))
+        except BaseException as error:
+            directory.close()
+            if isinstance(error, OSError):
+                raise AccountUnavailable(str(error)) from error
+            raise
+
+    def _found(self, user: str) -> tuple[str, UserDirectory]:
+        """Find the canonical name and the directory to which it leads."""
         try:
             name = canonical_user(user)
-            home = (self._users.path / name).resolve(strict=True)
-            if home.is_dir():
-                return name, self._users.within(home)
-        except (UnsafeName, OSError, RuntimeError):  # RuntimeError: a loop of symlinks
-            pass
-        with self._pool.one():
-            spend_time("nobody")
-        raise BadCredentials("wrong user name or password")
+        except UnsafeName as error:
+            raise BadCredentials("wrong user name or password") from error
+        entry = self._users.path / name
+        try:
+            home = entry.resolve(strict=True)
+            if not home.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(home))
+            return name, UserDirectory.open(self._users.within(home))
+        except AccountUnusable as error:
+            raise _OwnedByRoot(str(error)) from error
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks
+            if self._is_nobody(entry):
+                raise BadCredentials("wrong user name or password") from error
+            raise AccountUnavailable(self._users.real_names(str(error))) from error
 
-    def _unlocked(self, directory: UserDirectory, password: str) -> Unlocked:
-        with self._pool.one(), directory.impersonated() as home:
-            return account.unlock(home, password)
+    def _is_nobody(self, entry: Path) -> bool:
+        """Whether there is no such user. There may be one if nobody can look, or if the entry leads nowhere now."""
+        try:
+            entry.lstat()
+        except FileNotFoundError:
+            return self._users.path.is_dir()
+        except OSError:
+            return False
+        return False
+
+
+class _OwnedByRoot(BadCredentials):
+    """Such an account is never served. The client is told what a wrong password is told, the log why."""
 
 
 def confine(logged_in: Account) -> Unlocked:

@@ -19,6 +19,7 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.MessageGone: "EXPUNGEISSUED",
     errors.MessageUnavailable: "UNAVAILABLE",
     errors.BadCredentials: "AUTHENTICATIONFAILED",
+    errors.AccountUnavailable: "UNAVAILABLE",
     errors.AccountUnusable: "CONTACTADMIN",
     errors.Damaged: "CORRUPTION",
     errors.KeyMissing: "CORRUPTION",

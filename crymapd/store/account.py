@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from crymapd import log
 from crymapd.crypto import slots
 from crymapd.crypto.secret import Secret, random_secret
 from crymapd.crypto.slots import Argon2, PasswordSlot
-from crymapd.errors import AccountExists, AccountUnusable, BadCredentials, Damaged
+from crymapd.errors import AccountExists, AccountUnavailable, AccountUnusable, BadCredentials, Damaged
 from crymapd.store.layout import Layout
 from crymapd.store.user_file import FORMAT, MAX_BYTES, Slot, User, format_user, parse_user
 from crymapd.unix import files
@@ -59,11 +58,12 @@ def unlock(home: Path, password: str) -> Unlocked:
     """Open an account with its password.
 
     Raises:
-        BadCredentials: the password is wrong, or there is no such account; the caller cannot tell which.
+        BadCredentials: the password is wrong.
+        AccountUnavailable: neither copy of user.toml can be read, which takes as long to say as a wrong password.
         AccountUnusable: the password is right, but neither copy of user.toml is intact.
     """
     layout = Layout(home)
-    copies = _readable_copies(layout)
+    copies, reasons = _readable_copies(layout)
     altered: Damaged | None = None
     for path, user in copies:
         try:
@@ -81,20 +81,26 @@ def unlock(home: Path, password: str) -> Unlocked:
         raise AccountUnusable(f"no copy of user.toml is intact: {altered}")
     if not copies:
         slots.spend_time(password)
+        raise AccountUnavailable("; ".join(reasons))
     raise BadCredentials("wrong user name or password")
 
 
-def _readable_copies(layout: Layout) -> list[tuple[Path, User]]:
-    """Read user.toml and its copy, leaving out what cannot be parsed, and the copy if it does not differ."""
+def _readable_copies(layout: Layout) -> tuple[list[tuple[Path, User]], list[str]]:
+    """Read user.toml and, if it differs, its copy; also return why one or both cannot be used."""
     copies: list[tuple[Path, User]] = []
     contents: list[bytes] = []
+    reasons: list[str] = []
     for path in (layout.user, layout.user_copy):
-        with suppress(OSError, Damaged):
+        try:
             content = files.read_small(path, MAX_BYTES)
             if content not in contents:
                 contents.append(content)
                 copies.append((path, parse_user(content)))
-    return copies
+        except OSError as error:
+            reasons.append(str(error))
+        except Damaged as error:
+            reasons.append(f"{path}: {error}")
+    return copies, reasons
 
 
 def password_slot(slot: Slot) -> PasswordSlot:
@@ -142,7 +148,7 @@ def _repair(layout: Layout, user: User, source: Path) -> None:
 
 def _keep_strangers(layout: Layout, user: User) -> None:
     """Put aside a copy that belongs to another account: perhaps nothing else can open the mail in this directory."""
-    for path, other in _readable_copies(layout):
+    for path, other in _readable_copies(layout)[0]:
         if other.id != user.id:
             layout.put_aside(path, str(int(time.time())))
 

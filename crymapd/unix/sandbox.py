@@ -32,12 +32,17 @@ class _PathBeneath(ctypes.Structure):
 
 
 def harden() -> None:
-    """No core dump, no ptrace by the same user, no new privileges through set-uid programs."""
+    """No core dump, no ptrace by the same user, no new privileges through set-uid programs.
+
+    Raises:
+        OSError: the kernel refuses one of these.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        for option, value in ((_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1)):
+            if libc.prctl(option, value, 0, 0, 0) != 0:
+                raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
 
 def confine(directory: Path) -> bool:

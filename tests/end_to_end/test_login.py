@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from crymapd.authentication import throttle
 from tests.testlib.client import Client
@@ -46,6 +49,42 @@ def test_unknown_users_cost_the_same_work(tmp_path: Path) -> None:
     known, unknown = zip(*rounds, strict=True)
     assert min(known) > 0.05, "the hash can be seen"
     assert 0.5 < statistics.median(known) / statistics.median(unknown) < 2.0, (known, unknown)
+
+
+def unlink_both(home: Path) -> None:
+    (home / "user.toml").unlink()
+    (home / "backup" / "user.toml").unlink()
+
+
+def spoil_both(home: Path) -> None:
+    for path in (home / "user.toml", home / "backup" / "user.toml"):
+        path.write_text("[[slot]\n")
+
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "the directory cannot be read": lambda home: home.chmod(0),
+    "the disk is not mounted": lambda home: home.rename(home.with_name("elsewhere")),
+    "links in a circle": lambda home: home.rename(home.with_name("elsewhere")).with_name("home").symlink_to(home),
+    "a file stands in its place": lambda home: home.rename(home.with_name("elsewhere")).with_name("home").touch(),
+    "user.toml and its copy are gone": unlink_both,
+    "user.toml and its copy are damaged": spoil_both,
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_account_is_no_wrong_password(tmp_path: Path, what: str) -> None:
+    """fail2ban must not ban its owner, whose client must not ask for another password; strangers learn no password."""
+    with running(tmp_path / "root") as server:
+        home, users = tmp_path / "home", server.root / "users"
+        (users / "alice").rename(home)
+        (users / "alice").symlink_to(home)
+        BROKEN[what](home)
+        answers = {refusal(server, "alice", password)[0] for password in (PASSWORD, "wrong")}
+        assert len(answers) == 1 and "UNAVAILABLE" in answers.pop()
+        assert "login failed" not in server.log() and "Traceback" not in server.log()
+        assert server.log().count("account user='alice' cannot be served: ") == 2
+        if home.is_dir():
+            home.chmod(0o700)
 
 
 def test_case_of_the_name_is_one_account(server: Server) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from crymapd import __version__, log
 from crymapd.authentication import sasl
 from crymapd.authentication.credentials import Credentials
-from crymapd.errors import AccountUnusable, BadCredentials, UnsafeName
+from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials, UnsafeName
 from crymapd.imap import capability
 from crymapd.imap.command import general as command
 from crymapd.imap.response import Done, Goodbye, Refusal, ok
@@ -51,7 +51,7 @@ def log_in(session: Session, credentials: Credentials) -> Done:
     """Log in, and never give a hint which part of the credentials is wrong (RFC 5530, AUTHENTICATIONFAILED).
 
     Raises:
-        Refusal: the credentials are wrong.
+        Refusal: the credentials are wrong, or nobody can tell now.
         Goodbye: the account cannot be served.
     """
     try:
@@ -59,6 +59,9 @@ def log_in(session: Session, credentials: Credentials) -> Done:
     except (BadCredentials, UnsafeName):
         session.failures += 1
         raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None
+    except AccountUnavailable:
+        session.failures += 1
+        raise Refusal("NO", "the account cannot be read now; try again later", "UNAVAILABLE") from None
     except AccountUnusable:
         raise Goodbye("the account cannot be served; the server's log says why", "CONTACTADMIN") from None
     return ok("logged in", "CAPABILITY " + capabilities(session))
