@@ -14,6 +14,8 @@ from contextlib import suppress
 
 from OpenSSL import SSL
 
+from crymapd.unix.signals import EndRequest
+
 WRITE_BUFFER = 64 * 1024
 WRITE_TIMEOUT = 60.0
 _READ = 64 * 1024
@@ -26,6 +28,10 @@ class Disconnected(Exception):
 
 class TimedOut(Exception):
     """The peer did not send, or take, anything in time."""
+
+
+class ToldToEnd(Exception):
+    """A signal has told this process to end; a wait for the peer is where that is heeded."""
 
 
 class Trace:
@@ -91,9 +97,10 @@ class Channel:
     Args:
         sock: the socket; the channel closes it.
         trace: where the dialogue is written, if anywhere; the channel closes that as well.
+        end: ends every wait for the peer with `ToldToEnd`.
     """
 
-    def __init__(self, sock: socket.socket, trace: Trace | None = None) -> None:
+    def __init__(self, sock: socket.socket, trace: Trace | None = None, end: EndRequest | None = None) -> None:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -103,6 +110,7 @@ class Channel:
             self._acknowledges = False
         self._socket = sock
         self._trace = trace
+        self._end = end
         self._tls: SSL.Connection | None = None
         self._out = bytearray()
         self._stuck = False  # sending failed: nothing more will be tried
@@ -116,7 +124,13 @@ class Channel:
     @property
     def descriptors(self) -> tuple[int, ...]:
         """Everything that is open for this connection, so that a child can close it."""
-        return (self.fileno(),) if self._trace is None else (self.fileno(), self._trace.fileno())
+        trace = () if self._trace is None else (self._trace.fileno(),)
+        return (self.fileno(), *trace, *(() if self._end is None else self._end.descriptors))
+
+    @property
+    def awaited(self) -> tuple[int, ...]:
+        """The descriptors of which one can be read once `read` has something to say."""
+        return (self.fileno(),) if self._end is None else (self.fileno(), self._end.fileno())
 
     def reveal(self) -> None:
         """No password will come any more: from here on a trace shows what the client sends."""
@@ -127,7 +141,7 @@ class Channel:
         """Do the server's side of the handshake; returns version and cipher for the log.
 
         Raises:
-            Disconnected, TimedOut.
+            Disconnected, TimedOut, ToldToEnd.
         """
         self._tls = SSL.Connection(context, self._socket)
         self._tls.set_accept_state()
@@ -170,15 +184,17 @@ class Channel:
         if seconds:
             self._acknowledge()
         poller = select.poll()
-        poller.register(self._socket, select.POLLIN)
+        for fd in self.awaited:
+            poller.register(fd, select.POLLIN)
         return bool(poller.poll(seconds * 1000))
 
     def read(self, timeout: float) -> bytes:
         """Some octets, at most 64 KiB, as soon as there are any; empty when the peer has closed.
 
         Raises:
-            TimedOut, Disconnected.
+            TimedOut, Disconnected, ToldToEnd.
         """
+        self._heed_end()
         deadline = time.monotonic() + timeout
         data = self._receive(deadline) if self._inflate is None else self._inflated(self._inflate, deadline)
         if self._trace is not None and data:
@@ -228,6 +244,7 @@ class Channel:
         Raises:
             TimedOut: the peer took nothing for a minute.
             Disconnected: it is gone; or it took nothing before, as nobody waits for it twice.
+            ToldToEnd: while the peer took nothing.
         """
         # A fresh buffer, not a cleared one: where sending fails, the exception still holds pieces of the old.
         queued, self._out = self._out, bytearray()
@@ -246,7 +263,7 @@ class Channel:
                 if count:
                     deadline = time.monotonic() + WRITE_TIMEOUT
                 sent += count
-        except (TimedOut, Disconnected):
+        except (TimedOut, Disconnected, ToldToEnd):
             self._stuck = True
             raise
         finally:
@@ -282,9 +299,16 @@ class Channel:
     def _wait(self, event: int, deadline: float) -> None:
         poller = select.poll()
         poller.register(self._socket, event)
+        if self._end is not None:
+            poller.register(self._end, select.POLLIN)
         left = deadline - time.monotonic()
         if left <= 0 or not poller.poll(left * 1000):
             raise TimedOut("the client took too long")
+        self._heed_end()
+
+    def _heed_end(self) -> None:
+        if self._end is not None and self._end.is_made:
+            raise ToldToEnd
 
     def close(self) -> None:
         """Send what is left, say goodbye in TLS, close. Never raises."""
@@ -292,8 +316,8 @@ class Channel:
             self.flush()
             if self._tls is not None:
                 self._tls.shutdown()
-        except (Disconnected, TimedOut, SSL.Error, OSError):
-            pass  # the peer went first
+        except (Disconnected, TimedOut, ToldToEnd, SSL.Error, OSError):
+            pass  # the peer went first, or takes nothing
         self._socket.close()
         if self._trace is not None:
             self._trace.close()

@@ -10,7 +10,7 @@ Every layer may call this module; it calls none of them.  Until `open_log` is ca
 from __future__ import annotations
 
 import os
-import sys
+import socket
 import syslog
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +19,9 @@ from functools import partial
 from pathlib import Path
 
 _LONGEST = 1000
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_SYSLOG_SOCKETS = ("/dev/log", "/var/run/log")
+"""Where syslog(3) connects to, on Linux and on FreeBSD."""
 
 
 class Severity(IntEnum):
@@ -46,7 +49,12 @@ def _unchanged(text: str) -> str:
     return text
 
 
+def _keep() -> None:
+    """Nothing but a file needs to be opened anew."""
+
+
 sink: Sink = _nowhere
+_reopen: Callable[[], None] = _keep
 _prefix = ""
 _real_paths: Callable[[str], str] = _unchanged
 
@@ -54,20 +62,59 @@ _real_paths: Callable[[str], str] = _unchanged
 def open_log(where: str, root: Path) -> None:
     """Begin to write: to `syslog`, to `stderr`, or to a file whose path is relative to the root.
 
-    An empty `where` means standard error where that is a terminal or the journal, and syslog elsewhere.
+    An empty `where` means standard error where that is a terminal or the journal, or where nobody listens to syslog,
+    as in most containers; and syslog elsewhere.
     """
-    global sink
+    global sink, _reopen
     to_journal = _is_journal(2)
     if not where:
-        where = "stderr" if to_journal or sys.stderr.isatty() else "syslog"
+        where = "stderr" if to_journal or _is_terminal(2) or _is_alone(2) else "syslog"
     if where == "syslog":
         syslog.openlog("crymapd", syslog.LOG_PID | syslog.LOG_NDELAY, syslog.LOG_MAIL)
         sink = syslog.syslog
     elif where == "stderr":
         sink = partial(_to_journal if to_journal else _to_descriptor, 2)
     else:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        sink = partial(_to_descriptor, os.open(root / where, flags, 0o640))
+        fd = os.open(root / where, _APPENDING, 0o640)
+        sink = partial(_to_descriptor, fd)
+        _reopen = partial(_replace, fd, root / where)
+
+
+def reopen_log() -> None:
+    """Write to a new file if the log's file was renamed, as log rotation does; the processes forked later do as well.
+
+    Raises:
+        OSError: it cannot be opened; the former file stays in use.
+    """
+    _reopen()
+
+
+def _replace(fd: int, path: Path) -> None:
+    new = os.open(path, _APPENDING, 0o640)
+    os.dup2(new, fd, inheritable=False)
+    os.close(new)
+
+
+def _is_terminal(fd: int) -> bool:
+    return os.isatty(fd)  # False for a closed descriptor
+
+
+def _is_alone(fd: int) -> bool:
+    """Whether a descriptor leads somewhere, and nobody listens to syslog."""
+    try:
+        is_open = not os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+    except OSError:
+        is_open = False
+    return is_open and not any(map(_is_listened_to, _SYSLOG_SOCKETS))
+
+
+def _is_listened_to(path: str) -> bool:
+    """Whether somebody listens at a socket, as syslog(3) would connect to it."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            if probe.connect_ex(path) == 0:
+                return True
+    return False
 
 
 def _is_journal(fd: int) -> bool:
@@ -149,6 +196,14 @@ def certificate_bad(reason: str) -> None:
     _warning(f"the changed certificate cannot be used: {reason}; the former one stays in use")
 
 
+def reloaded() -> None:
+    _info("told by SIGHUP to go on with a new log file and certificate")
+
+
+def not_reloaded(reason: str) -> None:
+    _warning(f"told by SIGHUP to go on with a new log file, which cannot be opened: {reason}; the former stays in use")
+
+
 def stopping(workers: int) -> None:
     _info(f"stopping and ending {workers} connection(s)")
 
@@ -166,6 +221,10 @@ def handshake_failed(reason: str) -> None:
 
 def went_away(reason: str) -> None:
     _info(f"the client went away: {reason}")
+
+
+def told_to_end() -> None:
+    _info("told to end")
 
 
 def not_traced(reason: str) -> None:

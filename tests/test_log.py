@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import syslog
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +77,49 @@ def test_an_inherited_journal_variable_is_not_believed(tmp_path: Path, monkeypat
     with os.fdopen(read) as lines:
         process = f"crymapd[{os.getpid()}]: login user=alice"
         assert lines.read().splitlines() == [f"<6>{process}", process]
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_where_nobody_listens_to_syslog_standard_error_is_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_heard: bool
+) -> None:
+    """As in most containers. A terminal and the journal are asked first."""
+    heard: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda _severity, line: heard.append(line))
+    monkeypatch.setattr(log, "_SYSLOG_SOCKETS", (str(tmp_path / "log"),))
+    read, write = os.pipe()
+    saved = os.dup(2)
+    os.dup2(write, 2)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            if is_heard:
+                daemon.bind(str(tmp_path / "log"))
+            log.open_log("", tmp_path)
+            log.login_ok("alice")
+    finally:
+        os.dup2(saved, 2)
+    for fd in (write, saved):
+        os.close(fd)
+    with os.fdopen(read) as lines:
+        assert (heard, lines.read() == "") == ((["login user=alice"], True) if is_heard else ([], False))
+
+
+def test_where_standard_error_leads_nowhere_syslog_is_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under inetd, where it would be the client."""
+    monkeypatch.setattr(log, "_SYSLOG_SOCKETS", ())
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        log.open_log("", tmp_path)
+        assert log.sink is syslog.syslog
+        os.close(2)
+        log.open_log("", tmp_path)
+        assert log.sink is syslog.syslog
+    finally:
+        os.dup2(saved, 2)
+    for fd in (null, saved):
+        os.close(fd)
 
 
 def test_events_before_a_log_is_opened_go_nowhere() -> None:

@@ -90,16 +90,24 @@ class Root(msgspec.Struct, frozen=True):
     def users(self) -> Path:
         return self.directory / "users"
 
+    def tls_paths(self) -> tuple[Path, Path]:
+        """The paths of private key and certificate chain.
+
+        Raises:
+            ConfigError: `[tls]` is missing.
+        """
+        tls = self.system.tls
+        if tls is None:
+            raise ConfigError(f"{self.config_file}: table [tls] with private_key and certificate_chain is required")
+        return self.directory / tls.private_key, self.directory / tls.certificate_chain
+
     def tls_files(self) -> tuple[Path, Path]:
         """Find the private key and the certificate chain.
 
         Raises:
             ConfigError: `[tls]` is missing, or one of the files is.
         """
-        tls = self.system.tls
-        if tls is None:
-            raise ConfigError(f"{self.config_file}: table [tls] with private_key and certificate_chain is required")
-        paths = self.directory / tls.private_key, self.directory / tls.certificate_chain
+        paths = self.tls_paths()
         for key, path in zip(("private_key", "certificate_chain"), paths, strict=True):
             if not path.is_file():
                 raise ConfigError(f"{self.config_file}: key `tls.{key}`: {path} is not a file")

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +18,15 @@ from typing import NamedTuple
 from crymapd import log
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import service, tls
+from crymapd.daemon.certificate import Certificate, CertificateFiles, CertificateProcess
 from crymapd.daemon.client import Site, peer_address
+from crymapd.daemon.launch import Launch
 from crymapd.daemon.services import SERVICES, Rehearsal, Service, Tls
 from crymapd.daemon.workers import Workers
 from crymapd.errors import ConfigError
 from crymapd.model.endpoint import Address
 from crymapd.unix import activation, listening, memory, signals
+from crymapd.unix.pid_file import PidFile
 
 PAUSE_MS = 200
 
@@ -43,37 +46,45 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
     """
     os.umask(0o077)
     root = load_root(root_dir)
-    registered = listening.Registered()
-    try:
-        _run(root, registered, detach=detach, pid_file=pid_file)
-    finally:
-        registered.remove()
+    with ExitStack() as stack:
+        launch = stack.enter_context(Launch())
+        registered = stack.enter_context(closing(listening.Registered()))
+        own_id = None if pid_file is None else PidFile(pid_file)
+        if own_id is not None:
+            stack.callback(own_id.remove)
+        listener = _ready(root, registered, own_id, launch if detach else None)
+        launch.succeeded()
+        listener.run()
 
 
-def _run(root: Root, registered: listening.Registered, *, detach: bool, pid_file: Path | None) -> None:
+def _ready(root: Root, registered: listening.Registered, own_id: PidFile | None, background: Launch | None) -> Listener:
+    """Do everything that may fail, and go into the background if that is wanted."""
     passed = passed_sockets()
     addresses = {} if passed else _addresses(root)
     services = list({pair.service.name: pair.service for pair in passed}.values()) or [SERVICES[n] for n in addresses]
-    contexts = tls.contexts(root, services or SERVICES.values())
+    files = CertificateFiles(root) if any(each.has_tls for each in services or SERVICES.values()) else None
+    contexts = {} if files is None else tls.contexts(root, files.read(), services or SERVICES.values())
     rehearsals = _load(services)
     with signals.put_off():  # so that neither a socket's file nor the rehearsal's account is left behind
         pairs = passed or _bound(root, addresses, registered)
-        if detach:
-            _detach([pair.socket.fileno() for pair in pairs], pid_file)
-        elif pid_file is not None:
-            pid_file.write_text(f"{os.getpid()}\n")
+        held = [pair.socket for pair in pairs] + ([] if own_id is None else [own_id])
+        if background is not None:
+            background.detach(held)
+        if own_id is not None:
+            own_id.write()
         log.open_log(root.system.diagnostic.log, root.directory)
         for pair in pairs:
             log.listening(pair.service.name, str(listening.address_of(pair.socket)))
-        watched = root.tls_files() if contexts else ()
         traces = service.trace_directory(root)
+        certificate: Certificate | None = files
+        if files is not None and service.gives_up_root(root):
+            certificate = CertificateProcess(files, held)
         users = service.assume_system(root)
         site = Site(root, users, contexts, traces, service.state_directory(root, users))
         for rehearse in rehearsals:
             rehearse()
         _settle_memory()
-        listener = Listener(site, pairs, watched)
-    listener.run()
+        return Listener(site, pairs, certificate, own_id)
 
 
 def passed_sockets() -> list[Listening]:
@@ -139,25 +150,18 @@ def _settle_memory() -> None:
     memory.fill_holes()
 
 
-def _detach(kept: list[int], pid_file: Path | None) -> None:
-    """Go into the background, the standard way."""
-    import daemon
-    from daemon.pidfile import TimeoutPIDLockFile
-
-    lock = TimeoutPIDLockFile(str(pid_file.absolute()), 0) if pid_file is not None else None
-    daemon.DaemonContext(files_preserve=kept, pidfile=lock, umask=0o077, detach_process=True).open()
-
-
 class Listener:
     """The accepting loop."""
 
-    def __init__(self, site: Site, pairs: list[Listening], certificate: tuple[Path, ...]) -> None:
+    def __init__(
+        self, site: Site, pairs: list[Listening], certificate: Certificate | None, own_id: PidFile | None
+    ) -> None:
         self._site = site
         self._pairs = {pair.socket.fileno(): pair for pair in pairs}
         self._certificate = certificate
-        self._certificate_times = tls.changed(certificate, ()) or ()
+        self._own_id = own_id
         self._workers = Workers(site.root.system.limits, self._become_worker, self._serve)
-        self._stop = False
+        self._stop = self._hung_up = False
         self._waker = self._listen_to_signals()
 
     def _listen_to_signals(self) -> tuple[socket.socket, socket.socket]:
@@ -169,6 +173,9 @@ class Listener:
         for number in signals.ENDING:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        # On a terminal the signal means that it was closed; nohup(1) has the signal ignored.
+        if not os.isatty(2) and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._on_hang_up)
         return waker, wake
 
     def run(self) -> None:
@@ -185,12 +192,31 @@ class Listener:
                     self._accept(self._pairs[fd])
                 else:
                     self._waker[0].recv(4096)
+            if self._hung_up:
+                self._go_on()
             self._workers.reap()
         log.stopping(len(self._workers))
+        if self._certificate is not None:
+            self._certificate.close()
         self._workers.end()
 
     def _on_stop(self, _number: int, _frame: object) -> None:
         self._stop = True
+
+    def _on_hang_up(self, _number: int, _frame: object) -> None:
+        self._hung_up = True
+
+    def _go_on(self) -> None:
+        """Go on with a new log file and certificate; sessions that are open stay as they are."""
+        self._hung_up = False
+        try:
+            log.reopen_log()
+        except OSError as error:
+            log.not_reloaded(str(error))
+        else:
+            log.reloaded()
+        self._workers.dismiss()  # the spare one has the former log
+        self._reload_certificate()
 
     def _accept(self, called: Listening) -> None:
         """Take a connection.
@@ -227,22 +253,23 @@ class Listener:
 
     def _become_worker(self) -> None:
         """In a new process: forget what is the listener's."""
-        signal.set_wakeup_fd(-1)
-        for number in (*signals.ENDING, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        for sock in (*(pair.socket for pair in self._pairs.values()), *self._waker):
-            sock.close()
+        signals.end_as_usual()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for held in (*(pair.socket for pair in self._pairs.values()), *self._waker, self._certificate, self._own_id):
+            if held is not None:
+                held.close()
 
     def _serve(self, sock: socket.socket, name: str) -> None:
         service.serve(sock, SERVICES[name], self._site)
 
     def _reload_certificate(self) -> None:
-        times = tls.changed(self._certificate, self._certificate_times)
-        if times is None:
+        if self._certificate is None:
             return
-        self._certificate_times = times
         try:
-            contexts = tls.contexts(self._site.root, [SERVICES[name] for name in self._site.contexts])
+            pem = self._certificate.read_changed()
+            if pem is None:
+                return
+            contexts = tls.contexts(self._site.root, pem, [SERVICES[name] for name in self._site.contexts])
         except ConfigError as error:
             log.certificate_bad(str(error))
         else:

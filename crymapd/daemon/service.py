@@ -11,14 +11,16 @@ import socket
 from pathlib import Path
 
 from crymapd import log
-from crymapd.channel import Channel, Disconnected, TimedOut, Trace
+from crymapd.channel import Channel, Disconnected, TimedOut, ToldToEnd, Trace
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import tls
+from crymapd.daemon.certificate import CertificateFiles
 from crymapd.daemon.client import Client, Site, peer_address
 from crymapd.daemon.services import Service, Tls
 from crymapd.errors import ConfigError
 from crymapd.unix import activation, files
 from crymapd.unix.owner import Owner, Place, become, confine_root, is_root
+from crymapd.unix.signals import EndRequest
 
 
 def serve_descriptor(service: Service, root_dir: Path | None) -> None:
@@ -30,7 +32,7 @@ def serve_descriptor(service: Service, root_dir: Path | None) -> None:
         raise ConfigError(str(error)) from None
     try:
         root = load_root(root_dir)
-        contexts = tls.contexts(root, [service])
+        contexts = tls.contexts(root, CertificateFiles(root).read(), [service]) if service.has_tls else {}
         traces = trace_directory(root)
     except ConfigError as error:
         log.open_log("", Path("/"))
@@ -57,6 +59,11 @@ def trace_directory(root: Root) -> int | None:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"{root.config_file}: key `diagnostic.trace`: {path}: {error.strerror}") from None
+
+
+def gives_up_root(root: Root) -> bool:
+    """Whether `assume_system` takes rights away with which files were read before."""
+    return bool(root.system.security.system_user) and is_root()
 
 
 def assume_system(root: Root) -> Place:
@@ -109,13 +116,16 @@ def state_directory(root: Root, users: Place) -> int | None:
 def serve(sock: socket.socket, service: Service, site: Site) -> None:
     """Talk to one client until it is gone. Never raises: there is nobody above who could be told."""
     address = peer_address(sock)
-    client = Client(Channel(sock, _trace(service, site)), service.name, address, site)
+    client = Client(Channel(sock, _trace(service, site), EndRequest()), service.name, address, site)
     log.set_prefix(client.prefix)
     try:
         if _is_ready(client, service):
             service.load()(client)
     except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
         log.went_away(str(error))
+    except ToldToEnd:
+        log.told_to_end()
+        client.channel.write(service.farewell)
     except Exception:
         import traceback
 
@@ -134,6 +144,8 @@ def _is_ready(client: Client, service: Service) -> bool:
             client.start_tls()
         except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
             log.handshake_failed(str(error))
+            return False
+        except ToldToEnd:
             return False
     else:
         log.connected("no TLS yet" if service.tls is Tls.STARTTLS else "no TLS")

@@ -48,6 +48,7 @@ class Service:
         alpn: the name of the protocol in TLS (RFC 7301); empty where nothing is negotiated.
         greeting: what the client is told first, before the rest is loaded; None where the conversation greets.
         last_words: what the client is told when the program crashes.
+        farewell: what the client is told when the server is stopped.
         refusal: what a client is told who is one too many; only where it can read that without TLS.
         load_rehearsal: loads and gives the rehearsal; None where there is none.
     """
@@ -59,8 +60,14 @@ class Service:
     alpn: bytes = b""
     greeting: Callable[[Client], bytes] | None = None
     last_words: Callable[[], bytes] | None = None
+    farewell: bytes = b""
     refusal: bytes = b""
     load_rehearsal: Callable[[], Rehearsal] | None = None
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it needs a certificate."""
+        return self.tls is not Tls.NONE
 
 
 def _load_imap() -> Conversation:
@@ -100,6 +107,7 @@ SERVICES: dict[str, Service] = {
             alpn=b"imap",
             greeting=_greet_imap,
             last_words=_last_words_imap,
+            farewell=b"* BYE the server is being stopped\r\n",
             load_rehearsal=_load_imap_rehearsal,
         ),
     )

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from pathlib import Path
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from crymapd.config.system import Root
-from crymapd.daemon.services import Service, Tls
+from crymapd.daemon.certificate import Pem
+from crymapd.daemon.services import Service
 from crymapd.errors import ConfigError
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class ForeignProtocol(Exception):
     """The client wants to speak another protocol (ALPACA: an attacker sent a browser to us)."""
 
 
-def contexts(root: Root, services: Iterable[Service]) -> dict[str, SSL.Context]:
+def contexts(root: Root, pem: Pem, services: Iterable[Service]) -> dict[str, SSL.Context]:
     """Make the context of each service that has TLS, by the service's name.
+
+    Args:
+        root: the configuration, for what is said of a key or certificate that cannot be used.
+        pem: key and certificate.
+        services: the services.
 
     Raises:
         ConfigError: key or certificate cannot be used; the text names the file.
     """
-    return {service.name: _context(root, service.alpn) for service in services if service.tls is not Tls.NONE}
+    return {service.name: _context(root, pem, service.alpn) for service in services if service.has_tls}
 
 
-def _context(root: Root, protocol: bytes) -> SSL.Context:
-    key, chain = root.tls_files()
+def _context(root: Root, pem: Pem, protocol: bytes) -> SSL.Context:
     made = SSL.Context(SSL.TLS_SERVER_METHOD)
     made.set_min_proto_version(SSL.TLS1_2_VERSION)
     # Tickets and caches help little here and make some senders fail.
@@ -36,18 +43,22 @@ def _context(root: Root, protocol: bytes) -> SSL.Context:
     made.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20")
     if protocol:
         made.set_alpn_select_callback(lambda _connection, offered: _choose(protocol, offered))
-    for setting, load, path in (
-        ("certificate_chain", made.use_certificate_chain_file, chain),
-        ("private_key", made.use_privatekey_file, key),
-    ):
-        try:
-            load(str(path))
-        except (SSL.Error, OSError):
-            raise ConfigError(f"{root.config_file}: key `tls.{setting}`: {path} holds no usable PEM") from None
+    key, chain = root.tls_paths()
     try:
+        parts = _CERTIFICATE.findall(pem.chain)
+        certificate, *issuers = (crypto.load_certificate(crypto.FILETYPE_PEM, part) for part in parts)
+        made.use_certificate(certificate)
+        for issuer in issuers:
+            made.add_extra_chain_cert(issuer)
+    except (crypto.Error, SSL.Error, ValueError):
+        raise ConfigError(f"{root.config_file}: key `tls.certificate_chain`: {chain} holds no usable PEM") from None
+    try:
+        made.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, pem.key, b""))
         made.check_privatekey()
     except SSL.Error:
         raise ConfigError(f"{key} is not the key of the certificate in {chain}") from None
+    except (crypto.Error, ValueError, TypeError):
+        raise ConfigError(f"{root.config_file}: key `tls.private_key`: {key} holds no usable PEM") from None
     return made
 
 
@@ -55,12 +66,3 @@ def _choose(protocol: bytes, offered: list[bytes]) -> bytes:
     if protocol in offered:
         return protocol
     raise ForeignProtocol("no protocol in common")
-
-
-def changed(paths: tuple[Path, ...], since: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The new modification times when a file has changed; None when all is as before or cannot be read."""
-    try:
-        now = tuple(path.stat().st_mtime_ns for path in paths)
-    except OSError:
-        return None
-    return now if now != since else None

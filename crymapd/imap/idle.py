@@ -86,7 +86,7 @@ class _Idle:
         if self._channel.has_buffered:
             sent, changed = True, False
         else:
-            sent, changed = self._watch.wait(self._channel.fileno(), seconds)
+            sent, changed = self._watch.wait(self._channel.awaited, seconds)
         if changed:
             self._tell()
             self._channel.flush()

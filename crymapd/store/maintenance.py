@@ -23,7 +23,7 @@ from crymapd.store.layout import Layout
 from crymapd.store.parts import Parts, open_parts
 from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import backups
-from crymapd.unix import files
+from crymapd.unix import files, signals
 
 DAY = 24 * 3600
 GRACE = DAY
@@ -95,6 +95,7 @@ def in_child(account: Unlocked, close: tuple[int, ...] = (), witness: EpochFile 
     try:
         os.setsid()
         if os.fork() == 0:
+            signals.end_as_usual()
             for fd in close:
                 os.close(fd)
             os.nice(10)

@@ -106,7 +106,7 @@ class Registered:
         if isinstance(address, UnixAddress):
             self._files.append((address.path, _identity(address.path)))
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """Remove each file that is still ours; one that cannot be reached any more stays, and is stale."""
         for path, identity in self._files:
             with suppress(OSError):

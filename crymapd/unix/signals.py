@@ -1,12 +1,53 @@
-"""Delaying the signals that end a process, for a moment when ending would leave something behind."""
+"""The signals that end a process: delayed while ending would leave something behind, or turned into a request."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
+_DELAYED = (*ENDING, signal.SIGHUP)  # which ends a process as well, until it has a handler for it
+GRACE_SECONDS = 10
+"""How long a process that was asked to end may go on with what it has begun."""
+
+
+class EndRequest:
+    """Being told to end by a signal, as something that `poll` can wait for: a process then ends between two steps.
+
+    A process that does not come to an end within `GRACE_SECONDS` is ended by the kernel.
+    """
+
+    def __init__(self) -> None:
+        self.is_made = False
+        self._read, self._write = os.pipe()
+        for fd in (self._read, self._write):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which is for the listener, and may be sent to all by name
+        for number in ENDING:
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self.is_made = True
+        signal.alarm(GRACE_SECONDS)
+
+    def fileno(self) -> int:
+        """A descriptor that can be read once the request is made."""
+        return self._read
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Everything that is open for this, so that a child can close it."""
+        return self._read, self._write
+
+
+def end_as_usual() -> None:
+    """Have the signals end this process again, which was forked from one with an `EndRequest`."""
+    signal.set_wakeup_fd(-1)
+    for number in _DELAYED:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -15,7 +56,7 @@ def put_off() -> Iterator[None]:
 
     In a process that is forked within the block they stay delayed until it calls `let_through`.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _DELAYED)
     try:
         yield
     finally:
@@ -24,4 +65,4 @@ def put_off() -> Iterator[None]:
 
 def let_through() -> None:
     """Let the signals that end a process through again."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _DELAYED)

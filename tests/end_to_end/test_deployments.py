@@ -127,6 +127,9 @@ def test_two_step_black_box(tmp_path: Path) -> None:
         directories = [Path(path) for path in descriptors if path.startswith("/") and Path(path).is_dir()]
         users = server.root / "users"
         assert all(path.is_relative_to(users) for path in directories), "a way out of the chroot"
+        before = serial(server)
+        write_certificate(server.root / "key.pem", server.root / "cert.pem")
+        assert serial(server) != before, "a renewed certificate is read by the process that still can"
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
         assert os.readlink(f"/proc/{server.process.pid}/root") == str(server.root / "users")

@@ -30,8 +30,6 @@ class Two(Server):
         self.prepare()
         self.add_user()
         self.start()
-        # Those who looked whether it listens have gone, one by one or refused.
-        until(lambda: self.log().count("disconnected") + self.log().count("refused") >= 4 and self.spare())
         return self
 
     def __exit__(self, *_exc: object) -> None:

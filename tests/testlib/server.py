@@ -56,6 +56,7 @@ _WITH_LIMITS = f"""{_SET_LIMITS}
 from crymapd.cli.crymapd import main
 main()
 """
+_ENDED = re.compile(r" disconnected in=| refused: ")
 _LISTENING = re.compile(r"listening for (\S+) on ")
 
 
@@ -138,9 +139,12 @@ class Server:
         # The kernel accepts connections a moment before the log says so.
         announced = Counter({service: len(addresses) for service, addresses in self.listen.items()})
         until(lambda: announced <= Counter(_LISTENING.findall(self.log()[before:])), what=self.log)
-        # The connections that were tried count until their workers have ended, which only the spare one outlives.
+        # The connections that were tried count until the listener has noticed that their workers ended.
+        tried = announced.total()
+        until(lambda: len(_ENDED.findall(self.log()[before:])) >= tried, what=self.log)
+        resting = 2 if os.geteuid() == 0 and "system_user" in self.config else 1  # the spare one; who reads the key
         listener = self.process.pid
-        until(lambda: len(children(listener)) <= 1, what=self.log)
+        until(lambda: len(children(listener)) == resting, what=self.log)
 
     def _accepts(self, address: Address) -> bool:
         """Whether somebody accepts connections there; fails when our process has ended."""

@@ -1,0 +1,71 @@
+"""Going into the background: whoever started the program hears whether it listens, or why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Protocol, Self
+
+from crymapd.errors import ConfigError
+
+_LISTENS = b"\0"
+
+
+class HasDescriptor(Protocol):
+    """Whatever is open."""
+
+    def fileno(self) -> int: ...
+
+
+class NotLaunched(ConfigError):
+    """The process in the background ended before it listened; the text is its reason."""
+
+
+class Launch:
+    """The start of a process, in the foreground until `detach` is called; an error that leaves the `with` is told."""
+
+    def __init__(self) -> None:
+        self._report: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None:
+            self._say(str(error).encode(errors="replace"))
+
+    def detach(self, kept: Iterable[HasDescriptor]) -> None:
+        """Go on in the background, the standard way.
+
+        The process that was called never returns from here: it ends with 0 once `succeeded` is called.
+
+        Args:
+            kept: what stays open.
+
+        Raises:
+            NotLaunched: in the process that was called, when the other one fails or ends.
+        """
+        import daemon
+
+        reading, writing = os.pipe()
+        if os.fork():
+            os.close(writing)
+            with os.fdopen(reading, "rb") as pipe:
+                report = pipe.read()
+            if report == _LISTENS:
+                os._exit(0)
+            raise NotLaunched(report.decode() or "it ended before it listened; the log may say why")
+        os.close(reading)
+        self._report = writing
+        files = [each.fileno() for each in kept]
+        daemon.DaemonContext(files_preserve=[*files, writing], umask=0o077, detach_process=True).open()
+
+    def succeeded(self) -> None:
+        """Say that the program listens."""
+        self._say(_LISTENS)
+
+    def _say(self, text: bytes) -> None:
+        if self._report is not None:
+            os.write(self._report, text)
+            os.close(self._report)
+            self._report = None
