@@ -49,8 +49,8 @@ class Session:
     compressed: bool = False
     own_modseqs: set[ModSeq] = field(default_factory=set)
     """The modseqs of flag changes that this session made and that its client has been told of."""
-    told_keywords: int = 0
-    """How many flags and keywords the last FLAGS response had."""
+    told_flags: frozenset[str] = frozenset()
+    """The flags and keywords of the last FLAGS response."""
     ending: Goodbye | None = None
     """The BYE that ends the connection once the command in progress is answered; None if it goes on."""
     telling_failed: bool = False

@@ -90,10 +90,10 @@ def _arrivals(session: Session, view: View, new: list[Uid], next_uid: Uid) -> No
 
 
 def keywords(session: Session) -> None:
-    """Send FLAGS again if the account has new keywords, of which this client has not been told."""
-    names = session.store.flag_names()
-    if len(names) != session.told_keywords:
-        session.told_keywords = len(names)
+    """Send FLAGS again if the mailbox has new keywords, of which this client has not been told."""
+    names = session.view.flag_names()
+    if not session.told_flags.issuperset(names):
+        session.told_flags = frozenset(names)
         session.line(b"FLAGS (", " ".join(names).encode("ascii"), b")")
 
 

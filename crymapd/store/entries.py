@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -35,7 +35,7 @@ class NewMessage:
         zone: the time zone of INTERNALDATE, minutes east of UTC.
         flags: the flags of its entry.
         damaged: why the file could not be opened at filing; None if it could.
-        references: Message-IDs, that of the message itself first; they decide to which conversation it belongs.
+        references: Message-IDs, that of the message itself first; they decide to which thread it belongs.
         sealed: octets of the file.
     """
 
@@ -122,22 +122,18 @@ class Entries(Lookup):
         self._expunge(mailbox, uids)
 
     def _insert(self, mailbox: MailboxId, uid: Uid, message: NewMessage, modseq: ModSeq, saved: int) -> None:
+        columns = {name: getattr(message, name) for name in _MESSAGE_COLUMNS}
+        columns["thread"] = self._meta.threads.join(message.references, message.email_id)
         self._db.execute(
             "INSERT INTO messages (file, email_id, body_key, size, received, zone, damaged, sealed, thread)"
             " VALUES (:file, :email_id, :body_key, :size, :received, :zone, :damaged, :sealed, :thread)",
-            {name: getattr(message, name) for name in _MESSAGE_COLUMNS} | {"thread": self._thread(message)},
+            columns,
         )
         message_id = self._db.last_id()
-        row = (mailbox, uid, message_id, self._meta.flagsets.id_of(message.flags), modseq, saved)
+        flagset = self._meta.flagsets.id_of(message.flags)
+        row = (mailbox, uid, message_id, flagset, modseq, saved)
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
-
-    def _thread(self, message: NewMessage) -> bytes:
-        """Join the conversation of the first reference that has one, or begin a new one (RFC 8474 section 5.2)."""
-        keys = [hashlib.sha256(reference).digest()[:16] for reference in message.references]
-        threads = (self._db.value("SELECT thread FROM threads WHERE reference = ?", key) for key in keys)
-        thread = next((bytes(thread) for thread in threads if thread is not None), message.email_id)
-        self._db.executemany("INSERT OR IGNORE INTO threads VALUES (?, ?)", [(key, thread) for key in keys])
-        return thread
+        self._meta.flagsets.count_use(mailbox, {flagset: 1})
 
     def _reserve(self, mailbox: MailboxId, count: int) -> _Reserved:
         """Take UIDs for so many new messages, and a modseq if there are any."""
@@ -279,6 +275,11 @@ class Entries(Lookup):
         if not moves:
             return ModSeq(0)
         modseq = self._next_modseq(mailbox)
+        changes: Counter[FlagSetId] = Counter()
+        for flagset, uids in moves.items():
+            changes[flagset] -= len(uids)
+            changes[after[flagset]] += len(uids)
+        self._meta.flagsets.count_use(mailbox, changes)
         # A row that has changed has the new modseq, which keeps a later group from changing it again.
         for flagset, uids in moves.items():
             self._db.executemany(
@@ -337,7 +338,10 @@ class Entries(Lookup):
             f" FROM {copied.tables} WHERE {copied.where}",
             (target, first, modseq, int(time.time()), *copied.values),
         )
-        self._recount(target, [(first, Uid(first + len(uids) - 1))], +1)
+        added = (first, Uid(first + len(uids) - 1))
+        self._recount(target, [added], +1)
+        if self._meta.flagsets.has_keywords(source):
+            self._meta.flagsets.count_entries(target, uid_set(target, [added]), +1)
         return Copied(uidvalidity, uids, _consecutive(first, len(uids)))
 
     def _expunge(self, mailbox: MailboxId, uids: list[Uid]) -> None:
@@ -346,6 +350,8 @@ class Entries(Lookup):
         modseq, ranges = self._next_modseq(mailbox), ranges_of(uids)
         self._recount(mailbox, ranges, -1)
         expunged = uid_set(mailbox, ranges)
+        if self._meta.flagsets.has_keywords(mailbox):
+            self._meta.flagsets.count_entries(mailbox, expunged, -1)
         self._db.execute(
             "INSERT INTO expunges (mailbox, modseq, uid, message, flagset, saved)"
             f" SELECT e.mailbox, ?, e.uid, e.message, e.flagset, e.saved FROM {expunged.tables} WHERE {expunged.where}",
@@ -393,7 +399,7 @@ class Entries(Lookup):
         return rows
 
     def forget(self, messages: Iterable[MessageId]) -> list[MessageId]:
-        """Remove the rows of those messages that are in no mailbox, and conversations that have become empty.
+        """Remove the rows of those messages that are in no mailbox, and threads that have become empty.
 
         Returns:
             The ids of the messages that were removed.
@@ -402,9 +408,7 @@ class Entries(Lookup):
         with self._meta.change():
             removed = [message for message in messages if self._db.value(query, message) is not None]
             if removed:
-                self._db.execute(
-                    "DELETE FROM threads WHERE thread NOT IN (SELECT thread FROM messages WHERE thread IS NOT NULL)"
-                )
+                self._meta.threads.forget_empty()
             return removed
 
     def files(self) -> Iterator[bytes]:

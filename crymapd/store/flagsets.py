@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from crymapd.errors import MailboxFull
 from crymapd.model.flags import DELETED, SEEN, in_order
-from crymapd.model.numbers import FlagSetId
+from crymapd.model.numbers import FlagSetId, MailboxId
 from crymapd.store.database import Database
+from crymapd.store.query_sets import UidSet
 
 MAX_KEYWORDS = 10_000
 
@@ -32,13 +36,30 @@ class FlagSets:
         Raises:
             MailboxFull: the account would have too many keywords.
         """
+        self._make_room(flags)
         text = " ".join(in_order(self._spelled(flag) for flag in flags))
         if text not in self._ids:
             flagset = self._find(text)
             self._ids[text] = self._insert(text, flags) if flagset is None else flagset
-        if self._keyword_count() > MAX_KEYWORDS:
-            raise MailboxFull(f"more than {MAX_KEYWORDS} keywords in the account")
         return self._ids[text]
+
+    def _make_room(self, flags: frozenset[str]) -> None:
+        """Forget the keywords that no message has, if otherwise there would be too many with these.
+
+        Raises:
+            MailboxFull: there would still be too many.
+        """
+        if self._keyword_count() + len(flags) <= MAX_KEYWORDS:  # as usual
+            return
+        new = sum(self._is_new(flag) for flag in flags)
+        if new and self._keyword_count() + new > MAX_KEYWORDS:
+            self.forget_unused()
+            if self._keyword_count() + new > MAX_KEYWORDS:
+                raise MailboxFull(f"more than {MAX_KEYWORDS} keywords in the account")
+
+    def _is_new(self, flag: str) -> bool:
+        known = "SELECT 1 FROM keywords WHERE name = ?"
+        return not flag.startswith("\\") and self._db.value(known, flag) is None
 
     def _find(self, text: str) -> FlagSetId | None:
         flagset: FlagSetId | None = self._db.value("SELECT id FROM flagsets WHERE flags = ?", text)
@@ -56,14 +77,57 @@ class FlagSets:
         self._db.execute("INSERT INTO keywords (name) VALUES (?) ON CONFLICT DO NOTHING", (flag,))
         return str(self._db.value("SELECT name FROM keywords WHERE name = ?", flag))
 
-    def keywords(self) -> list[str]:
-        """Return every keyword of the account, the oldest first."""
-        return [name for (name,) in self._db.execute("SELECT name FROM keywords ORDER BY id")]
+    def keywords(self, mailbox: MailboxId) -> list[str]:
+        """Return the keywords that messages of a mailbox have, the oldest first."""
+        query = "SELECT name FROM keywords JOIN mailbox_keywords ON keyword = id WHERE mailbox = ? ORDER BY id"
+        return [name for (name,) in self._db.execute(query, (mailbox,))]
+
+    def count_use(self, mailbox: MailboxId, messages: Mapping[FlagSetId, int]) -> None:
+        """Count, inside a transaction, how many messages of a mailbox have got or, if negative, lost a flag set."""
+        changes: Counter[str] = Counter()
+        for flagset, count in messages.items():
+            for flag in self.flags_of(flagset).split():
+                if not flag.startswith("\\"):
+                    changes[flag] += count
+        rows = [(mailbox, change, keyword) for keyword, change in changes.items() if change]
+        if rows:
+            self._db.executemany(
+                "INSERT INTO mailbox_keywords SELECT ?, id, ? FROM keywords WHERE name = ?"
+                " ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
+                rows,
+            )
+            self._db.execute("DELETE FROM mailbox_keywords WHERE mailbox = ? AND messages <= 0", (mailbox,))
+
+    def count_entries(self, mailbox: MailboxId, entries: UidSet, sign: int) -> None:
+        """Do as `count_use` does for entries of this mailbox that were added or, if `sign` is -1, will be removed."""
+        query = f"SELECT e.flagset, count(*) FROM {entries.tables} WHERE {entries.where} GROUP BY e.flagset"
+        rows = self._db.execute(query, entries.values).fetchall()
+        self.count_use(mailbox, {flagset: sign * count for flagset, count in rows})
+
+    def has_keywords(self, mailbox: MailboxId) -> bool:
+        """Whether any message of a mailbox has a keyword."""
+        return self._db.value("SELECT 1 FROM mailbox_keywords WHERE mailbox = ? LIMIT 1", mailbox) is not None
+
+    def recount(self) -> None:
+        """Count anew, inside a transaction, which keywords are in use, and forget the others."""
+        self._db.execute("DELETE FROM mailbox_keywords")
+        self._db.execute("INSERT INTO mailbox_keywords SELECT * FROM counted_keywords")
+        self.forget_unused()
+
+    def forget_unused(self) -> None:
+        """Forget, inside a transaction, the keywords that no message has.
+
+        Flag sets stay, as other processes remember their ids; one in use again gets its keywords again (`id_of`).
+        """
+        self._db.execute("DELETE FROM keywords WHERE id NOT IN (SELECT keyword FROM mailbox_keywords)")
 
     @property
     def is_full(self) -> bool:
-        """Whether the account has as many keywords as it may have."""
-        return self._keyword_count() >= MAX_KEYWORDS
+        """Whether the account has as many keywords as it may have, and messages have all of them."""
+        if self._keyword_count() < MAX_KEYWORDS:
+            return False
+        unused = "SELECT 1 FROM keywords WHERE id NOT IN (SELECT keyword FROM mailbox_keywords) LIMIT 1"
+        return self._db.value(unused) is None
 
     def _keyword_count(self) -> int:
         return int(self._db.value("SELECT count(*) FROM keywords"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import brotli
@@ -94,10 +93,13 @@ class Index:
     def _replace(self, reason: str) -> None:
         """Remove the opened file, which is damaged, unless another session has replaced it already."""
         self.rest()
-        with suppress(OSError), files.locked(self._lock, wait=BUSY_SECONDS) as has_lock:
-            if has_lock and self._is_there():
-                log.index_rebuilt(reason)
-                self._remove()
+        try:
+            with files.locked(self._lock, wait=BUSY_SECONDS) as has_lock:
+                if has_lock and self._is_there():
+                    log.index_rebuilt(reason)
+                    self._remove()
+        except OSError as error:
+            log.index_not_used(f"{reason}, and it cannot be replaced: {error}")
 
     def _is_there(self) -> bool:
         """Whether the file that was last opened still bears its name."""

@@ -190,6 +190,7 @@ class Mailboxes:
             "UPDATE entries SET mailbox = ?, modseq = 2, saved = unixepoch() WHERE mailbox = ?", (target, inbox.id)
         )
         self._db.execute("UPDATE blocks SET mailbox = ? WHERE mailbox = ?", (target, inbox.id))
+        self._db.execute("UPDATE mailbox_keywords SET mailbox = ? WHERE mailbox = ?", (target, inbox.id))
         self._db.execute(
             "UPDATE mailboxes SET modseq = ?, messages = 0, unseen = 0, deleted = 0, octets = 0, recent = 0"
             " WHERE id = ?",

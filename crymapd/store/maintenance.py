@@ -15,7 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crymapd import log
-from crymapd.errors import CrymapError, MessageUnavailable
+from crymapd.errors import CrymapError, MessageGone, MessageUnavailable
+from crymapd.mime.header import Header
+from crymapd.mime.references import references as references_of
+from crymapd.model.numbers import MessageId
 from crymapd.store.account import Unlocked
 from crymapd.store.epoch import EpochFile
 from crymapd.store.filing import ignore
@@ -23,6 +26,7 @@ from crymapd.store.layout import Layout
 from crymapd.store.parts import Parts, open_parts
 from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import backups
+from crymapd.store.threads import References
 from crymapd.unix import files, signals
 
 DAY = 24 * 3600
@@ -30,6 +34,7 @@ GRACE = DAY
 """Seconds for which the file of an expunged message is kept, for sessions that have not been told of it."""
 _KEPT_BACKUPS = 7
 _SAMPLE = 20
+_MESSAGES_AT_ONCE = 500
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -157,6 +162,32 @@ def check_sample(parts: Parts, _now: float) -> None:
         parts.meta.mark_damaged()
 
 
+def forget_keywords(parts: Parts, _now: float) -> None:
+    """Forget keywords that no message has any more."""
+    with parts.meta.change():
+        parts.meta.flagsets.recount()
+
+
+def divide_threads(parts: Parts, _now: float) -> None:
+    """Divide the threads that joined strangers when `<yes>` and the like still counted as Message-IDs."""
+    threads = parts.meta.threads
+    while messages := threads.undivided(_MESSAGES_AT_ONCE):
+        references = {message: _references(parts, message) for message in messages}
+        with parts.meta.change():
+            threads.divide(references)
+
+
+def _references(parts: Parts, message: MessageId) -> References | None:
+    header = parts.index.headers([message]).get(message)
+    if header is None:
+        try:
+            with parts.reader.read(message) as opened:
+                header = opened.octets(0, opened.root.body)
+        except (MessageGone, MessageUnavailable):
+            return None
+    return references_of(Header(header))
+
+
 def keep_room(parts: Parts, _now: float) -> None:
     """Make the reserve if it is missing."""
     Reserve(parts.layout.reserve).provide()
@@ -166,6 +197,8 @@ STEPS: tuple[tuple[str, Callable[[Parts, float], None]], ...] = (
     ("finishing moves", finish_moves),
     ("recovering files without rows", recover_orphans),
     ("removing expunged messages", purge_expunged),
+    ("forgetting unused keywords", forget_keywords),
+    ("dividing threads", divide_threads),
     ("backing up meta.db", back_up),
     ("sweeping tmp", sweep),
     ("keeping room for a full disk", keep_room),

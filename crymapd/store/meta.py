@@ -15,6 +15,7 @@ from crymapd.store.history import History
 from crymapd.store.layout import Layout
 from crymapd.store.reserve import Reserve
 from crymapd.store.restoring import MetaFile, begin_recovery
+from crymapd.store.threads import Threads
 
 _KEY_LABEL = "meta.db"
 
@@ -26,6 +27,7 @@ class Meta:
         db: the database; no module outside the store sees it.
         flagsets: the flag sets and their ids.
         history: when message ids were given out.
+        threads: which messages have the same THREADID.
     """
 
     def __init__(self, layout: Layout, master: Secret, witness: EpochFile | None = None) -> None:
@@ -50,6 +52,7 @@ class Meta:
         self.db.on_damage = self.mark_damaged
         self.flagsets = FlagSets(self.db)
         self.history = History(self.db)
+        self.threads = Threads(self.db)
         self._epochs = [EpochFile(layout.epoch), *([] if witness is None else [witness])]
         self._notice_older()
         if self.history.is_empty:  # the first step cannot be part of the schema, since its token is random

@@ -7,7 +7,6 @@
     store.headers(messages)     header blocks, from the index or made now
     store.answers(messages)     a protocol's prepared answers, from the index or made now
     store.flags_of(flagset)     the flags of a flag set
-    store.flag_names()          every flag that a client may meet
     store.quota                 how much the mail takes on disk, and how much it may take (`Quota`)
     store.file_arrivals()       files arrivals, so that sessions see them
     store.catch_up(), .rest()   what is done while clients are quiet
@@ -20,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from crymapd.model.flags import SYSTEM_FLAGS
 from crymapd.model.numbers import FlagSetId, MessageId
 from crymapd.store.account import Unlocked
 from crymapd.store.answers import Answers
@@ -113,10 +111,6 @@ class Store:
     def flags_of(self, flagset: FlagSetId) -> str:
         """Return the flags of a set, separated by spaces."""
         return self._tools.flagsets.flags_of(flagset)
-
-    def flag_names(self) -> list[str]:
-        """Return every flag that a client may meet in this account."""
-        return [*SYSTEM_FLAGS, *self._tools.flagsets.keywords()]
 
     @property
     def keywords_are_used_up(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from crymapd.model.changes import Changes, Entry
-from crymapd.model.flags import SEEN, StoreMode
+from crymapd.model.flags import SEEN, SYSTEM_FLAGS, StoreMode
 from crymapd.model.numbers import MAX_UID, NO_SEQNUM, MailboxId, ModSeq, SeqNum, Uid
 from crymapd.model.search import SearchKey
 from crymapd.model.sequence import Range, intersection, merge, ranges_of
@@ -261,6 +261,10 @@ class View:
                 present_or_expunged = (present.get(uid) or self._entries.expunged(self.mailbox.id, uid) for uid in uids)
                 batch = stored_columns([row for row in present_or_expunged if row is not None])
             yield from column_portions(batch)
+
+    def flag_names(self) -> list[str]:
+        """Return every flag that a client may meet in this mailbox."""
+        return [*SYSTEM_FLAGS, *self._flagsets.keywords(self.mailbox.id)]
 
     def search_entries(self, key: SearchKey) -> Iterator[EntryHits]:
         """Yield the entries that a key means, ascending by UID; see `Search.entries`."""

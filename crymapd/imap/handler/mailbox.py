@@ -78,8 +78,8 @@ def _opened(session: Session, asked: command.Select) -> View:
 
 def _describe(session: Session, view: View, asked_name: str) -> None:
     mailbox = view.mailbox
-    names = session.store.flag_names()
-    session.told_keywords = len(names)
+    names = view.flag_names()
+    session.told_flags = frozenset(names)
     flags = " ".join(names).encode("ascii")
     session.line(b"FLAGS (", flags, b")")
     may_make = b"" if session.store.keywords_are_used_up else b" \\*"
