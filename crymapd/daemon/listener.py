@@ -173,8 +173,7 @@ class Listener:
         for number in signals.ENDING:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        # On a terminal the signal means that it was closed; nohup(1) has the signal ignored.
-        if not os.isatty(2) and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        if not os.isatty(2):  # on a terminal the signal means that it was closed
             signal.signal(signal.SIGHUP, self._on_hang_up)
         return waker, wake
 

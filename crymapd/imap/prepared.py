@@ -8,6 +8,7 @@ from __future__ import annotations
 from crymapd.imap.wire.envelope import envelope
 from crymapd.imap.wire.strings import ASCII, UTF8, Strings
 from crymapd.imap.wire.structure import structure
+from crymapd.imap.wire.writer import without_nul
 from crymapd.mime.header import field_selector
 from crymapd.mime.parts import MAX_HEADER, Part, walk
 from crymapd.store.summary import Prepared
@@ -38,7 +39,7 @@ def prepare(root: Part) -> Prepared:
     """Write the prepared answers of one message, for clients without and with UTF-8."""
     header = root.header.raw
     envelope8, body8, structure8 = (None, None, None) if _is_ascii(root) else _rendered(root, UTF8)
-    fields = _select_common(header) if len(header) < MAX_HEADER else None
+    fields = without_nul(_select_common(header)) if len(header) < MAX_HEADER else None
     return Prepared(*_rendered(root, ASCII), envelope8, body8, structure8, fields)
 
 

@@ -16,12 +16,13 @@ from tests.testlib.server import PASSWORD, Server
 USER = "imapflow"
 FOLDER = Path(__file__).parent / "imapflow"
 NEWS = sample("emoji")
+NUL = b"Subject: nul\r\n\r\nbefore\0behind\r\n"
 
 
 @pytest.mark.peer("node", "npm")
 def test_imapflow(server: Server, tmp_path: Path) -> None:
     assert (FOLDER / "node_modules" / "imapflow").exists(), f"run make test, or npm ci --prefix {FOLDER}"
-    messages = [message for name, message in samples() if name != "large"]
+    messages = [*(message for name, message in samples() if name != "large"), NUL]
     server.add_user(USER)
     server.deliver_files(messages, USER)
     trace = tmp_path / "trace"
@@ -32,7 +33,7 @@ def test_imapflow(server: Server, tmp_path: Path) -> None:
 def settings(server: Server, folder: Path, messages: list[bytes], trace: Path) -> Path:
     files = [folder / f"message-{number}" for number in range(len(messages))]
     for path, message in zip(files, messages, strict=True):
-        path.write_bytes(message)
+        path.write_bytes(message.replace(b"\0", b"\x80"))  # without BINARY no NUL reaches a client
     news = folder / "news"
     news.write_bytes(NEWS)
     path = folder / "settings.json"

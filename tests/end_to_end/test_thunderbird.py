@@ -14,7 +14,7 @@ from tests.testlib.thunderbird import Thunderbird, is_blank
 
 USER = "thunderbird"
 CHART, WELCOME, LOCK = "Chart and numbers for June", "Welcome to your encrypted mailbox", "A lock on every drawer"
-NEWS = b"From: Bob <bob@example.net>\r\nSubject: Just in\r\nDate: Sat, 20 Jun 2026 10:00:00 +0000\r\n\r\nnews\r\n"
+NEWS = b"From: Bob <bob@example.net>\r\nSubject: Just in\r\nDate: Sat, 20 Jun 2026 10:00:00 +0000\r\n\r\nnews\0behind NUL\r\n"
 ARTEFACTS = Path(__file__).resolve().parents[2] / ".ci" / "artefacts"
 
 
@@ -65,6 +65,8 @@ def hears_of_new_mail(program: Thunderbird, server: Server) -> None:
     """It idles in INBOX."""
     server.deliver(NEWS, USER)
     program.wait_for("return subjects()[0] == 'Just in'")
+    program.run("select('Just in')")
+    program.wait_for("return shown('Just in').includes('behind NUL')")
 
 
 def changes(program: Thunderbird, server: Server) -> None:

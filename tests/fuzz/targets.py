@@ -172,7 +172,7 @@ def reading(data: bytes) -> None:
     whole = bytes(sent)
     sent.clear()
     for frame in frames(whole, ImapFraming()):
-        parse(frame, Options(utf8=session.utf8, nul=True))
+        parse(frame, Options(utf8=session.utf8))
 
 
 def _perform(session: Session, *pieces: bytes) -> None:

@@ -52,7 +52,7 @@ class Attacker:
         """The answer with that tag; everything before it is grammatical."""
         while True:
             frame = self.stream.read_frame(timeout)
-            parse(frame, Options(nul=True))
+            parse(frame, Options())
             if frame.startswith(tag + b" "):
                 return frame
 

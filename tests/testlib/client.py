@@ -69,14 +69,12 @@ class Client:
 
     Attributes:
         stream: where responses come from.
-        nul: whether a literal may hold NUL.
         utf8: whether strings may be UTF-8, which an ENABLED response changes.
         greeting: the first response of the server.
     """
 
-    def __init__(self, stream: Stream, *, nul: bool = False) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.nul = nul
         self.utf8 = False
         self._count = 0
         greeting = self.read_response()
@@ -84,11 +82,11 @@ class Client:
         self.greeting: Status = greeting
 
     @classmethod
-    def from_socket(cls, sock: socket.socket, *, timeout: float = PATIENCE_SECONDS, nul: bool = False) -> Client:
+    def from_socket(cls, sock: socket.socket, *, timeout: float = PATIENCE_SECONDS) -> Client:
         """Take over a connected socket, TLS already done, and read the greeting."""
         stream = Stream(sock, timeout)
         try:
-            return cls(stream, nul=nul)
+            return cls(stream)
         except BaseException:
             stream.close()
             raise
@@ -118,7 +116,7 @@ class Client:
             TimeoutError: no whole response came in time.
             Closed: the server closed the connection.
         """
-        answer = parse(self.stream.read_frame(timeout), Options(utf8=self.utf8, nul=self.nul))
+        answer = parse(self.stream.read_frame(timeout), Options(utf8=self.utf8))
         if isinstance(answer, Enabled) and {"IMAP4REV2", "UTF8=ACCEPT"} & {n.upper() for n in answer.names}:
             self.utf8 = True
         return answer

@@ -59,11 +59,9 @@ class Options:
 
     Attributes:
         utf8: after ENABLE UTF8=ACCEPT or IMAP4rev2, quoted strings and text may be UTF-8.
-        nul: tolerate NUL inside a plain literal (RFC 9051 section 9, note 3 forbids it).
     """
 
     utf8: bool = False
-    nul: bool = False
 
 
 def decode(octets: bytes) -> str:
@@ -187,7 +185,7 @@ class Scanner:
 
     def literal(self) -> bytes:
         value = self._counted(self.take(_LITERAL, "a literal"))
-        if b"\0" in value and not self.options.nul:
+        if b"\0" in value:  # RFC 9051 section 9, note 3
             self.fail("no NUL in a literal", self.position - len(value) + value.index(b"\0"))
         return value
 

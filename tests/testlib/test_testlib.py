@@ -393,10 +393,9 @@ def test_numbers_count_and_contain() -> None:
     assert 2 in numbers and 4 not in numbers
 
 
-def test_utf8_and_nul_are_options() -> None:
-    quoted, literal = '* LIST () "/" "café"\r\n'.encode(), b"* 1 FETCH (BODY[] {1}\r\n\0)\r\n"
+def test_utf8_is_an_option() -> None:
+    quoted = '* LIST () "/" "café"\r\n'.encode()
     assert isinstance(parse(quoted, Options(utf8=True)), Mailbox)
-    assert isinstance(parse(literal, Options(nul=True)), Fetch)
     with pytest.raises(Ungrammatical):
         parse(b'* LIST () "/" "caf\xe9"\r\n', Options(utf8=True))
 

@@ -55,13 +55,13 @@ def header_maker(item: SectionItem) -> Callable[[bytes], bytes | None]:
         select = field_selector(item.section.names)
     else:
         select = lambda header: _header_part(item.section, header)  # noqa: E731
-    template = item.label.replace(b"%", b"%%") + b" {%d}\r\n%b"
+    label = item.label + b" "
 
     def make(header: bytes) -> bytes | None:
         if len(header) >= MAX_HEADER:
             return None  # the index keeps only the beginning of it
         octets = _cut(select(header), item.partial)
-        return template % (len(octets), octets) if len(octets) <= LARGE else None
+        return label + writer.literal(octets) if len(octets) <= LARGE else None
 
     return make
 
@@ -95,8 +95,9 @@ def whole(reading: Reading, label: bytes) -> bytes | Large:
 def _literal(message: Message, label: bytes, start: int, end: int) -> bytes | Large:
     length = end - start
     if length > LARGE:
-        return Large(b"%b {%d}\r\n" % (label, length), length, lambda: message.pieces(start, end))
-    return b"%b {%d}\r\n%b" % (label, length, message.octets(start, end))
+        pieces = lambda: map(writer.without_nul, message.pieces(start, end))  # noqa: E731
+        return Large(b"%b {%d}\r\n" % (label, length), length, pieces)
+    return label + b" " + writer.literal(message.octets(start, end))
 
 
 def _from_fields(item: SectionItem, make: Callable[[], bytes]) -> bytes | Large:
@@ -105,7 +106,8 @@ def _from_fields(item: SectionItem, make: Callable[[], bytes]) -> bytes | Large:
     if len(octets) <= LARGE:
         return item.label + b" " + writer.literal(octets)
     length = len(octets)
-    return Large(b"%b {%d}\r\n" % (item.label, length), length, lambda: iter((_cut(make(), item.partial),)))
+    pieces = lambda: iter((writer.without_nul(_cut(make(), item.partial)),))  # noqa: E731
+    return Large(b"%b {%d}\r\n" % (item.label, length), length, pieces)
 
 
 def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
@@ -133,7 +135,7 @@ def binary(reading: Reading, item: BinaryItem) -> bytes | Large:
         return item.label + b" %d" % sum(map(len, pieces()))
     if end - start <= LARGE:
         octets = _cut(b"".join(pieces()), item.partial)
-        return item.label + (b" ~" if b"\0" in octets else b" ") + writer.literal(octets)
+        return item.label + b" " + (writer.literal8(octets) if b"\0" in octets else writer.literal(octets))
     return _large_binary(item, pieces)
 
 

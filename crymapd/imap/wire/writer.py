@@ -34,8 +34,18 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
     return quoted(octets) if not octets.isascii() else astring(octets)
 
 
+def without_nul(value: bytes) -> bytes:
+    """Put 0x80 in place of each NUL, as there is none in a literal (RFC 9051 section 9, CHAR8); the length stays."""
+    return value.replace(b"\0", b"\x80")
+
+
 def literal(value: bytes) -> bytes:
-    return b"{%d}\r\n%b" % (len(value), value)
+    return b"{%d}\r\n%b" % (len(value), without_nul(value))
+
+
+def literal8(value: bytes) -> bytes:
+    """Write a literal that may hold NUL (RFC 3516 section 4.2), which is for clients that have asked for BINARY."""
+    return b"~{%d}\r\n%b" % (len(value), value)
 
 
 def string(value: bytes, *, utf8: bool = False) -> bytes:
