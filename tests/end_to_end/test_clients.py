@@ -8,7 +8,7 @@ from pathlib import Path
 import imapclient
 import pytest
 
-from tests.testlib.corpus import sample, samples
+from tests.testlib.corpus import as_literal, sample, samples
 from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server, trusting
 from tests.testlib.terminal import Terminal
@@ -76,7 +76,7 @@ def test_imapclient(mail: Server) -> None:
         client.select_folder("INBOX")
         uids = client.search("ALL")
         fetched = client.fetch(uids, ["ENVELOPE", "BODYSTRUCTURE", "FLAGS", "BODY.PEEK[]"])
-        wanted = {message for name, message in samples() if name != "large"}
+        wanted = {as_literal(message) for name, message in samples() if name != "large"}
         assert {item[b"BODY[]"] for item in fetched.values()} == wanted
         client.add_flags(uids[:2], [imapclient.FLAGGED, "custom"])
         assert client.search(["KEYWORD", "custom"]) == uids[:2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testlib.corpus import sample, samples
+from tests.testlib.corpus import as_literal, sample, samples
 from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 
@@ -33,7 +33,7 @@ def test_imapflow(server: Server, tmp_path: Path) -> None:
 def settings(server: Server, folder: Path, messages: list[bytes], trace: Path) -> Path:
     files = [folder / f"message-{number}" for number in range(len(messages))]
     for path, message in zip(files, messages, strict=True):
-        path.write_bytes(message.replace(b"\0", b"\x80"))  # without BINARY no NUL reaches a client
+        path.write_bytes(as_literal(message))
     news = folder / "news"
     news.write_bytes(NEWS)
     path = folder / "settings.json"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.testlib.corpus import as_literal
 from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 from tests.testlib.terminal import Terminal
@@ -16,7 +17,7 @@ MAIL = (
     b"From: Bob <b\0ob@example.net>\r\nSubject: on\0e\r\nX-Nul: a\0b\r\n\r\nbefore\0behind\r\n"
     + b"more\0lines\r\n" * 20_000
 )
-FETCHED = MAIL.replace(b"\0", b"\x80")
+FETCHED = as_literal(MAIL)
 
 
 @pytest.fixture(scope="module")

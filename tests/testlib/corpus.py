@@ -22,12 +22,17 @@ from tests.testlib.building import (
 from tests.testlib.hostile import hostile
 from tests.testlib.varied import varied
 
-__all__ = ["hostile", "sample", "samples", "varied"]
+__all__ = ["as_literal", "hostile", "sample", "samples", "varied"]
 
 LARGE = 5_000_000
 
 
 @cache
+def as_literal(message: bytes) -> bytes:
+    """A message as BODY[] gives it, since a literal cannot hold NUL (RFC 9051 section 9); BINARY[] gives what it is."""
+    return message.replace(b"\0", b"\x80")
+
+
 def samples() -> list[tuple[str, bytes]]:
     """Name and octets of each; lines end with CRLF (but for the inside of `binary`)."""
     makers = (
