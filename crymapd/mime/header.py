@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from itertools import chain
 
@@ -21,13 +21,12 @@ class Header:
         late: the fields that were kept from the rest of a block that is too long.
     """
 
-    __slots__ = ("_fields", "_others", "late", "raw")
+    __slots__ = ("_fields", "late", "raw")
 
     def __init__(self, raw: bytes, late: bytes = b"") -> None:
         self.raw = raw
         self.late = late
         self._fields: list[tuple[bytes, bytes]] | None = None
-        self._others: list[bytes] = []
 
     @property
     def block(self) -> bytes:
@@ -42,18 +41,14 @@ class Header:
     @property
     def others(self) -> list[bytes]:
         """The lines that belong to no field."""
-        if self._fields is None:
-            self._parse()
-        return self._others
+        return [match[0] for match in self._matches() if not (match[1] and _name(match)) and match[0].strip()]
 
     def _parse(self) -> list[tuple[bytes, bytes]]:
-        self._fields = fields = []
-        for match in chain(_FIELD.finditer(self.raw), _FIELD.finditer(self.late)):
-            if match[1] is not None and (name := _name(match)):
-                fields.append((name, match[2]))
-            elif match[0].strip():
-                self._others.append(match[0])
-        return fields
+        self._fields = [(name, match[2]) for match in self._matches() if match[1] and (name := _name(match))]
+        return self._fields
+
+    def _matches(self) -> Iterator[re.Match[bytes]]:
+        return chain(_FIELD.finditer(self.raw), _FIELD.finditer(self.late)) if self.late else _FIELD.finditer(self.raw)
 
     def first(self, name: bytes) -> bytes | None:
         """Return the unfolded, trimmed value of the first field with that lower-case name, or None."""

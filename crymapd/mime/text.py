@@ -156,6 +156,8 @@ def field_texts(value: bytes) -> list[str]:
 
 def _unfolded(value: bytes) -> bytes:
     """Return a field on one line (RFC 5322 section 2.2.3); a fold with a tab reads as a blank."""
+    if value.endswith(b"\r\n") and value.find(b"\n") == len(value) - 1:  # as most fields
+        return value[:-2]
     return _LINE_END.sub(b"", _FOLD.sub(b" ", value))
 
 
