@@ -31,7 +31,7 @@ class TimedOut(Exception):
 
 
 class ToldToEnd(Exception):
-    """A signal has told this process to end; a wait for the peer is where that is heeded."""
+    """A signal has asked this process to end; raised at the next wait for the peer."""
 
 
 class Trace:
@@ -133,7 +133,7 @@ class Channel:
         return (self.fileno(),) if self._end is None else (self.fileno(), self._end.fileno())
 
     def reveal(self) -> None:
-        """No password will come any more: from here on a trace shows what the client sends."""
+        """Let the trace show what the client sends, because no password will come any more."""
         if self._trace is not None:
             self._trace.reveal()
 
@@ -160,14 +160,14 @@ class Channel:
                 return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"
 
     def start_deflate(self) -> None:
-        """Deflate both directions from here on (RFC 4978), inside TLS; what is queued goes out as it is."""
+        """Deflate both directions from here on (RFC 4978), inside TLS; what is already queued is sent uncompressed."""
         self.flush()
         self._deflate = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
 
     @property
     def has_buffered(self) -> bool:
-        """Whether octets are decrypted and waiting, of which `poll` on the socket knows nothing."""
+        """Whether decrypted or inflated octets are waiting, which `poll` on the socket cannot see."""
         if self._inflate is not None and self._inflate.unconsumed_tail:
             return True
         return self._tls is not None and self._tls.pending() > 0

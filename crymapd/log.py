@@ -49,12 +49,12 @@ def _unchanged(text: str) -> str:
     return text
 
 
-def _keep() -> None:
-    """Nothing but a file needs to be opened anew."""
+def _no_file() -> None:
+    """Do nothing, because only a log that is a file must be reopened."""
 
 
 sink: Sink = _nowhere
-_reopen: Callable[[], None] = _keep
+_reopen: Callable[[], None] = _no_file
 _prefix = ""
 _real_paths: Callable[[str], str] = _unchanged
 
@@ -197,11 +197,11 @@ def certificate_bad(reason: str) -> None:
 
 
 def reloaded() -> None:
-    _info("told by SIGHUP to go on with a new log file and certificate")
+    _info("SIGHUP: the log was reopened; a changed certificate will be read")
 
 
 def not_reloaded(reason: str) -> None:
-    _warning(f"told by SIGHUP to go on with a new log file, which cannot be opened: {reason}; the former stays in use")
+    _warning(f"SIGHUP: the log file cannot be opened: {reason}; the old one stays in use")
 
 
 def stopping(workers: int) -> None:

@@ -68,8 +68,8 @@ class Authenticator:
     def authenticate(self, credentials: Credentials) -> Account:
         """Unlock the account of a user with a password. From here on the log names the user.
 
-        Every failure takes the same work, and counts for the throttle. That of an account that cannot be read is not
-        logged as a failed login: a ban by fail2ban would lock its owner out until long after the disk is mounted.
+        Every failure takes the same work and counts for the throttle. If the account cannot be read, the log does not
+        report a failed login, because fail2ban would ban its owner.
 
         Raises:
             BadCredentials: the user is unknown, the password is wrong, or the account belongs to root.
@@ -78,7 +78,7 @@ class Authenticator:
         """
         user = credentials.user
         try:
-            logged_in = self._unlocked(credentials)
+            logged_in = self._unlock(credentials)
         except (BadCredentials, AccountUnavailable, AccountUnusable) as error:
             if type(error) is BadCredentials:
                 log.login_failed(user[:_LONGEST_LOGGED_NAME], self._address)
@@ -90,9 +90,9 @@ class Authenticator:
         log.login_ok(logged_in.name)
         return logged_in
 
-    def _unlocked(self, credentials: Credentials) -> Account:
+    def _unlock(self, credentials: Credentials) -> Account:
         try:
-            name, directory = self._found(credentials.user)
+            name, directory = self._locate(credentials.user)
         except (BadCredentials, AccountUnavailable):
             with self._pool.one():
                 spend_time("nobody")
@@ -106,7 +106,7 @@ class Authenticator:
                 raise AccountUnavailable(str(error)) from error
             raise
 
-    def _found(self, user: str) -> tuple[str, UserDirectory]:
+    def _locate(self, user: str) -> tuple[str, UserDirectory]:
         """Find the canonical name and the directory to which it leads."""
         try:
             name = canonical_user(user)
@@ -141,9 +141,9 @@ class _OwnedByRoot(BadCredentials):
 
 
 def confine(logged_in: Account) -> Unlocked:
-    """Become the owner for good and see nothing but the user directory; the account as it is reached from now on.
+    """Become the owner for good, see nothing but the user directory, and return the account as it is reached then.
 
-    Whatever the process may need is loaded before.
+    Load everything that the process will need before the call.
 
     Raises:
         AccountUnusable: root's rights could not be dropped.

@@ -68,7 +68,7 @@ def listen(root: Path | None, detach: bool, pid_file: Path | None) -> None:
     from crymapd.daemon import listener
 
     with reported(PROGRAM):
-        listener.run(root, detach=detach, pid_file=pid_file)
+        listener.run(root, detach=detach, pid_path=pid_file)
 
 
 def _add_service(name: str) -> None:

@@ -18,7 +18,7 @@ DEFAULT_MAX_MESSAGE = 64 * 1024 * 1024
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TlsFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Key and certificate, in PEM files; a relative path is taken from the root."""
 
     private_key: str
@@ -68,7 +68,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         listen: the addresses of each service, by its name; `Root.addresses` reads them.
     """
 
-    tls: Tls | None = None
+    tls: TlsFiles | None = None
     security: Security = Security()
     listen: dict[str, object] = {}
     limits: Limits = Limits()

@@ -36,14 +36,14 @@ class Pem(NamedTuple):
     chain: bytes
 
 
-class Certificate(Protocol):
+class CertificateSource(Protocol):
     """Where key and certificate come from."""
 
     def read_changed(self) -> Pem | None:
         """Read both if either has changed since they were last read; else return None.
 
         Raises:
-            ConfigError: they have changed but cannot be read, which is said only once.
+            ConfigError: a file has changed but cannot be read. This is raised once for each change.
         """
 
     def close(self) -> None:
@@ -77,13 +77,16 @@ class CertificateFiles:
         """There is nothing to close."""
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written or replaced, even within one tick of the clock; None if it is not there."""
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what tells whether a file was written or replaced; None if it is not there.
+
+    A replacement is seen even within one tick of the clock, a rewrite in place if it changes the length.
+    """
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
 def _read(path: Path) -> bytes:
@@ -134,8 +137,8 @@ class CertificateProcess:
 
 def _answer_questions(files: CertificateFiles, line: socket.socket, close: Iterable[Closable]) -> NoReturn:
     try:
-        for number in (*signals.ENDING, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # it ends with the listener, and not before
+        for signum in (*signals.ENDING, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_IGN)  # it ends with the listener, and not before
         signals.let_through()
         for each in close:
             each.close()

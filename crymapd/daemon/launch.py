@@ -22,7 +22,10 @@ class NotLaunched(ConfigError):
 
 
 class Launch:
-    """The start of a process, in the foreground until `detach` is called; an error that leaves the `with` is told."""
+    """Starts a process, in the foreground until `detach` is called.
+
+    An exception that leaves the `with` block is reported to the process that was called.
+    """
 
     def __init__(self) -> None:
         self._report: int | None = None

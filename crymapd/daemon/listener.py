@@ -18,7 +18,7 @@ from typing import NamedTuple
 from crymapd import log
 from crymapd.config.system import Root, load_root
 from crymapd.daemon import service, tls
-from crymapd.daemon.certificate import Certificate, CertificateFiles, CertificateProcess
+from crymapd.daemon.certificate import CertificateFiles, CertificateProcess, CertificateSource
 from crymapd.daemon.client import Site, peer_address
 from crymapd.daemon.launch import Launch
 from crymapd.daemon.services import SERVICES, Rehearsal, Service, Tls
@@ -38,7 +38,7 @@ class Listening(NamedTuple):
     socket: socket.socket
 
 
-def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
+def run(root_dir: Path | None, *, detach: bool, pid_path: Path | None) -> None:
     """Listen until SIGTERM or SIGINT.
 
     Raises:
@@ -49,15 +49,15 @@ def run(root_dir: Path | None, *, detach: bool, pid_file: Path | None) -> None:
     with ExitStack() as stack:
         launch = stack.enter_context(Launch())
         registered = stack.enter_context(closing(listening.Registered()))
-        own_id = None if pid_file is None else PidFile(pid_file)
-        if own_id is not None:
-            stack.callback(own_id.remove)
-        listener = _ready(root, registered, own_id, launch if detach else None)
+        pid_file = None if pid_path is None else PidFile(pid_path)
+        if pid_file is not None:
+            stack.callback(pid_file.remove)
+        listener = _ready(root, registered, pid_file, launch if detach else None)
         launch.succeeded()
         listener.run()
 
 
-def _ready(root: Root, registered: listening.Registered, own_id: PidFile | None, background: Launch | None) -> Listener:
+def _ready(root: Root, registered: listening.Registered, pid_file: PidFile | None, launch: Launch | None) -> Listener:
     """Do everything that may fail, and go into the background if that is wanted."""
     passed = passed_sockets()
     addresses = {} if passed else _addresses(root)
@@ -67,16 +67,16 @@ def _ready(root: Root, registered: listening.Registered, own_id: PidFile | None,
     rehearsals = _load(services)
     with signals.put_off():  # so that neither a socket's file nor the rehearsal's account is left behind
         pairs = passed or _bound(root, addresses, registered)
-        held = [pair.socket for pair in pairs] + ([] if own_id is None else [own_id])
-        if background is not None:
-            background.detach(held)
-        if own_id is not None:
-            own_id.write()
+        held = [pair.socket for pair in pairs] + ([] if pid_file is None else [pid_file])
+        if launch is not None:
+            launch.detach(held)
+        if pid_file is not None:
+            pid_file.write()
         log.open_log(root.system.diagnostic.log, root.directory)
         for pair in pairs:
             log.listening(pair.service.name, str(listening.address_of(pair.socket)))
         traces = service.trace_directory(root)
-        certificate: Certificate | None = files
+        certificate: CertificateSource | None = files
         if files is not None and service.gives_up_root(root):
             certificate = CertificateProcess(files, held)
         users = service.assume_system(root)
@@ -84,7 +84,7 @@ def _ready(root: Root, registered: listening.Registered, own_id: PidFile | None,
         for rehearse in rehearsals:
             rehearse()
         _settle_memory()
-        return Listener(site, pairs, certificate, own_id)
+        return Listener(site, pairs, certificate, pid_file)
 
 
 def passed_sockets() -> list[Listening]:
@@ -154,12 +154,12 @@ class Listener:
     """The accepting loop."""
 
     def __init__(
-        self, site: Site, pairs: list[Listening], certificate: Certificate | None, own_id: PidFile | None
+        self, site: Site, pairs: list[Listening], certificate: CertificateSource | None, pid_file: PidFile | None
     ) -> None:
         self._site = site
         self._pairs = {pair.socket.fileno(): pair for pair in pairs}
         self._certificate = certificate
-        self._own_id = own_id
+        self._pid_file = pid_file
         self._workers = Workers(site.root.system.limits, self._become_worker, self._serve)
         self._stop = self._hung_up = False
         self._waker = self._listen_to_signals()
@@ -170,8 +170,8 @@ class Listener:
         wake.setblocking(False)
         waker.setblocking(False)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        for number in signals.ENDING:
-            signal.signal(number, self._on_stop)
+        for signum in signals.ENDING:
+            signal.signal(signum, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         if not os.isatty(2):  # on a terminal the signal means that it was closed
             signal.signal(signal.SIGHUP, self._on_hang_up)
@@ -254,7 +254,7 @@ class Listener:
         """In a new process: forget what is the listener's."""
         signals.end_as_usual()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for held in (*(pair.socket for pair in self._pairs.values()), *self._waker, self._certificate, self._own_id):
+        for held in (*(pair.socket for pair in self._pairs.values()), *self._waker, self._certificate, self._pid_file):
             if held is not None:
                 held.close()
 
@@ -278,7 +278,7 @@ class Listener:
 
 
 def _refuse(sock: socket.socket, called: Service) -> None:
-    """Say a word to a client that is one too many, where that needs no TLS; nobody waits until it is taken."""
+    """Tell a client that there are too many connections, if it can read that without TLS; never wait for it."""
     if called.refusal and called.tls is not Tls.IMPLICIT:
         with suppress(OSError):
             sock.send(called.refusal, socket.MSG_DONTWAIT)

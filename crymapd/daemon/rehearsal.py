@@ -52,7 +52,7 @@ _COMMANDS = (
 
 
 def rehearse() -> None:
-    """Lead the session, on an account that is gone at the end; where there is no room for that, do nothing."""
+    """Play the session, on an account that is gone at the end; where there is no room for that, do nothing."""
     place = next((folder for folder in _PLACES if os.access(folder, os.W_OK)), None)
     if place is None:
         return

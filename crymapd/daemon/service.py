@@ -125,7 +125,8 @@ def serve(sock: socket.socket, service: Service, site: Site) -> None:
         log.went_away(str(error))
     except ToldToEnd:
         log.told_to_end()
-        client.channel.write(service.farewell)
+        if service.farewell is not None:
+            client.channel.write(service.farewell())
     except Exception:
         import traceback
 

@@ -49,7 +49,7 @@ class Service:
         greeting: what the client is told first, before the rest is loaded; None where the conversation greets.
         last_words: what the client is told when the program crashes.
         farewell: what the client is told when the server is stopped.
-        refusal: what a client is told who is one too many; only where it can read that without TLS.
+        refusal: what a client is told when there are too many connections; sent only if it can be read without TLS.
         load_rehearsal: loads and gives the rehearsal; None where there is none.
     """
 
@@ -60,7 +60,7 @@ class Service:
     alpn: bytes = b""
     greeting: Callable[[Client], bytes] | None = None
     last_words: Callable[[], bytes] | None = None
-    farewell: bytes = b""
+    farewell: Callable[[], bytes] | None = None
     refusal: bytes = b""
     load_rehearsal: Callable[[], Rehearsal] | None = None
 
@@ -90,6 +90,12 @@ def _last_words_imap() -> bytes:
     return last_words()
 
 
+def _farewell_imap() -> bytes:
+    from crymapd.imap.capability import farewell
+
+    return farewell()
+
+
 def _load_imap_rehearsal() -> Rehearsal:
     from crymapd.daemon.rehearsal import rehearse
 
@@ -107,7 +113,7 @@ SERVICES: dict[str, Service] = {
             alpn=b"imap",
             greeting=_greet_imap,
             last_words=_last_words_imap,
-            farewell=b"* BYE the server is being stopped\r\n",
+            farewell=_farewell_imap,
             load_rehearsal=_load_imap_rehearsal,
         ),
     )

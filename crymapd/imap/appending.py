@@ -18,7 +18,7 @@ from crymapd.imap.state import State
 
 
 class Appending:
-    """Leads the APPEND and REPLACE commands of one connection, one at a time."""
+    """Carries out the APPEND and REPLACE commands of one connection, one at a time."""
 
     def __init__(self, session: Session, connection: Connection) -> None:
         self._session = session

@@ -84,3 +84,8 @@ def greeting() -> bytes:
 def last_words() -> bytes:
     """The last line of a connection on which the program crashed."""
     return b"* BYE [SERVERBUG] internal error; the server's log has it\r\n"
+
+
+def farewell() -> bytes:
+    """The last line of a connection that ends because the server is stopped."""
+    return b"* BYE the server is being stopped\r\n"

@@ -19,7 +19,7 @@ KEEPALIVE_SECONDS = 14 * 60.0
 
 
 def idle(channel: Channel, connection: Connection, session: Session, background: Background) -> bytes:
-    """Lead one IDLE command.
+    """Carry out one IDLE command.
 
     Returns:
         The line with which the client has ended it, or nothing if that line was too long.

@@ -161,7 +161,7 @@ class Server:
             raise Goodbye("too many failed logins", "AUTHENTICATIONFAILED")
 
     def _authenticate(self, asked: command.Authenticate) -> Done:
-        """Lead the SASL exchange of AUTHENTICATE (RFC 9051 section 6.2.2)."""
+        """Run the SASL exchange of AUTHENTICATE (RFC 9051 section 6.2.2)."""
         return dispatch.attempt(self._session, lambda: general_handler.authenticate(self._session, asked, self._ask))
 
     def _ask(self, line: bytes) -> bytes:

@@ -20,7 +20,7 @@ from crymapd.store.store import Store
 from crymapd.store.view import View
 
 Authenticate = Callable[[Credentials], Store]
-"""Opens the store of a user; raises BadCredentials if the credentials are wrong, AccountUnusable and others."""
+"""Opens the store of a user. Raises BadCredentials, AccountUnavailable or AccountUnusable."""
 
 
 @dataclass(slots=True)

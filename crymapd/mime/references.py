@@ -21,7 +21,7 @@ def message_ids(field: bytes | None) -> list[bytes]:
     """Return the ids of a field, without brackets and needless quotes (RFC 5256 section 2.2), in order.
 
     An id without `@` is invalid and left out (RFC 5322 section 3.6.4). When git asks which id a mail replies to,
-    many answer `yes`; all their mails would become one conversation.
+    many answer `yes`; all their mails would become one thread.
     """
     if not field:
         return []

@@ -38,16 +38,16 @@ class HasFlag:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """Matches messages by number or UID."""
+class InSequenceSet:
+    """Matches messages that the client names by sequence numbers or, if `uid`, by UIDs."""
 
-    numbers: SequenceSet
+    sequence_set: SequenceSet
     uid: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Uids:
-    """Matches messages by UID: what Numbers and `\\Recent` mean in a session, as ascending, disjoint ranges."""
+    """Matches messages by UID: what InSequenceSet and `\\Recent` mean in a session, as ascending, disjoint ranges."""
 
     ranges: tuple[Range[Uid], ...]
 
@@ -122,7 +122,7 @@ SearchKey = Union[
     Or,
     And,
     HasFlag,
-    Numbers,
+    InSequenceSet,
     Uids,
     Size,
     Dated,

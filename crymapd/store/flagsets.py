@@ -15,7 +15,7 @@ MAX_KEYWORDS = 10_000
 
 
 class FlagSets:
-    """The flag sets and keywords of one `meta.db`, with a cache that a rollback must empty (`forget`)."""
+    """The flag sets and keywords of one `meta.db`, with a cache that a rollback must empty (`empty_cache`)."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -99,7 +99,7 @@ class FlagSets:
             self._db.execute("DELETE FROM mailbox_keywords WHERE mailbox = ? AND messages <= 0", (mailbox,))
 
     def count_entries(self, mailbox: MailboxId, entries: UidSet, sign: int) -> None:
-        """Do as `count_use` does for entries of this mailbox that were added or, if `sign` is -1, will be removed."""
+        """Do as `count_use` does for the entries in a set; `sign` is 1 after they were added, -1 before a removal."""
         query = f"SELECT e.flagset, count(*) FROM {entries.tables} WHERE {entries.where} GROUP BY e.flagset"
         rows = self._db.execute(query, entries.values).fetchall()
         self.count_use(mailbox, {flagset: sign * count for flagset, count in rows})
@@ -117,7 +117,7 @@ class FlagSets:
     def forget_unused(self) -> None:
         """Forget, inside a transaction, the keywords that no message has.
 
-        Flag sets stay, as other processes remember their ids; one in use again gets its keywords again (`id_of`).
+        Flag sets stay, because other processes cache their ids. `id_of` creates the keywords of one that is used again.
         """
         self._db.execute("DELETE FROM keywords WHERE id NOT IN (SELECT keyword FROM mailbox_keywords)")
 
@@ -132,7 +132,7 @@ class FlagSets:
     def _keyword_count(self) -> int:
         return int(self._db.value("SELECT count(*) FROM keywords"))
 
-    def forget(self) -> None:
+    def empty_cache(self) -> None:
         """Empty the cache after a rollback, which may have removed some of what it holds."""
         self._flags.clear()
         self._ids.clear()

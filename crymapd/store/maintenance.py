@@ -89,7 +89,7 @@ def in_child(account: Unlocked, close: tuple[int, ...] = (), witness: EpochFile 
     Args:
         account: the account to maintain.
         close: descriptors of this process that the grandchild must not keep open.
-        witness: that of `Meta`.
+        witness: the file outside the user directory that is passed to `Meta`.
     """
     if not is_due(account.layout, time.time()):
         return

@@ -115,7 +115,7 @@ class Meta:
                 self.db.execute("UPDATE settings SET value = value + 1 WHERE name = 'changes'")
                 epoch = self._current_epoch()
         except BaseException:
-            self.flagsets.forget()
+            self.flagsets.empty_cache()
             raise
         self._note(epoch)
 

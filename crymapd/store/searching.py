@@ -70,7 +70,7 @@ class RowHits(NamedTuple):
     reached: Uid
 
 
-class Search:
+class Searcher:
     """Searches in the mailboxes of one account."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Search:
 
         Args:
             scope: the messages to search.
-            key: the search key; the session must have replaced `Numbers` and `\\Recent` by `Uids`.
+            key: the search key; the session must have replaced `InSequenceSet` and `\\Recent` by `Uids`.
 
         Raises:
             SearchTooComplex: it has too many keys.
@@ -323,7 +323,7 @@ class _Judge:
             case (
                 keys.All()
                 | keys.HasFlag()
-                | keys.Numbers()
+                | keys.InSequenceSet()
                 | keys.Size()
                 | keys.ModSeqSince()
                 | keys.Within()

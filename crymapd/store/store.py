@@ -4,12 +4,18 @@
     store.mailboxes             the tree of mailboxes (`Mailboxes`)
     store.incoming()            messages brought in by one command (`Incoming`)
     store.read(message)         the octets and MIME parts of one message (`Message`)
+    store.sealed_files(messages)  where messages are read from, asked for many of them together
     store.headers(messages)     header blocks, from the index or made now
     store.answers(messages)     a protocol's prepared answers, from the index or made now
     store.flags_of(flagset)     the flags of a flag set
+    store.keywords_are_used_up  whether the account can have no more keywords
     store.quota                 how much the mail takes on disk, and how much it may take (`Quota`)
     store.file_arrivals()       files arrivals, so that sessions see them
-    store.catch_up(), .rest()   what is done while clients are quiet
+    store.behind, .catch_up(), .rest()  what is done while clients are quiet
+    store.renumber()            new UIDVALIDITYs, when a client proves that the database is older than what it saw
+    store.mark_damaged()        has the next login check the database
+    store.max_message_size, .hidden_capabilities  what the configuration and the account's preferences say
+    store.close()               closes everything
 
 A protocol uses nothing else of this package.  No exception of the database leaves it: what fails raises a reason of
 `errors.py`, or OSError.
@@ -30,15 +36,15 @@ from crymapd.store.message import Message
 from crymapd.store.parts import open_parts
 from crymapd.store.quota import Quota
 from crymapd.store.rows import SealedFile
-from crymapd.store.searching import Search
+from crymapd.store.searching import Searcher
 from crymapd.store.summary import Prepare
 from crymapd.store.view import Tools, View
 from crymapd.unix import memory
 
 FILING_SECONDS = 0.1
+"""How long a command may spend on filing arrivals."""
 SIBLING_SECONDS = 2.0
-"""How long a command waits until a sibling has filed: on a busy machine 0.1 s of work may take that long."""
-"""How long a command may wait until arrivals are filed."""
+"""How long a command waits for another session that is filing: on a busy machine 0.1 s of work may take that long."""
 
 
 class Store:
@@ -79,7 +85,7 @@ class Store:
         self.quota = Quota(parts.layout, max_storage)
         self.indexing = Indexing(parts.index, parts.entries, parts.layout.tmp / "index.lock", parts.reader, prepare)
         self._answers = Answers(parts.index, self.indexing)
-        search = Search(parts.entries, parts.index, self.indexing, self._answers, parts.reader)
+        search = Searcher(parts.entries, parts.index, self.indexing, self._answers, parts.reader)
         self._tools = Tools(parts.entries, parts.mailboxes, parts.meta.flagsets, search)
         parts.finish_interrupted(self.indexing.arrived)
 

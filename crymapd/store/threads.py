@@ -47,13 +47,14 @@ class Threads:
         Of a thread that is divided, what belongs together with its oldest message keeps the THREADID.
 
         Args:
-            references: those of the first messages of `undivided`, in that order; None for a message that cannot be
-                read, which stays where it is.
+            references: for the first messages that `undivided` returned, in the same order, the Message-IDs they refer
+                to; None for a message that cannot be read, which keeps its thread.
         """
         for message, its_references in references.items():
             row = self._db.execute("SELECT thread, email_id FROM messages WHERE id = ?", (message,)).fetchone()
             if row is not None:
-                self._decide(message, bytes(row[0]), bytes(row[1]), its_references)
+                former, email_id = map(bytes, row)
+                self._decide(message, former, email_id, its_references)
             self._db.execute("DELETE FROM undivided WHERE message = ?", (message,))
         if not self.undivided(1):
             self._db.execute(
@@ -65,17 +66,17 @@ class Threads:
 
     def _decide(self, message: MessageId, former: bytes, email_id: bytes, references: References | None) -> None:
         keys = [_key(reference) for reference in references or ()]
-        decided = {key: self._decided(key) for key in keys}
-        known = [former] if references is None else decided.values()
-        thread = next((each for each in known if each is not None), None)
+        settled = {key: self._settled_thread(key) for key in keys}
+        threads = [former] if references is None else settled.values()
+        thread = next((settled_thread for settled_thread in threads if settled_thread is not None), None)
         if thread is None:
             thread = email_id if self._db.value("SELECT kept FROM mixed_threads WHERE thread = ?", former) else former
         self._db.execute("UPDATE mixed_threads SET kept = 1 WHERE thread = ?", (thread,))
         self._db.execute("UPDATE messages SET thread = ? WHERE id = ?", (thread, message))
-        rows = [(key, thread) for key in keys if decided[key] is None]
+        rows = [(key, thread) for key in keys if settled[key] is None]
         self._db.executemany("INSERT INTO divided_references VALUES (?, ?)", rows)
 
-    def _decided(self, key: bytes) -> bytes | None:
+    def _settled_thread(self, key: bytes) -> bytes | None:
         """Return the thread of a reference, unless nobody knows it or only a thread that is being divided does."""
         thread = self._db.value("SELECT thread FROM divided_references WHERE reference = ?", key)
         if thread is None:

@@ -29,7 +29,7 @@ from crymapd.store.rows import (
     stored_columns,
     stored_rows,
 )
-from crymapd.store.searching import EntryHits, RowHits, Scope, Search
+from crymapd.store.searching import EntryHits, RowHits, Scope, Searcher
 
 _SPARSE = 8  # if fewer than one in so many UIDs of a span is asked for, each is looked up by itself
 _BATCH = 100
@@ -58,7 +58,7 @@ class Tools:
     entries: Entries
     mailboxes: Mailboxes
     flagsets: FlagSets
-    search: Search
+    search: Searcher
 
 
 class View:
@@ -267,11 +267,11 @@ class View:
         return [*SYSTEM_FLAGS, *self._flagsets.keywords(self.mailbox.id)]
 
     def search_entries(self, key: SearchKey) -> Iterator[EntryHits]:
-        """Yield the entries that a key means, ascending by UID; see `Search.entries`."""
+        """Yield the entries that a key means, ascending by UID; see `Searcher.entries`."""
         return self._search.entries(self._scope(), key)
 
     def search_rows(self, key: SearchKey) -> Iterator[RowHits]:
-        """Yield the full rows that a key means, ascending by UID; see `Search.rows`."""
+        """Yield the full rows that a key means, ascending by UID; see `Searcher.rows`."""
         return self._search.rows(self._scope(), key)
 
     def _scope(self) -> Scope:

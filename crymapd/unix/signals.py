@@ -1,4 +1,4 @@
-"""The signals that end a process: delayed while ending would leave something behind, or turned into a request."""
+"""Signals that end a process, which can be held back during critical work or turned into a request to end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GRACE_SECONDS = 10
 
 
 class EndRequest:
-    """Being told to end by a signal, as something that `poll` can wait for: a process then ends between two steps.
+    """A request to end, made by a signal. `poll` can wait for it, so a process ends between two steps, not within one.
 
     A process that does not come to an end within `GRACE_SECONDS` is ended by the kernel.
     """
@@ -25,9 +25,9 @@ class EndRequest:
         for fd in (self._read, self._write):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which is for the listener, and may be sent to all by name
-        for number in ENDING:
-            signal.signal(number, self._note)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # only the listener acts on it; `pkill -HUP` reaches all
+        for signum in ENDING:
+            signal.signal(signum, self._note)
 
     def _note(self, _number: int, _frame: object) -> None:
         self.is_made = True
@@ -46,8 +46,8 @@ class EndRequest:
 def end_as_usual() -> None:
     """Have the signals end this process again, which was forked from one with an `EndRequest`."""
     signal.set_wakeup_fd(-1)
-    for number in _DELAYED:
-        signal.signal(number, signal.SIG_DFL)
+    for signum in _DELAYED:
+        signal.signal(signum, signal.SIG_DFL)
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_hanging_up_ends_nothing(tmp_path: Path) -> None:
             (server.root / "log").rename(rotated)
             for pid in (server.process.pid, *children(server.process.pid)):
                 os.kill(pid, signal.SIGHUP)
-            until(lambda: "told by SIGHUP to go on" in server.log())
+            until(lambda: "SIGHUP: the log was reopened" in server.log())
             client.ok("NOOP")
             client.logout()
         with server.client() as client:
@@ -115,7 +115,7 @@ def test_a_log_that_cannot_be_opened_again(tmp_path: Path) -> None:
         (server.root / "log").rename(rotated)
         (server.root / "log").mkdir()
         os.kill(server.process.pid, signal.SIGHUP)
-        until(lambda: "the former stays in use" in rotated.read_text())
+        until(lambda: "the old one stays in use" in rotated.read_text())
         (server.root / "log").rmdir()
         with server.client() as client:
             client.logout()

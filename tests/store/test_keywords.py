@@ -12,7 +12,7 @@ from crymapd.errors import MailboxFull
 from crymapd.model.flags import SYSTEM_FLAGS, StoreMode
 from crymapd.store import flagsets, maintenance
 from crymapd.store.store import Store
-from tests.testlib.stores import EVERY, StoreOpener, append, mailbox_id, message, put_in, uids
+from tests.testlib.stores import EVERY, StoreOpener, append, forget_format_four, mailbox_id, message, put_in, uids
 
 KEYWORDS = ("$Junk", "$Forwarded", "work", "later")
 
@@ -128,13 +128,3 @@ def test_an_older_database_learns_which_keywords_its_mailboxes_have(home: Path, 
     store.close()
     store = open_store(home)
     assert told(store, "a") == {"$Junk", "$a$b"} and told(store) == set()
-
-
-def forget_format_four(store: Store) -> None:
-    db = store.parts.meta.db
-    for trigger in ("undivided_message_added", "undivided_message_removed"):
-        db.execute(f"DROP TRIGGER {trigger}")
-    db.execute("DROP VIEW counted_keywords")
-    for table in ("mailbox_keywords", "mixed_threads", "undivided", "divided_references"):
-        db.execute(f"DROP TABLE {table}")
-    db.execute("PRAGMA user_version = 3")

@@ -13,8 +13,7 @@ from crymapd.mime import references
 from crymapd.model.numbers import MessageId
 from crymapd.store import account, maintenance
 from crymapd.store.store import Store
-from tests.store.test_keywords import forget_format_four
-from tests.testlib.stores import EVERY, StoreOpener, append, mailbox_id, stored
+from tests.testlib.stores import EVERY, StoreOpener, append, forget_format_four, mailbox_id, stored
 
 _message_ids = references.message_ids
 

@@ -164,3 +164,14 @@ def copied(source: Path, target: Path) -> Path:
     """A copy of a user directory whose stores are closed, file times included."""
     shutil.copytree(source, target, symlinks=True)
     return target
+
+
+def forget_format_four(store: Store) -> None:
+    """Make meta.db as it was before `schema/meta-004.sql`, which the next opening runs again."""
+    db = store.parts.meta.db
+    for trigger in ("undivided_message_added", "undivided_message_removed"):
+        db.execute(f"DROP TRIGGER {trigger}")
+    db.execute("DROP VIEW counted_keywords")
+    for table in ("mailbox_keywords", "mixed_threads", "undivided", "divided_references"):
+        db.execute(f"DROP TABLE {table}")
+    db.execute("PRAGMA user_version = 3")

@@ -231,7 +231,7 @@ def _key(context: _Context, depth: int) -> SearchKey:
             conjuncts.append(_key(context, depth + 1))
         return conjuncts[0] if len(conjuncts) == 1 else keys.And(tuple(conjuncts))
     if reader.peek() in b"0123456789*$" and reader.peek():
-        return keys.Numbers(reader.sequence_set(), uid=False)
+        return keys.InSequenceSet(reader.sequence_set(), uid=False)
     word = reader.keyword()
     if word == b"NOT":
         reader.space()
@@ -307,7 +307,7 @@ def _keyword(context: _Context) -> SearchKey:
 
 def _uid(context: _Context) -> SearchKey:
     context.reader.space()
-    return keys.Numbers(context.reader.sequence_set(), uid=True)
+    return keys.InSequenceSet(context.reader.sequence_set(), uid=True)
 
 
 def _modseq(context: _Context) -> SearchKey:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from crymapd import __version__, log
 from crymapd.authentication import sasl
 from crymapd.authentication.credentials import Credentials
-from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials, UnsafeName
+from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials
 from crymapd.imap import capability
 from crymapd.imap.command import general as command
 from crymapd.imap.response import Done, Goodbye, Refusal, ok
@@ -56,7 +56,7 @@ def log_in(session: Session, credentials: Credentials) -> Done:
     """
     try:
         session.store_or_none = session.authenticate(credentials)
-    except (BadCredentials, UnsafeName):
+    except BadCredentials:
         session.failures += 1
         raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None
     except AccountUnavailable:
@@ -77,7 +77,7 @@ _SASL_ANSWERS: dict[type[sasl.SaslError], tuple[str, str]] = {
 
 
 def authenticate(session: Session, asked: command.Authenticate, ask: Callable[[bytes], bytes]) -> Done:
-    """Lead the SASL exchange of AUTHENTICATE, then log in (RFC 9051 section 6.2.2, RFC 4959).
+    """Run the SASL exchange of AUTHENTICATE, then log in (RFC 9051 section 6.2.2, RFC 4959).
 
     Args:
         session: the session of the client.

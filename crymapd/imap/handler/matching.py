@@ -111,8 +111,8 @@ def _resolved(session: Session, view: View, key: SearchKey) -> SearchKey:
             return keys.Or(tuple(_resolved(session, view, inner) for inner in inner_keys))
         case keys.And(inner_keys):
             return keys.And(tuple(_resolved(session, view, inner) for inner in inner_keys))
-        case keys.Numbers(numbers, uid):
-            return keys.Uids(tuple(session.uid_ranges(numbers, uid=uid, beyond=True)))
+        case keys.InSequenceSet(sequence_set, uid):
+            return keys.Uids(tuple(session.uid_ranges(sequence_set, uid=uid, beyond=True)))
         case keys.HasFlag(flag) if flag.lower() == RECENT.lower():
             return keys.Uids(tuple(view.recent_ranges))
         case _:

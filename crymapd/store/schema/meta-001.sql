@@ -27,7 +27,7 @@ CREATE TABLE mailboxes (
   octets INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- Every keyword that was ever used in the account, in the spelling that was used first.
+-- The keywords of the account, in the spelling that was used first; unused ones are forgotten.
 CREATE TABLE keywords (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE COLLATE NOCASE
@@ -36,7 +36,7 @@ CREATE TABLE keywords (
 -- Flag sets: combinations of flags. An entry refers to one of them, however many flags it has.
 CREATE TABLE flagsets (
   id INTEGER PRIMARY KEY,
-  flags TEXT NOT NULL UNIQUE,            -- as in a FETCH answer, system flags first
+  flags TEXT NOT NULL UNIQUE,            -- as in a FETCH response, system flags first
   seen INTEGER NOT NULL,
   deleted INTEGER NOT NULL
 ) STRICT;

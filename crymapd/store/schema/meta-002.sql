@@ -3,10 +3,10 @@ ALTER TABLE mailboxes ADD COLUMN recent INTEGER NOT NULL DEFAULT 0;
 UPDATE mailboxes SET recent =
   (SELECT count(*) FROM entries WHERE entries.mailbox = mailboxes.id AND entries.uid >= mailboxes.recent_uid);
 
--- THREADID (RFC 8474): the EMAILID of the first message of the conversation; NULL in rows that are older than this.
+-- THREADID (RFC 8474): the EMAILID of the first message of the thread; NULL in rows that are older than this.
 ALTER TABLE messages ADD COLUMN thread BLOB;
 
--- The conversation to which a Message-ID belongs.
+-- The thread to which a Message-ID belongs.
 CREATE TABLE threads (
   reference BLOB PRIMARY KEY,            -- the first 16 octets of the SHA-256 of a Message-ID
   thread BLOB NOT NULL
