@@ -297,14 +297,21 @@ class Channel:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _wait(self, event: int, deadline: float) -> None:
+        """Wait until the socket is ready, and no longer than until the deadline.
+
+        When this process is told to end, nothing more is read; but a client that takes an answer, piece by piece, is
+        given all of it.
+        """
         poller = select.poll()
         poller.register(self._socket, event)
-        if self._end is not None:
+        is_writing = event == select.POLLOUT
+        if self._end is not None and not (is_writing and self._end.is_made):
             poller.register(self._end, select.POLLIN)
         left = deadline - time.monotonic()
         if left <= 0 or not poller.poll(left * 1000):
             raise TimedOut("the client took too long")
-        self._heed_end()
+        if not is_writing:
+            self._heed_end()
 
     def _heed_end(self) -> None:
         if self._end is not None and self._end.is_made:

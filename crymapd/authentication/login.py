@@ -94,8 +94,11 @@ class Authenticator:
         try:
             name, directory = self._locate(credentials.user)
         except (BadCredentials, AccountUnavailable):
-            with self._pool.one():
-                spend_time("nobody")
+            try:
+                with self._pool.one():
+                    spend_time("nobody")
+            except OSError as error:
+                raise AccountUnavailable(str(error)) from error
             raise
         try:
             with self._pool.one(), directory.impersonated() as home:

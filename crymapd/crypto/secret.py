@@ -15,6 +15,7 @@ from crymapd.errors import Damaged
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
 
 
 class Secret:

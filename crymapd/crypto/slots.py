@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 
-from crymapd.crypto.secret import KEY_BYTES, Secret, unwrap, wrap
-from crymapd.errors import BadCredentials, Damaged
+from crymapd.crypto.secret import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Secret, unwrap, wrap
+from crymapd.errors import AccountUnavailable, BadCredentials, Damaged
 
 SALT_BYTES = 16
+WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
 MAX_PASSWORD_BYTES = 1024
 
 
@@ -48,19 +49,27 @@ class PasswordSlot:
         """Return the master key.
 
         Raises:
-            BadCredentials: the password is wrong, the slot belongs to another account (`context`), or its
-                parameters are unusable.
+            BadCredentials: the password is wrong, or the slot belongs to another account (`context`).
+            Damaged: no password can open the slot.
+            AccountUnavailable: there is not enough memory now.
         """
-        if not (
-            0 < self.argon2.memory_kib <= _CEILING.memory_kib
-            and 0 < self.argon2.passes <= _CEILING.passes
-            and 0 < self.argon2.lanes <= _CEILING.lanes
-        ):
-            raise BadCredentials("the key slot asks for more memory or time than is sane")
+        if not self._is_sane:
+            raise Damaged("a key slot is damaged, or asks for more memory or time than is sane")
         try:
             return unwrap(_stretch(password, self.salt, self.argon2), self.wrapped, context)
-        except (Damaged, HashingError):  # HashingError: Argon2 does not accept these parameters
+        except Damaged:
             raise BadCredentials("wrong user name or password") from None
+
+    @property
+    def _is_sane(self) -> bool:
+        argon2 = self.argon2
+        return (
+            8 * argon2.lanes <= argon2.memory_kib <= _CEILING.memory_kib
+            and 0 < argon2.passes <= _CEILING.passes
+            and 0 < argon2.lanes <= _CEILING.lanes
+            and len(self.salt) == SALT_BYTES
+            and len(self.wrapped) == WRAPPED_BYTES
+        )
 
 
 def new_password_slot(master: Secret, password: str, context: bytes, argon2: Argon2 | None = None) -> PasswordSlot:
@@ -75,23 +84,35 @@ def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tu
 
     Raises:
         BadCredentials: it opens none.
+        Damaged: no password can open any.
+        AccountUnavailable: there is not enough memory now.
     """
+    reason: BadCredentials | Damaged = Damaged("there is no key slot")
     for index, slot in enumerate(slots):
         try:
             return index, slot.open(password, context)
-        except BadCredentials:
-            continue
-    raise BadCredentials("wrong user name or password")
+        except BadCredentials as error:
+            reason = error
+        except Damaged as error:
+            reason = reason if isinstance(reason, BadCredentials) else error
+    raise reason
 
 
 def spend_time(password: str) -> None:
-    """Work as long as opening one slot takes, so that response times do not reveal which users exist."""
+    """Work as long as opening one slot takes, so that response times do not reveal which users exist.
+
+    Raises:
+        AccountUnavailable: there is not enough memory now.
+    """
     _stretch(password, bytes(SALT_BYTES), CURRENT)
 
 
 def _stretch(password: str, salt: bytes, argon2: Argon2) -> Secret:
     raw = password.encode("utf-8", "surrogateescape")[:MAX_PASSWORD_BYTES]
-    return Secret(hash_secret_raw(raw, salt, argon2.passes, argon2.memory_kib, argon2.lanes, KEY_BYTES, Type.ID))
+    try:
+        return Secret(hash_secret_raw(raw, salt, argon2.passes, argon2.memory_kib, argon2.lanes, KEY_BYTES, Type.ID))
+    except HashingError as error:
+        raise AccountUnavailable(f"the password cannot be checked: {error}") from error
 
 
 def generate_password() -> str:

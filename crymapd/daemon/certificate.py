@@ -21,6 +21,7 @@ from crymapd.errors import ConfigError
 from crymapd.unix import signals
 
 _LONGEST = 1 << 20
+_PATIENCE_SECONDS = 5.0
 
 
 class Closable(Protocol):
@@ -114,6 +115,7 @@ class CertificateProcess:
             close: what it must not keep open.
         """
         self._line, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line.settimeout(_PATIENCE_SECONDS)  # nobody can connect while the listener waits
         with far:
             if not os.fork():
                 _answer_questions(files, far, (self._line, *close))
@@ -126,7 +128,7 @@ class CertificateProcess:
             if self._line.fileno() < 0:
                 return None
             self._line.close()
-            raise ConfigError("the process that reads the certificate has ended; restart crymapd") from None
+            raise ConfigError("the process that reads a renewed one has ended or is stopped; restart crymapd") from None
         if answer.trouble:
             raise ConfigError(answer.trouble)
         return None if answer.pem is None else Pem(*answer.pem)

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from crymapd.errors import ConfigError
 
 _LISTENS = b"\0"
+_LONGEST = 4096
 
 
 class HasDescriptor(Protocol):
@@ -53,11 +54,10 @@ class Launch:
         reading, writing = os.pipe()
         if os.fork():
             os.close(writing)
-            with os.fdopen(reading, "rb") as pipe:
-                report = pipe.read()
+            report = os.read(reading, _LONGEST)  # once, as others may keep the pipe open
             if report == _LISTENS:
                 os._exit(0)
-            raise NotLaunched(report.decode() or "it ended before it listened; the log may say why")
+            raise NotLaunched(report.decode(errors="replace") or "it ended before it listened; the log may say why")
         os.close(reading)
         self._report = writing
         files = [each.fileno() for each in kept]

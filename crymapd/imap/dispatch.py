@@ -18,7 +18,7 @@ from crymapd.imap.handler import sort as sort_handler
 from crymapd.imap.response import Done, Refusal, ok
 from crymapd.imap.session import Session, goodbye_damaged
 from crymapd.imap.state import COMMANDS, Row, State, Tell
-from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooMany
 from crymapd.mime.charsets import charset_names
 
 HANDLERS: dict[type, Callable[[Session, Any], Done]] = {
@@ -102,6 +102,8 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
             raise Malformed(tag, Done("BAD", _wrong_state(name, row, state)))
         command = row.parse(reader)
         reader.end()
+    except TooMany as error:
+        raise Malformed(tag, Done("NO", str(error), "LIMIT")) from None
     except BadSyntax as error:
         raise Malformed(tag, Done("BAD", str(error), "PARSE")) from None
     except search.TooManyKeys as error:

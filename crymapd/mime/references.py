@@ -12,6 +12,7 @@ _BRACKETED = re.compile(rb'<((?:"(?:[^"\\\r\n<]|\\[^\n<])*+"|[^<>"])++)>')
 _SPACE = re.compile(rb"\s+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED = re.compile(rb"\\(.)")
+_IS_ID = re.compile(rb".@.", re.DOTALL)
 MAX_FIELD = 64 * 1024
 MAX_IDS = 50
 """The number of ids that count; in a longer list these are the nearest ancestors."""
@@ -20,13 +21,13 @@ MAX_IDS = 50
 def message_ids(field: bytes | None) -> list[bytes]:
     """Return the ids of a field, without brackets and needless quotes (RFC 5256 section 2.2), in order.
 
-    An id without `@` is invalid and left out (RFC 5322 section 3.6.4). When git asks which id a mail replies to,
-    many answer `yes`; all their mails would become one thread.
+    An id without something on both sides of an `@` is invalid and left out (RFC 5322 section 3.6.4). When git asks
+    which id a mail replies to, many answer `yes`; all their mails would become one thread.
     """
     if not field:
         return []
     ids = (_normal(octets) for octets in _BRACKETED.findall(field[:MAX_FIELD]))
-    return [one for one in ids if b"@" in one]
+    return [one for one in ids if _IS_ID.search(one)]
 
 
 def _normal(octets: bytes) -> bytes:

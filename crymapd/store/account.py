@@ -59,18 +59,25 @@ def unlock(home: Path, password: str) -> Unlocked:
 
     Raises:
         BadCredentials: the password is wrong.
-        AccountUnavailable: neither copy of user.toml can be read, which takes as long to say as a wrong password.
+        AccountUnavailable: neither copy of user.toml can be read or opened with any password, or there is no memory to
+            check one; to say so takes as long as to say that a password is wrong.
         AccountUnusable: the password is right, but neither copy of user.toml is intact.
     """
     layout = Layout(home)
     copies, reasons = _readable_copies(layout)
     altered: Damaged | None = None
+    is_wrong = False
     for path, user in copies:
         try:
             index, master = slots.open_any([password_slot(slot) for slot in user.slot], password, user.account_id)
-            user.check(master)
         except BadCredentials:
+            is_wrong = True
             continue
+        except Damaged as error:
+            reasons.append(f"{path}: {error}")
+            continue
+        try:
+            user.check(master)
         except Damaged as error:
             altered = error
             continue
@@ -79,10 +86,10 @@ def unlock(home: Path, password: str) -> Unlocked:
         return Unlocked(layout, user, master)
     if altered is not None:
         raise AccountUnusable(f"no copy of user.toml is intact: {altered}")
-    if not copies:
-        slots.spend_time(password)
-        raise AccountUnavailable("; ".join(reasons))
-    raise BadCredentials("wrong user name or password")
+    if is_wrong:
+        raise BadCredentials("wrong user name or password")
+    slots.spend_time(password)
+    raise AccountUnavailable("; ".join(reasons))
 
 
 def _readable_copies(layout: Layout) -> tuple[list[tuple[Path, User]], list[str]]:

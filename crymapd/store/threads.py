@@ -57,6 +57,8 @@ class Threads:
                 self._decide(message, former, email_id, its_references)
             self._db.execute("DELETE FROM undivided WHERE message = ?", (message,))
         if not self.undivided(1):
+            # What only messages that are gone have named may have joined strangers, too.
+            self._db.execute("DELETE FROM threads WHERE thread IN (SELECT thread FROM mixed_threads)")
             self._db.execute(
                 "INSERT INTO threads SELECT reference, thread FROM divided_references WHERE true"
                 " ON CONFLICT DO UPDATE SET thread = excluded.thread"

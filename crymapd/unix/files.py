@@ -180,7 +180,8 @@ def remove(path: Path) -> bool:
     return True
 
 
-def _take_lock(fd: int, wait: float) -> bool:
+def take_lock(fd: int, wait: float) -> bool:
+    """Take an exclusive lock on an open file; False if another process still holds it after `wait` seconds."""
     deadline = time.monotonic() + wait
     while True:
         try:
@@ -206,6 +207,6 @@ def locked(path: Path, *, wait: float) -> Iterator[bool]:
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        yield _take_lock(fd, wait)
+        yield take_lock(fd, wait)
     finally:
         os.close(fd)

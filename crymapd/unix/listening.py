@@ -7,7 +7,6 @@ socket itself: everybody who can reach it may connect, as with a TCP port.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -16,9 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crymapd.model.endpoint import Address, TcpAddress, UnixAddress
+from crymapd.unix import files
 
 BACKLOG = 512
 _SOCKET_MODE = 0o666
+_PATIENCE_SECONDS = 10.0
 
 
 def address_of(sock: socket.socket) -> Address:
@@ -70,7 +71,8 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """Let no other listener look after its socket in a directory for the length of a `with`."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        if not files.take_lock(fd, _PATIENCE_SECONDS):
+            raise TimeoutError(errno.ETIMEDOUT, "another listener has locked the directory", str(directory))
         yield
     finally:
         os.close(fd)

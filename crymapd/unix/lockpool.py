@@ -6,14 +6,20 @@ locks belong to the open file.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from crymapd import log
 from crymapd.unix import files
+
+PATIENCE_SECONDS = 60.0
+"""How long to wait for a lock: a process that was stopped while it held one must not stop all logins."""
+_PAUSE_SECONDS = 0.02
 
 
 class LockPool:
@@ -33,7 +39,11 @@ class LockPool:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold one of the locks, waiting for it when all are taken."""
+        """Hold one of the locks, waiting for any of them when all are taken.
+
+        Raises:
+            TimeoutError: all were held by other processes for `PATIENCE_SECONDS`.
+        """
         fd = self._take()
         try:
             yield
@@ -42,12 +52,14 @@ class LockPool:
                 fcntl.flock(fd, fcntl.LOCK_UN)
 
     def _take(self) -> int | None:
-        order = random.sample(self._fds, len(self._fds))
-        for fd in order:
-            with suppress(BlockingIOError):
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return fd
-        if not order:
+        if not self._fds:
             return None
-        fcntl.flock(order[0], fcntl.LOCK_EX)
-        return order[0]
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            for fd in random.sample(self._fds, len(self._fds)):
+                with suppress(BlockingIOError):
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return fd
+            if time.monotonic() >= deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "as many passwords are being checked as may be at once")
+            time.sleep(_PAUSE_SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from dataclasses import replace
 
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from crymapd.crypto import secret, slots
 from crymapd.crypto.sealing import OVERHEAD, PRIVATE_BYTES, PUBLIC_BYTES, OpeningKey, SealingKey, generate
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, random_secret, unwrap, wrap
-from crymapd.crypto.slots import Argon2, PasswordSlot, new_password_slot, open_any
-from crymapd.errors import BadCredentials, Damaged
+from crymapd.crypto.slots import Argon2, PasswordSlot, new_password_slot, open_any, spend_time
+from crymapd.errors import AccountUnavailable, BadCredentials, Damaged
 
 CHEAP = Argon2(8, 1, 1)
 PASSWORDS = st.text(max_size=60)
@@ -52,7 +54,7 @@ def _flipped(octets: bytes, bit: int) -> bytes:
 
 
 def _refused(slot: PasswordSlot) -> None:
-    with pytest.raises(BadCredentials):
+    with pytest.raises((BadCredentials, Damaged)):
         slot.open("password", b"account")
 
 
@@ -63,8 +65,8 @@ def _refused(slot: PasswordSlot) -> None:
     ids=str,
 )  # fmt: skip
 def test_parameters_that_cannot_be(argon2: Argon2) -> None:
-    """A flipped digit or a forged file: refused, and no denial of service."""
-    with pytest.raises(BadCredentials):
+    """A flipped digit or a forged file: refused, without a denial of service, and not as a wrong password."""
+    with pytest.raises(Damaged):
         PasswordSlot(argon2, bytes(16), bytes(60)).open("password", b"account")
 
 
@@ -75,8 +77,29 @@ def test_any_of_several_slots() -> None:
         assert open_any(made, word, b"account") == (index, master)
     with pytest.raises(BadCredentials):
         open_any(made, "four", b"account")
+    bad = PasswordSlot(CHEAP, b"", b"")
+    assert open_any([bad, *made], "two", b"account") == (2, master)
     with pytest.raises(BadCredentials):
-        open_any([], "one", b"account")
+        open_any([bad, *made], "four", b"account")
+    for useless in ([], [bad, bad]):
+        with pytest.raises(Damaged):
+            open_any(useless, "one", b"account")
+
+
+def test_without_memory_nobody_is_told_that_a_password_is_wrong() -> None:
+    """Known or unknown, the answer is that it cannot be checked now."""
+    slot = new_password_slot(random_secret(), "one", b"account")
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
+        answers = []
+        for attempt in (lambda: slot.open("one", b"account"), lambda: spend_time("nobody")):
+            try:
+                attempt()
+            except AccountUnavailable:
+                answers.append(1)
+        os._exit(len(answers))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
 def test_generated_passwords() -> None:

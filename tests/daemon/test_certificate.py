@@ -84,6 +84,6 @@ def test_the_other_process_is_gone(folder: Path) -> None:
     process = CertificateProcess(CertificateFiles(load_root(folder)), ())
     process._line.shutdown(2)
     os.wait()
-    with pytest.raises(ConfigError, match="has ended; restart"):
+    with pytest.raises(ConfigError, match="has ended or is stopped; restart"):
         process.read_changed()
     assert process.read_changed() is None

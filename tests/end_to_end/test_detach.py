@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.patience import PATIENCE_SECONDS, until
-from tests.testlib.server import Server
+from tests.testlib.server import NOBODY, Server
 
 
 @pytest.fixture
@@ -92,6 +92,21 @@ def test_what_fails_in_the_background_is_told_in_the_foreground(server: Server, 
     done = detach(server)
     assert done.returncode == 78 and reason in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert not pid_file(server).exists()
+
+
+@pytest.mark.root
+def test_in_a_two_step_black_box(server: Server) -> None:
+    """The process that stays root for the certificate does not keep the caller waiting."""
+    server.config = '[security]\nsystem_user = "nobody"\nchroot_system = true\n'
+    server.write_config()
+    os.chown(server.root / "users", NOBODY, NOBODY)
+    done = detach(server)
+    assert (done.returncode, done.stderr) == (0, "")
+    process = running_id(server)
+    read_mail(server)
+    os.kill(process, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{process}").exists())
+    pid_file(server).unlink()  # it is empty: the system user may not remove it
 
 
 def test_a_port_that_is_taken(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import statistics
 import time
@@ -61,6 +62,17 @@ def spoil_both(home: Path) -> None:
         path.write_text("[[slot]\n")
 
 
+def forge_both(line: str) -> Callable[[Path], object]:
+    """Replace a line of the only slot, so that no password opens it."""
+
+    def forge(home: Path) -> None:
+        key = line.partition(" ")[0]
+        for path in (home / "user.toml", home / "backup" / "user.toml"):
+            path.write_text(re.sub(rf"(?m)^{key} = .*$", line, path.read_text()))
+
+    return forge
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "the directory cannot be read": lambda home: home.chmod(0),
     "the disk is not mounted": lambda home: home.rename(home.with_name("elsewhere")),
@@ -68,6 +80,10 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a file stands in its place": lambda home: home.rename(home.with_name("elsewhere")).with_name("home").touch(),
     "user.toml and its copy are gone": unlink_both,
     "user.toml and its copy are damaged": spoil_both,
+    "too much memory": forge_both("memory_kib = 2000000"),
+    "no passes": forge_both("passes = 0"),
+    "a short salt": forge_both('salt = "AAAA"'),
+    "a short key": forge_both('wrapped = "AAAA"'),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from crymapd.crypto.slots import Argon2
 from crymapd.mime import references
-from crymapd.model.numbers import MessageId
+from crymapd.model.numbers import MessageId, Uid
 from crymapd.store import account, maintenance
 from crymapd.store.store import Store
 from tests.testlib.stores import EVERY, StoreOpener, append, forget_format_four, mailbox_id, stored
@@ -106,6 +106,23 @@ def test_a_message_that_cannot_be_read_stays(home: Path, open_store: StoreOpener
     with store.parts.meta.change():
         store.parts.meta.threads.divide({first: None, second: (b"x@example.org",)})
     assert threads(store)[first] == thread != threads(store)[second]
+
+
+def test_what_only_purged_messages_have_named_joins_nobody(home: Path, open_store: StoreOpener) -> None:
+    """They may have been strangers."""
+    store = open_store(home)
+    for number in (1, 2, 3):
+        append(store, mail(number, "1@example.org"))
+    store.parts.entries.expunge(mailbox_id(store, "INBOX"), [(Uid(2), Uid(2))], only_deleted=False)
+    store.parts.entries.forget([MessageId(2)])
+    with store.parts.meta.change():
+        forget_format_four(store)
+    store.close()
+    store = open_store(home)
+    maintenance.divide_threads(store.parts, time.time())
+    append(store, mail(4, "2@example.org"))
+    first, third, fourth = threads(store).values()
+    assert first == third != fourth
 
 
 def test_messages_that_are_purged_meanwhile(home: Path, open_store: StoreOpener) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from crymapd.imap.wire import writer
-from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooMany
 from crymapd.imap.wire.section import FIELDS, FIELDS_NOT, HEADER, MIME, TEXT, WHOLE, Section
 from crymapd.model.sequence import Range, SequenceSet
 
@@ -156,7 +156,7 @@ def _items(reader: Reader) -> list[Item]:
         reader.space()
         items.append(_item(reader))
         if len(items) > MAX_ITEMS:
-            raise BadSyntax(f"FETCH expects at most {MAX_ITEMS} items")
+            raise TooMany(f"FETCH expects at most {MAX_ITEMS} items")
     return items
 
 
@@ -244,7 +244,7 @@ def _what(reader: Reader, has_path: bool) -> tuple[str, tuple[bytes, ...], bytes
                 reader.space()
                 names.append(reader.astring())
                 if len(names) > MAX_NAMES:
-                    raise BadSyntax(f"HEADER.FIELDS expects at most {MAX_NAMES} names")
+                    raise TooMany(f"HEADER.FIELDS expects at most {MAX_NAMES} names")
             text = what.encode() + b" (" + b" ".join(writer.astring(name) for name in names) + b")"
             return what, tuple(name.lower() for name in names), text
     for what in (HEADER, TEXT):

@@ -111,7 +111,7 @@ def authenticate(reader: Reader) -> Authenticate:
     mechanism = reader.keyword()
     initial = None
     if reader.try_text(b" "):
-        initial = reader.rest() or None  # some clients leave a blank at the end
+        initial = reader.rest().rstrip(b" ") or None  # some clients leave blanks at the end
     return Authenticate(mechanism, initial)
 
 

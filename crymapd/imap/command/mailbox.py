@@ -158,12 +158,15 @@ def _resync(reader: Reader) -> Resync:
         raise BadSyntax("QRESYNC expects a UIDVALIDITY and a modseq of at least 1")
     known_uids: SequenceSet | None = None
     sample: tuple[tuple[SeqNum, Uid], ...] = ()
-    if reader.try_text(b" "):
+    if not reader.try_text(b")"):
+        reader.space()
         if reader.peek() != b"(":
             known_uids = _written_out(reader)
-        if known_uids is None or reader.try_text(b" "):
+        if not reader.try_text(b")"):
+            if known_uids is not None:
+                reader.space()
             sample = _sample(reader)
-    reader.text(b")")
+            reader.text(b")")
     return Resync(uidvalidity, modseq, known_uids, sample)
 
 

@@ -69,11 +69,20 @@ def _opened(session: Session, asked: command.Select) -> View:
     view, client = select(), asked.resync
     if client is None or client.uidvalidity != view.mailbox.uidvalidity:
         return view
-    # The UIDs that it names prove nothing: `1:2147483647` is how some clients write "all".
-    if client.modseq <= view.mailbox.modseq:
+    if client.modseq <= view.mailbox.modseq and not _knows_later_uids(client, view.mailbox.next_uid):
         return view
     session.store.renumber()
     return select()
+
+
+_PLAUSIBLE = 1 << 20
+"""So many messages may have come since the backup was made. What is further off, as `1:2147483647`, means "all"."""
+
+
+def _knows_later_uids(client: command.Resync, next_uid: Uid) -> bool:
+    """Whether a client names UIDs that the database has not given out yet."""
+    ranges = [] if client.known_uids is None else client.known_uids.resolve(Uid(0))
+    return any(next_uid <= high < next_uid + _PLAUSIBLE for _low, high in ranges)
 
 
 def _describe(session: Session, view: View, asked_name: str) -> None:

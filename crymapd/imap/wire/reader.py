@@ -45,6 +45,10 @@ class BadSyntax(Exception):
     """A command does not follow the grammar; the text says what was expected."""
 
 
+class TooMany(BadSyntax):
+    """A command follows the grammar, but has more of something than is read."""
+
+
 class Reader:
     """A position in the fragments of one command."""
 
@@ -231,7 +235,7 @@ class Reader:
             return SequenceSet((), saved=True)
         pieces = text.split(b",")
         if len(pieces) > MAX_RANGES:
-            raise BadSyntax(f"a sequence set has at most {MAX_RANGES} ranges")
+            raise TooMany(f"a sequence set has at most {MAX_RANGES} ranges")
         try:
             return SequenceSet(tuple(_seq_range(piece) for piece in pieces))
         except ValueError:
@@ -313,7 +317,10 @@ class Reader:
 
     def date_time(self) -> datetime | None:
         """Read the date and time of APPEND; returns None if they cannot be read, which must not lose the mail."""
-        return tolerance.date_time(self.string())
+        octets = self.try_string(any_octets=True)
+        if octets is None:
+            raise self._expected("a date and time")
+        return tolerance.date_time(octets)
 
 
 def _is_utf8(octets: bytes) -> bool:

@@ -14,13 +14,14 @@ from crymapd import log
 from crymapd.mime.dates import MONTHS
 
 _MONTHS = {name.lower().encode("ascii"): month for month, name in enumerate(MONTHS, 1)}
-_BLANKS = {b" ": rb" +", b"(": rb"\( *", b")": rb" *\)"}
+_BLANKS = {b" ": rb" +", b"(": rb"\( *", b")": rb" *\)", b"]": rb" *\]"}
 
 
 @lru_cache(maxsize=512)
 def extra_blanks(text: bytes) -> re.Pattern[bytes]:
-    """Return a pattern for text of the grammar, in any case, that allows extra blanks beside blanks and inside `( )`.
+    """Return a pattern for text of the grammar, in any case, that allows extra blanks.
 
+    They may stand beside blanks, and inside parentheses and brackets.
     Dovecot 2.3's imapc (dsync, 2026) sends `( $Junk)`, aioimaplib 2.0 (2026) `ID ( "name" ...`.
     """
     octets = (text[at : at + 1] for at in range(len(text)))
