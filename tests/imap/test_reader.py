@@ -122,6 +122,14 @@ def test_strings_come_back(value: bytes) -> None:
     reader.end()
 
 
+def test_a_date_with_strange_octets_does_not_lose_the_mail() -> None:
+    """Also after ENABLE UTF8=ACCEPT, when quoted strings are to be UTF-8."""
+    reader = Reader([b'"03-Feb-2025 18:28:47 \xe9"'], utf8=True)
+    date = reader.date_time()
+    assert date is not None and date.isoformat() == "2025-02-03T18:28:47+00:00"
+    reader.end()
+
+
 KNOWN_NAMES = {
     "~peter/mail/台北/日本語": b"~peter/mail/&U,BTFw-/&ZeVnLIqe-",  # RFC 3501 section 5.1.3
     "&": b"&-",
