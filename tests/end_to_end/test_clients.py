@@ -9,6 +9,7 @@ import imapclient
 import pytest
 
 from tests.testlib.corpus import as_literal, sample, samples
+from tests.testlib.mutt import muttrc
 from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server, trusting
 from tests.testlib.terminal import Terminal
@@ -93,29 +94,7 @@ def test_imapclient(mail: Server) -> None:
 @pytest.mark.parametrize("program", [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("mutt", "neomutt")])
 def test_mutt(mail: Server, tmp_path: Path, program: str) -> None:
     """In a real terminal: the index, a message, a flag, a search, save to another mailbox, delete."""
-    rc = tmp_path / "muttrc"
-    rc.write_text(
-        f"""\
-set folder="imaps://{program}@127.0.0.1:{mail.port("imaps")}/"
-set imap_pass="{PASSWORD}"
-set spoolfile="+INBOX"
-set record=""
-set ssl_verify_host=no
-set ssl_verify_dates=no
-set certificate_file="{mail.root}/cert.pem"
-set header_cache=""
-set confirmappend=no
-set delete=yes
-set mail_check=1
-set timeout=1
-set sort=mailbox-order
-set quit=yes
-set resolve=no
-set wait_key=no
-set tmpdir="{tmp_path}"
-""",
-    )
-    with Terminal([program, "-F", str(rc)], tmp_path) as terminal:
+    with Terminal([program, "-F", str(muttrc(mail, program, tmp_path))], tmp_path) as terminal:
         terminal.wait_for("Welcome")
         terminal.type("1", "Enter", "Enter")
         terminal.wait_for("encrypted before")

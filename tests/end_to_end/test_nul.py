@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.corpus import as_literal
+from tests.testlib.mutt import muttrc
 from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import PASSWORD, Server
 from tests.testlib.terminal import Terminal
@@ -69,22 +70,7 @@ SyncState *
 @pytest.mark.peer("tmux")
 @pytest.mark.parametrize("program", [pytest.param(name, marks=pytest.mark.peer(name)) for name in ("mutt", "neomutt")])
 def test_mutt(mail: Server, tmp_path: Path, program: str) -> None:
-    rc = tmp_path / "muttrc"
-    rc.write_text(
-        f"""\
-set folder="imaps://{USER}@127.0.0.1:{mail.port("imaps")}/"
-set imap_pass="{PASSWORD}"
-set spoolfile="+INBOX"
-set ssl_verify_host=no
-set ssl_verify_dates=no
-set certificate_file="{mail.root}/cert.pem"
-set header_cache=""
-set wait_key=no
-set quit=yes
-set tmpdir="{tmp_path}"
-""",
-    )
-    with Terminal([program, "-F", str(rc)], tmp_path) as terminal:
+    with Terminal([program, "-F", str(muttrc(mail, USER, tmp_path))], tmp_path) as terminal:
         terminal.wait_for("Msgs:1")
         terminal.type("1", "Enter", "Enter")
         terminal.wait_for("behind")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.testlib.corpus import samples
-from tests.testlib.server import PASSWORD, Server
+from tests.testlib.mutt import muttrc
+from tests.testlib.server import Server
 from tests.testlib.terminal import Terminal
 
 NEWS = b"From: Bob <bob@example.net>\r\nSubject: Just in\r\nDate: Sat, 20 Jun 2026 10:00:00 +0000\r\n\r\nnews\r\n"
@@ -18,27 +19,14 @@ LOGS = {"mutt": ".muttdebug0", "neomutt": ".neomuttdebug0"}
 
 def settings(server: Server, folder: Path, user: str) -> Path:
     (folder / "headers").mkdir()
-    rc = folder / "muttrc"
-    rc.write_text(f"""\
-set folder="imaps://{user}@127.0.0.1:{server.port("imaps")}/"
-set imap_pass="{PASSWORD}"
+    more = f"""\
 set imap_condstore=yes
 set imap_qresync=yes
-set spoolfile="+INBOX"
-set record=""
-set ssl_verify_host=no
-set ssl_verify_dates=no
-set certificate_file="{server.root}/cert.pem"
 set header_cache="{folder}/headers"
-set mail_check=1
-set timeout=1
-set sort=mailbox-order
 set index_format="%3C %Z %s"
-set quit=yes
-set wait_key=no
-set tmpdir="{folder}"
-""")
-    return rc
+set resolve=yes
+"""
+    return muttrc(server, user, folder, more)
 
 
 def visit(program: str, rc: Path, during: Callable[[Terminal], object]) -> str:
