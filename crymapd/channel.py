@@ -31,7 +31,7 @@ class TimedOut(Exception):
 
 
 class ToldToEnd(Exception):
-    """A signal has asked this process to end; raised at the next wait for the peer."""
+    """A signal has asked this process to end; raised at the next wait for what the peer sends."""
 
 
 class Trace:
@@ -97,7 +97,7 @@ class Channel:
     Args:
         sock: the socket; the channel closes it.
         trace: where the dialogue is written, if anywhere; the channel closes that as well.
-        end: ends every wait for the peer with `ToldToEnd`.
+        end: ends every wait for what the peer sends with `ToldToEnd`.
     """
 
     def __init__(self, sock: socket.socket, trace: Trace | None = None, end: EndRequest | None = None) -> None:
@@ -129,7 +129,7 @@ class Channel:
 
     @property
     def awaited(self) -> tuple[int, ...]:
-        """The descriptors of which one can be read once `read` has something to say."""
+        """The descriptors to wait for: when one of them can be read, `read` returns or raises at once."""
         return (self.fileno(),) if self._end is None else (self.fileno(), self._end.fileno())
 
     def reveal(self) -> None:
@@ -244,7 +244,7 @@ class Channel:
         Raises:
             TimedOut: the peer took nothing for a minute.
             Disconnected: it is gone; or it took nothing before, as nobody waits for it twice.
-            ToldToEnd: while the peer took nothing.
+            ToldToEnd: TLS has to read something first, and nothing more is read.
         """
         # A fresh buffer, not a cleared one: where sending fails, the exception still holds pieces of the old.
         queued, self._out = self._out, bytearray()

@@ -68,7 +68,8 @@ def open_log(where: str, root: Path) -> None:
     global sink, _reopen
     to_journal = _is_journal(2)
     if not where:
-        where = "stderr" if to_journal or _is_terminal(2) or _is_alone(2) else "syslog"
+        is_kept = to_journal or os.isatty(2) or (_leads_somewhere(2) and not any(map(_is_listened_to, _SYSLOG_SOCKETS)))
+        where = "stderr" if is_kept else "syslog"
     if where == "syslog":
         syslog.openlog("crymapd", syslog.LOG_PID | syslog.LOG_NDELAY, syslog.LOG_MAIL)
         sink = syslog.syslog
@@ -95,17 +96,12 @@ def _replace(fd: int, path: Path) -> None:
     os.close(new)
 
 
-def _is_terminal(fd: int) -> bool:
-    return os.isatty(fd)  # False for a closed descriptor
-
-
-def _is_alone(fd: int) -> bool:
-    """Whether a descriptor leads somewhere, and nobody listens to syslog."""
+def _leads_somewhere(fd: int) -> bool:
+    """Whether a descriptor is open, and not on /dev/null."""
     try:
-        is_open = not os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+        return not os.path.samestat(os.fstat(fd), os.stat(os.devnull))
     except OSError:
-        is_open = False
-    return is_open and not any(map(_is_listened_to, _SYSLOG_SOCKETS))
+        return False
 
 
 def _is_listened_to(path: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import socket
 import syslog
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,22 +59,27 @@ def test_what_a_stranger_chooses_cannot_pass_for_another_line(tmp_path: Path) ->
     assert 'name="login failed user=\'bob\' from=192.0.2.9" version="\' from=192.0.2.9"' in lines[1]
 
 
-def test_an_inherited_journal_variable_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, write = os.pipe()
+@contextmanager
+def standard_error(descriptor: int) -> Iterator[None]:
+    """Have standard error be another descriptor, which is closed afterwards."""
     saved = os.dup(2)
-    os.dup2(write, 2)
+    os.dup2(descriptor, 2)
     try:
-        status = os.fstat(2)
-        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-        log.open_log("stderr", tmp_path)
-        log.login_ok("alice")
-        monkeypatch.setenv("JOURNAL_STREAM", "1:1")
-        log.open_log("stderr", tmp_path)
-        log.login_ok("alice")
+        yield
     finally:
         os.dup2(saved, 2)
-    for fd in (write, saved):
-        os.close(fd)
+        os.close(saved)
+        os.close(descriptor)
+
+
+def test_an_inherited_journal_variable_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    with standard_error(write):
+        status = os.fstat(2)
+        for journal in (f"{status.st_dev}:{status.st_ino}", "1:1"):
+            monkeypatch.setenv("JOURNAL_STREAM", journal)
+            log.open_log("stderr", tmp_path)
+            log.login_ok("alice")
     with os.fdopen(read) as lines:
         process = f"crymapd[{os.getpid()}]: login user=alice"
         assert lines.read().splitlines() == [f"<6>{process}", process]
@@ -88,18 +94,11 @@ def test_where_nobody_listens_to_syslog_standard_error_is_the_log(
     monkeypatch.setattr(syslog, "syslog", lambda _severity, line: heard.append(line))
     monkeypatch.setattr(log, "_SYSLOG_SOCKETS", (str(tmp_path / "log"),))
     read, write = os.pipe()
-    saved = os.dup(2)
-    os.dup2(write, 2)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
-            if is_heard:
-                daemon.bind(str(tmp_path / "log"))
-            log.open_log("", tmp_path)
-            log.login_ok("alice")
-    finally:
-        os.dup2(saved, 2)
-    for fd in (write, saved):
-        os.close(fd)
+    with standard_error(write), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        if is_heard:
+            daemon.bind(str(tmp_path / "log"))
+        log.open_log("", tmp_path)
+        log.login_ok("alice")
     with os.fdopen(read) as lines:
         assert (heard, lines.read() == "") == ((["login user=alice"], True) if is_heard else ([], False))
 
@@ -107,19 +106,12 @@ def test_where_nobody_listens_to_syslog_standard_error_is_the_log(
 def test_where_standard_error_leads_nowhere_syslog_is_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As under inetd, where it would be the client."""
     monkeypatch.setattr(log, "_SYSLOG_SOCKETS", ())
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
+    with standard_error(os.open(os.devnull, os.O_WRONLY)):
         log.open_log("", tmp_path)
         assert log.sink is syslog.syslog
         os.close(2)
         log.open_log("", tmp_path)
         assert log.sink is syslog.syslog
-    finally:
-        os.dup2(saved, 2)
-    for fd in (null, saved):
-        os.close(fd)
 
 
 def test_events_before_a_log_is_opened_go_nowhere() -> None:

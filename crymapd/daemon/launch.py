@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol, Self
 
 from crymapd.errors import ConfigError
+from crymapd.unix import signals
 
 _LISTENS = b"\0"
 _LONGEST = 4096
@@ -54,6 +55,8 @@ class Launch:
         reading, writing = os.pipe()
         if os.fork():
             os.close(writing)
+            signals.end_as_usual()  # so that whoever waits here can be ended, and leaves the other process its files
+            signals.let_through()
             report = os.read(reading, _LONGEST)  # once, as others may keep the pipe open
             if report == _LISTENS:
                 os._exit(0)

@@ -253,6 +253,7 @@ class Listener:
     def _become_worker(self) -> None:
         """In a new process: forget what is the listener's."""
         signals.end_as_usual()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `pkill -HUP` reaches all: a connection must not be lost with it
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for held in (*(pair.socket for pair in self._pairs.values()), *self._waker, self._certificate, self._pid_file):
             if held is not None:

@@ -172,13 +172,14 @@ def divide_threads(parts: Parts, _now: float) -> None:
     """Divide the threads that joined strangers when `<yes>` and the like still counted as Message-IDs."""
     threads = parts.meta.threads
     while messages := threads.undivided(_MESSAGES_AT_ONCE):
-        references = {message: _references(parts, message) for message in messages}
+        headers = parts.index.headers(messages)
+        references = {message: _references(parts, message, headers.get(message)) for message in messages}
         with parts.meta.change():
             threads.divide(references)
 
 
-def _references(parts: Parts, message: MessageId) -> References | None:
-    header = parts.index.headers([message]).get(message)
+def _references(parts: Parts, message: MessageId, header: bytes | None) -> References | None:
+    """Return the references of a message, which is opened if the index does not have its header."""
     if header is None:
         try:
             with parts.reader.read(message) as opened:

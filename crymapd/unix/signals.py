@@ -44,7 +44,7 @@ class EndRequest:
 
 
 def end_as_usual() -> None:
-    """Have the signals end this process again, which was forked from one with an `EndRequest`."""
+    """Have the signals end this process again, which was forked from one that handles them otherwise."""
     signal.set_wakeup_fd(-1)
     for signum in _DELAYED:
         signal.signal(signum, signal.SIG_DFL)

@@ -50,6 +50,16 @@ def test_a_spare_process_that_is_ended(tmp_path: Path) -> None:
             client.ok("NOOP")
 
 
+def test_a_spare_process_is_not_hung_up(tmp_path: Path) -> None:
+    """`pkill -HUP crymapd` reaches it as well, perhaps at the moment when it is given a connection."""
+    with running(tmp_path / "root") as server:
+        one = spare(server)
+        os.kill(one, signal.SIGHUP)
+        with server.client() as client:
+            assert workers(listener(server)) == [one]
+            client.logout()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
     """The spare process ends with its listener, however that ends."""
