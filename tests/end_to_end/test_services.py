@@ -15,7 +15,6 @@ from tests.testlib.addresses import Tcp, Unix, free_port
 from tests.testlib.client import Client
 from tests.testlib.echo import ADDED
 from tests.testlib.patience import PATIENCE_SECONDS, until
-from tests.testlib.process import children
 from tests.testlib.server import NOBODY, PASSWORD, Server, trusting
 
 
@@ -38,18 +37,6 @@ class Two(Server):
     @property
     def command(self) -> list[str | Path]:
         return [*self.program, "--root", self.root, "listen"]
-
-    def spare(self) -> int:
-        """The process that waits for the next connection, once no other is there; it has not logged anything yet."""
-        assert self.process is not None
-        listener = self.process.pid
-
-        def is_alone() -> bool:
-            processes = children(listener)
-            return len(processes) == 1 and f"crymapd[{processes[0]}]" not in self.log()
-
-        until(is_alone)
-        return children(listener)[0]
 
     def served_by(self, worker: int, prefix: str) -> bool:
         """Whether the log says that a process had such a connection."""

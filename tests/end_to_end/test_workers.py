@@ -20,16 +20,10 @@ def listener(server: Server) -> int:
     return server.process.pid
 
 
-def spare(server: Server) -> int:
-    """The process that waits for a connection, when nobody is there; the first was who looked for the port."""
-    until(lambda: "disconnected" in server.log() and len(children(listener(server))) == 1)
-    return children(listener(server))[0]
-
-
 def test_a_connection_is_open_in_its_worker_only(tmp_path: Path) -> None:
     """The listener keeps none, and the next spare process has none."""
     with running(tmp_path / "root") as server:
-        first = spare(server)
+        first = server.spare()
         with server.client() as one, server.client() as two:
             assert len(workers(listener(server))) == 2 and first in workers(listener(server))
             assert not has_connection(listener(server))
@@ -37,13 +31,13 @@ def test_a_connection_is_open_in_its_worker_only(tmp_path: Path) -> None:
             until(lambda: first not in children(listener(server)))
             two.ok("NOOP")
             two.logout()
-        assert spare(server) != first and not has_connection(spare(server))
+        assert server.spare() != first and not has_connection(server.spare())
 
 
 def test_a_spare_process_that_is_ended(tmp_path: Path) -> None:
     """Another takes its place; nobody's connection is lost with it once that is known."""
     with running(tmp_path / "root") as server:
-        gone = spare(server)
+        gone = server.spare()
         os.kill(gone, signal.SIGKILL)
         until(lambda: gone not in children(listener(server)))
         with server.client() as client:
@@ -53,7 +47,7 @@ def test_a_spare_process_that_is_ended(tmp_path: Path) -> None:
 def test_a_spare_process_is_not_hung_up(tmp_path: Path) -> None:
     """`pkill -HUP crymapd` reaches it as well, perhaps at the moment when it is given a connection."""
     with running(tmp_path / "root") as server:
-        one = spare(server)
+        one = server.spare()
         os.kill(one, signal.SIGHUP)
         with server.client() as client:
             assert workers(listener(server)) == [one]
@@ -64,14 +58,14 @@ def test_a_spare_process_is_not_hung_up(tmp_path: Path) -> None:
 def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
     """The spare process ends with its listener, however that ends."""
     with running(tmp_path / "root") as server:
-        left = spare(server)
+        left = server.spare()
         os.kill(listener(server), number)
         until(lambda: not Path(f"/proc/{left}").exists())
 
 
 def test_refused_connections_cost_no_process(tmp_path: Path) -> None:
     with running(tmp_path / "root", "[limits]\nmax_workers_per_address = 1\n") as server:
-        assert spare(server)
+        assert server.spare()
         with server.tls_socket("imaps") as only:
             assert only.recv(100).startswith(b"* OK")
             until(lambda: len(children(listener(server))) == 2)
@@ -85,7 +79,7 @@ def test_refused_connections_cost_no_process(tmp_path: Path) -> None:
 def test_a_spare_process_that_ended_unnoticed(tmp_path: Path) -> None:
     """The listener was busy: the next connection gets another one."""
     with running(tmp_path / "root") as server:
-        gone = spare(server)
+        gone = server.spare()
         os.kill(listener(server), signal.SIGSTOP)
         os.kill(gone, signal.SIGKILL)
         until(lambda: state_of(gone) == "Z")
@@ -106,7 +100,7 @@ def injected(process: int, what: str, *options: str) -> AbstractContextManager[N
 def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_served: bool) -> None:
     """Too many are on their way, or there is no memory: another process is tried, and the listener goes on."""
     with running(tmp_path / "root") as server:
-        spare(server)
+        server.spare()
         failing = injected(listener(server), f"sendmsg:error=ENOBUFS:when={failures}")
         outcome = contextlib.nullcontext() if is_served else pytest.raises(OSError)
         with failing, outcome, server.tls_socket("imaps") as served:
@@ -120,7 +114,7 @@ def test_a_connection_that_cannot_be_given(tmp_path: Path, failures: str, is_ser
 def test_told_to_end_before_it_has_settled(tmp_path: Path) -> None:
     """A worker that has not run yet, on a busy machine, ends with the others."""
     with running(tmp_path / "root") as server:
-        spare(server)
+        server.spare()
         assert server.process is not None
         slowly = injected(listener(server), "getrandom:delay_enter=2000000", "-f")
         with slowly, server.tls_socket("imaps"), server.plain_socket("imaps"):

@@ -142,9 +142,23 @@ class Server:
         # The connections that were tried count until the listener has noticed that their workers ended.
         tried = announced.total()
         until(lambda: len(_ENDED.findall(self.log()[before:])) >= tried, what=self.log)
-        resting = 2 if os.geteuid() == 0 and "system_user" in self.config else 1  # the spare one; who reads the key
-        listener = self.process.pid
-        until(lambda: len(children(listener)) == resting, what=self.log)
+        until(self._is_at_rest, what=self.log)
+
+    def spare(self) -> int:
+        """The process that waits for the next connection, once no other is there."""
+        assert self.process is not None
+        until(self._is_at_rest, what=self.log)
+        return max(children(self.process.pid))
+
+    def _is_at_rest(self) -> bool:
+        """Whether the listener has no processes but the spare one and, in a two-step black box, that for the certificate.
+
+        Their number alone does not tell: for a moment after a connection its process is there, and no spare one yet.
+        """
+        assert self.process is not None
+        processes, log = children(self.process.pid), self.log()
+        resting = 2 if os.geteuid() == 0 and "system_user" in self.config else 1
+        return len(processes) == resting and not any(f"crymapd[{each}]" in log for each in processes)
 
     def _accepts(self, address: Address) -> bool:
         """Whether somebody accepts connections there; fails when our process has ended."""
