@@ -61,14 +61,14 @@ def _fill(store: Store, mailbox: str, size: int) -> None:
     for start in range(0, size, BATCH):
         texts = [_text(at) for at in range(start, min(start + BATCH, size))]
         rows = [_row(mailbox, at, text) for at, text in enumerate(texts, start)]
-        store.parts.entries.append(target, rows)
-        numbers = [store.parts.entries.message_id(row.file) or MessageId(0) for row in rows]
-        store.parts.entries.placed(numbers)
+        store.components.entries.append(target, rows)
+        numbers = [store.components.entries.message_id(row.file) or MessageId(0) for row in rows]
+        store.components.entries.placed(numbers)
         summaries = [(at, summarize(text, prepare)) for at, text in zip(numbers, texts, strict=True)]
-        store.parts.index.put(summaries)
-        store.parts.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
-        store.parts.index.set_complete(numbers[-1], (), store.parts.index.incarnation())
-    store.parts.entries.flush_placed()
+        store.components.index.put(summaries)
+        store.components.index.put_texts((at, summary.texts) for at, summary in summaries if summary.texts is not None)
+        store.components.index.set_complete(numbers[-1], (), store.components.index.incarnation())
+    store.components.entries.flush_placed()
     store.close()
 
 

@@ -11,7 +11,7 @@ from crymapd import log
 from crymapd.crypto import slots
 from crymapd.imap.prepared import prepare
 from crymapd.store import account
-from crymapd.store.parts import open_parts
+from crymapd.store.components import open_components
 from crymapd.store.store import Store
 from tests.testlib.stores import CHEAP, LIMIT, PASSWORD, OpenedStore, StoreOpener
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, cheap_hash: None) -> Path:
     """The user directory of a new account with the password `PASSWORD`, opened once."""
     directory = tmp_path / "home"
     directory.mkdir(mode=0o700)
-    open_parts(account.create(directory, PASSWORD, CHEAP)).close()
+    open_components(account.create(directory, PASSWORD, CHEAP)).close()
     return directory
 
 

@@ -21,7 +21,6 @@ from crymapd.authentication.credentials import Credentials
 from crymapd.authentication.throttle import Throttle
 from crymapd.crypto.slots import spend_time
 from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials, UnsafeName
-from crymapd.mime.charsets import preload
 from crymapd.model.names import canonical_user
 from crymapd.store import account
 from crymapd.store.account import Unlocked
@@ -35,7 +34,7 @@ _LONGEST_COUNTED_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class LoggedIn:
     """Who has logged in.
 
     Attributes:
@@ -65,7 +64,7 @@ class Authenticator:
         self._throttle = throttle
         self._address = address
 
-    def authenticate(self, credentials: Credentials) -> Account:
+    def authenticate(self, credentials: Credentials) -> LoggedIn:
         """Unlock the account of a user with a password. From here on the log names the user.
 
         Every failure takes the same work and counts for the throttle. If the account cannot be read, the log does not
@@ -90,7 +89,7 @@ class Authenticator:
         log.login_ok(logged_in.name)
         return logged_in
 
-    def _unlock(self, credentials: Credentials) -> Account:
+    def _unlock(self, credentials: Credentials) -> LoggedIn:
         try:
             name, directory = self._locate(credentials.user)
         except (BadCredentials, AccountUnavailable):
@@ -102,7 +101,7 @@ class Authenticator:
             raise
         try:
             with self._pool.one(), directory.impersonated() as home:
-                return Account(name, directory, account.unlock(home, credentials.password))
+                return LoggedIn(name, directory, account.unlock(home, credentials.password))
         except BaseException as error:
             directory.close()
             if isinstance(error, OSError):
@@ -143,7 +142,7 @@ class _OwnedByRoot(BadCredentials):
     """Such an account is never served. The client is told what a wrong password is told, the log why."""
 
 
-def confine(logged_in: Account) -> Unlocked:
+def confine(logged_in: LoggedIn) -> Unlocked:
     """Become the owner for good, see nothing but the user directory, and return the account as it is reached then.
 
     Load everything that the process will need before the call.
@@ -151,7 +150,6 @@ def confine(logged_in: Account) -> Unlocked:
     Raises:
         AccountUnusable: root's rights could not be dropped.
     """
-    preload()
     try:
         place = logged_in.directory.take(confined=True)
         if os.geteuid() == 0:
@@ -161,7 +159,7 @@ def confine(logged_in: Account) -> Unlocked:
         raise
     sandbox.harden()
     log.translate_paths(place.real_names)
-    if not sandbox.confine(place.path):
+    if not sandbox.restrict_to(place.path):
         log.not_confined()
     return _reached_by(place.path, logged_in.unlocked)
 

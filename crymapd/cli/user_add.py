@@ -14,7 +14,7 @@ from crymapd.crypto.slots import generate_password
 from crymapd.errors import AccountExists, AccountUnusable
 from crymapd.model.names import canonical_user
 from crymapd.store import account
-from crymapd.store.parts import open_parts
+from crymapd.store.components import open_components
 from crymapd.unix import files, sysexits
 from crymapd.unix.owner import Owner, Place, UserDirectory, is_root
 
@@ -39,7 +39,7 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
         if owner is not None:
             _give(home, owner)
         with UserDirectory.open(Place.of(home)) as directory:
-            directory.in_child(lambda inside: open_parts(account.create(inside, password)).close())
+            directory.in_child(lambda inside: open_components(account.create(inside, password)).close())
         files.fsync_dir(home.parent)
         if home != link:
             os.symlink(home, link)

@@ -25,8 +25,6 @@ _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 MLKEM_SEED, X25519_BYTES, MLKEM_PUBLIC = 64, 32, 1184
 PRIVATE_BYTES = MLKEM_SEED + X25519_BYTES
 PUBLIC_BYTES = MLKEM_PUBLIC + X25519_BYTES
-OVERHEAD = 1136
-"""By how many octets a sealed value is longer than the clear one: 1120 of encapsulation and 16 of tag."""
 
 
 class SealingKey:

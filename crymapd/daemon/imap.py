@@ -29,13 +29,13 @@ def converse(client: Client) -> None:
     authenticator = Authenticator(client.site.users, pool, Throttle(state), client.address)
 
     def log_in(credentials: Credentials) -> Store:
-        account = authenticator.authenticate(credentials)
+        logged_in = authenticator.authenticate(credentials)
         channel.reveal()
-        witness = open_witness(account, state)
-        unlocked = confine(account)
+        witness = open_witness(logged_in, state)
+        unlocked = confine(logged_in)
         if state is not None:
             os.close(state)  # whoever takes over this worker must not reach the files of other accounts
-        return open_store(unlocked, account, client, prepare, witness)
+        return open_store(unlocked, logged_in, client, prepare, witness)
 
     identification = tuple((name.replace("_", "-"), value) for name, value in root.system.identification.items())
     session = Session(channel.write, log_in, identification)

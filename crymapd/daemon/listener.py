@@ -184,7 +184,7 @@ class Listener:
             pair.socket.setblocking(False)
             poller.register(fd, select.POLLIN)
         with suppress(OSError):
-            self._workers.prepare()
+            self._workers.fork_spare()
         while not self._stop:
             for fd, _event in poller.poll():
                 if fd in self._pairs:
@@ -225,7 +225,7 @@ class Listener:
         self._workers.reap()
         self._reload_certificate()
         try:
-            self._workers.prepare()
+            self._workers.fork_spare()
         except OSError as error:
             _pause(str(error.strerror))
             return
@@ -248,7 +248,7 @@ class Listener:
             except OSError as error:
                 _pause(str(error.strerror))
         with suppress(OSError):
-            self._workers.prepare()
+            self._workers.fork_spare()
 
     def _become_worker(self) -> None:
         """In a new process: forget what is the listener's."""

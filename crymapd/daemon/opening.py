@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crymapd import log
-from crymapd.authentication.login import Account
+from crymapd.authentication.login import LoggedIn
 from crymapd.daemon.client import Client
 from crymapd.errors import AccountUnusable, CrymapError
 from crymapd.store import maintenance
@@ -15,16 +15,16 @@ from crymapd.store.store import Store
 from crymapd.store.summary import Prepare
 
 
-def open_witness(account: Account, state: int | None) -> EpochFile | None:
+def open_witness(logged_in: LoggedIn, state: int | None) -> EpochFile | None:
     """Open the file outside the user directory that shows when an older one was put back, before `confine`.
 
     Args:
-        account: who has logged in.
+        logged_in: who has logged in.
         state: a descriptor of the directory `state`; None if there is none, which the log says already.
     """
     if state is None:
         return None
-    name = f"seen-{account.unlocked.user.account_id.hex()}"
+    name = f"seen-{logged_in.unlocked.user.account_id.hex()}"
     try:
         return EpochFile(Path(name), state)
     except OSError as error:
@@ -33,13 +33,13 @@ def open_witness(account: Account, state: int | None) -> EpochFile | None:
 
 
 def open_store(
-    unlocked: Unlocked, account: Account, client: Client, prepare: Prepare, witness: EpochFile | None
+    unlocked: Unlocked, logged_in: LoggedIn, client: Client, prepare: Prepare, witness: EpochFile | None
 ) -> Store:
     """Open the store of an account to which this process is confined.
 
     Args:
         unlocked: what `confine` gave.
-        account: who has logged in.
+        logged_in: who has logged in.
         client: whose connection a child for maintenance must not keep open.
         prepare: makes a protocol's answers of a message, to be kept in the index.
         witness: what `open_witness` gave.
@@ -52,5 +52,5 @@ def open_store(
         maintenance.in_child(unlocked, client.channel.descriptors, witness)
         return Store(unlocked, prepare, limits.max_message_size, limits.max_storage, witness)
     except (CrymapError, OSError) as error:
-        log.account_unusable(account.name, f"{account.directory.place.called}: {error}")
+        log.account_unusable(logged_in.name, f"{logged_in.directory.place.called}: {error}")
         raise AccountUnusable(str(error)) from error

@@ -55,7 +55,7 @@ class Workers:
             return f"[limits] max_workers_per_address = {self._limits.max_workers_per_address}"
         return ""
 
-    def prepare(self) -> None:
+    def fork_spare(self) -> None:
         """Fork the spare process, where there is none.
 
         Raises:
@@ -81,7 +81,7 @@ class Workers:
 
     def _given(self, sock: socket.socket, service: str) -> int:
         """Send a connection to the spare process, whose id is returned: from now on there is no spare one."""
-        self.prepare()
+        self.fork_spare()
         assert self._spare is not None
         pid, line = self._spare
         self._spare = None

@@ -91,10 +91,10 @@ def parse(fragments: list[bytes], state: State, *, utf8: bool = False, utf8_only
     try:
         tag = reader.tag()
         reader.space()
-        name = reader.keyword()
+        name = reader.word()
         if name == b"UID":
             reader.space()
-            name = b"UID " + reader.keyword()
+            name = b"UID " + reader.word()
         row = COMMANDS.get(name)
         if row is None:
             raise BadSyntax(f"there is no command {name[:40].decode('ascii', 'replace')}")

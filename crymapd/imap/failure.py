@@ -18,16 +18,13 @@ ANSWERS: dict[type[errors.CrymapError], str] = {
     errors.OverQuota: "OVERQUOTA",
     errors.MessageGone: "EXPUNGEISSUED",
     errors.MessageUnavailable: "UNAVAILABLE",
-    errors.BadCredentials: "AUTHENTICATIONFAILED",
-    errors.AccountUnavailable: "UNAVAILABLE",
-    errors.AccountUnusable: "CONTACTADMIN",
     errors.Damaged: "CORRUPTION",
     errors.KeyMissing: "CORRUPTION",
     errors.NewerStore: "CONTACTADMIN",
     errors.StoreBusy: "INUSE",
     errors.CrymapError: "SERVERBUG",
 }
-_FOR_CLIENTS = (errors.MailboxError, errors.TooBig, errors.SearchTooComplex, errors.OverQuota, errors.BadCredentials)
+_FOR_CLIENTS = (errors.MailboxError, errors.TooBig, errors.SearchTooComplex, errors.OverQuota)
 """Reasons whose text tells the client what is wrong with its request; the text of any other goes to the log only."""
 
 

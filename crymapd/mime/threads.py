@@ -18,7 +18,7 @@ class Threadable:
     """Hold what threading needs to know of a message.
 
     Attributes:
-        number: the number by which the answer names it.
+        result: the sequence number or UID that the answer has for it.
         sent: its sent date in seconds since 1970 UTC.
         subject: the collation key of its base subject.
         answers: whether its subject bears the mark of a reply or forward.
@@ -26,7 +26,7 @@ class Threadable:
         references: the ids of its ancestors, oldest first.
     """
 
-    number: int
+    result: int
     sent: int
     subject: str
     answers: bool
@@ -56,7 +56,7 @@ class Node:
 
 
 def _sent(node: Node) -> tuple[int, int]:
-    return node.first.sent, node.first.number
+    return node.first.sent, node.first.result
 
 
 # REFERENCES
@@ -232,7 +232,7 @@ def _sort(roots: list[Node]) -> None:
 def by_subject(messages: Sequence[Threadable]) -> list[Node]:
     """Return a thread for each base subject; its first message is the parent of all others."""
     threads: dict[str, Node] = {}
-    for message in sorted(messages, key=lambda m: (m.sent, m.number)):
+    for message in sorted(messages, key=lambda m: (m.sent, m.result)):
         if message.subject in threads:
             threads[message.subject].adopt(Node(message))
         else:

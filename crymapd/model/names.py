@@ -119,22 +119,22 @@ def canonical_user(name: str) -> str:
     """
     if len(name) > MAX_USER_BYTES:
         raise UnsafeName("a user name has at most 128 bytes")
-    folded = unicodedata.normalize("NFC", name).lower()
+    canonical = unicodedata.normalize("NFC", name).lower()
     safe = (
-        folded
-        and len(folded.encode(errors="replace")) <= MAX_USER_BYTES
-        and folded[0] not in ".-+@="
-        and not folded.endswith(".")
-        and ".." not in folded
-        and all(c in _USER_PUNCTUATION or c == "_" or c.isalnum() or unicodedata.category(c) == "Mn" for c in folded)
-        and unicodedata.normalize("NFKC", folded.casefold()) == folded
-        and len(_scripts(folded)) <= 1
+        canonical
+        and len(canonical.encode(errors="replace")) <= MAX_USER_BYTES
+        and canonical[0] not in ".-+@="
+        and not canonical.endswith(".")
+        and ".." not in canonical
+        and all(c in _USER_PUNCTUATION or c == "_" or c.isalnum() or unicodedata.category(c) == "Mn" for c in canonical)
+        and unicodedata.normalize("NFKC", canonical.casefold()) == canonical
+        and len(_scripts(canonical)) <= 1
     )
     if not safe:
         raise UnsafeName(
             "a user name begins with a letter or digit and has letters and digits of one script and . _ + @ = -"
         )
-    return folded
+    return canonical
 
 
 def _scripts(name: str) -> set[str]:

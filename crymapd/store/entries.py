@@ -51,7 +51,7 @@ class NewMessage:
     sealed: int = 0
 
 
-class _Reserved(NamedTuple):
+class _Allotted(NamedTuple):
     """The UIDs from `first` on and the modseq that new entries of a mailbox get."""
 
     uidvalidity: int
@@ -97,10 +97,10 @@ class Entries(Lookup):
         stamp = int(time.time()) if saved is None else saved
         with self._meta.change():
             new_messages = [message for message in messages if self.message_id(message.file) is None]
-            reserved = self._reserve(mailbox, len(new_messages))
+            allotted = self._allot(mailbox, len(new_messages))
             self._meta.history.note_step()
-            for uid, message in enumerate(new_messages, reserved.first):
-                self._insert(mailbox, Uid(uid), message, reserved.modseq, stamp)
+            for uid, message in enumerate(new_messages, allotted.first):
+                self._insert(mailbox, Uid(uid), message, allotted.modseq, stamp)
             self._count(
                 mailbox,
                 messages=len(new_messages),
@@ -113,7 +113,7 @@ class Entries(Lookup):
                 self._replace(*replaced)
             self._note_placed()
         self._placed.clear()
-        return Added(reserved.uidvalidity, _consecutive(reserved.first, len(new_messages)))
+        return Added(allotted.uidvalidity, _consecutive(allotted.first, len(new_messages)))
 
     def _replace(self, mailbox: MailboxId, ranges: Sequence[Range[Uid]]) -> None:
         uids = self._present(mailbox, ranges)
@@ -135,7 +135,7 @@ class Entries(Lookup):
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
         self._meta.flagsets.count_use(mailbox, {flagset: 1})
 
-    def _reserve(self, mailbox: MailboxId, count: int) -> _Reserved:
+    def _allot(self, mailbox: MailboxId, count: int) -> _Allotted:
         """Take UIDs for so many new messages, and a modseq if there are any."""
         row = self._db.execute(
             "SELECT uidvalidity, next_uid, modseq FROM mailboxes WHERE id = ? AND selectable", (mailbox,)
@@ -150,7 +150,7 @@ class Entries(Lookup):
             self._db.execute(
                 "UPDATE mailboxes SET next_uid = ?, modseq = ? WHERE id = ?", (first + count, modseq, mailbox)
             )
-        return _Reserved(uidvalidity, first, modseq)
+        return _Allotted(uidvalidity, first, modseq)
 
     def _count(
         self,
@@ -330,7 +330,7 @@ class Entries(Lookup):
         return [entry.uid for entry in self.entries(mailbox, ranges)]
 
     def _copy(self, source: MailboxId, uids: list[Uid], target: MailboxId) -> Copied:
-        uidvalidity, first, modseq = self._reserve(target, len(uids))
+        uidvalidity, first, modseq = self._allot(target, len(uids))
         copied = uid_set(source, ranges_of(uids))
         self._db.execute(
             "INSERT INTO entries (mailbox, uid, message, flagset, modseq, saved)"

@@ -3,7 +3,7 @@
     store.select(name)          a `View` of one mailbox: sequence numbers, flags, rows, searches, changes
     store.mailboxes             the tree of mailboxes (`Mailboxes`)
     store.incoming()            messages brought in by one command (`Incoming`)
-    store.read(message)         the octets and MIME parts of one message (`Message`)
+    store.read(message)         the octets and MIME components of one message (`Message`)
     store.sealed_files(messages)  where messages are read from, asked for many of them together
     store.headers(messages)     header blocks, from the index or made now
     store.answers(messages)     a protocol's prepared answers, from the index or made now
@@ -28,12 +28,12 @@ from collections.abc import Iterable, Sequence
 from crymapd.model.numbers import FlagSetId, MessageId
 from crymapd.store.account import Unlocked
 from crymapd.store.answers import Answers
+from crymapd.store.components import open_components
 from crymapd.store.epoch import EpochFile
 from crymapd.store.incoming import Incoming
 from crymapd.store.indexing import Indexing
 from crymapd.store.mailboxes import Recent
 from crymapd.store.message import Message
-from crymapd.store.parts import open_parts
 from crymapd.store.quota import Quota
 from crymapd.store.rows import SealedFile
 from crymapd.store.searching import Searcher
@@ -59,7 +59,7 @@ class Store:
 
     def __init__(
         self,
-        account: Unlocked,
+        unlocked: Unlocked,
         prepare: Prepare,
         max_message_size: int,
         max_storage: int = 0,
@@ -68,7 +68,7 @@ class Store:
         """Open the databases, rotate the keys, and finish what a crash has interrupted.
 
         Args:
-            account: the account to open.
+            unlocked: the account to open.
             prepare: makes a protocol's prepared answers about a message, which the index keeps.
             max_message_size: octets of the largest message that is accepted.
             max_storage: octets that all sealed files may take together; 0 for no limit.
@@ -78,16 +78,15 @@ class Store:
             NewerStore, StoreBusy, OSError.
         """
         self.max_message_size = max_message_size
-        self.hidden_capabilities = account.user.preferences.hidden_capabilities
-        self.parts = open_parts(account, witness)
-        parts = self.parts
-        self.mailboxes = parts.mailboxes
-        self.quota = Quota(parts.layout, max_storage)
-        self.indexing = Indexing(parts.index, parts.entries, parts.layout.tmp / "index.lock", parts.reader, prepare)
-        self._answers = Answers(parts.index, self.indexing)
-        search = Searcher(parts.entries, parts.index, self.indexing, self._answers, parts.reader)
-        self._tools = Tools(parts.entries, parts.mailboxes, parts.meta.flagsets, search)
-        parts.finish_interrupted(self.indexing.arrived)
+        self.hidden_capabilities = unlocked.user.preferences.hidden_capabilities
+        self.components = its = open_components(unlocked, witness)
+        self.mailboxes = its.mailboxes
+        self.quota = Quota(its.layout, max_storage)
+        self.indexing = Indexing(its.index, its.entries, its.layout.tmp / "index.lock", its.reader, prepare)
+        self._answers = Answers(its.index, self.indexing)
+        search = Searcher(its.entries, its.index, self.indexing, self._answers, its.reader)
+        self._tools = Tools(its.entries, its.mailboxes, its.meta.flagsets, search)
+        its.finish_interrupted(self.indexing.arrived)
 
     # Mailboxes
 
@@ -103,9 +102,9 @@ class Store:
             NoSuchMailbox.
         """
         self.file_arrivals()
-        with self.parts.meta.snapshot():
+        with self.components.meta.snapshot():
             mailbox = self.mailboxes.get(name)
-            first_unseen = self.parts.entries.first_unseen(mailbox) if recent else None
+            first_unseen = self.components.entries.first_unseen(mailbox) if recent else None
         if not recent:
             claimed = Recent(mailbox.next_uid, 0)
         elif read_only:
@@ -127,15 +126,15 @@ class Store:
 
     def file_arrivals(self) -> int:
         """File arrivals for `FILING_SECONDS` and return how many were filed; `catch_up` files the rest."""
-        return self.parts.filing.file_arrivals(FILING_SECONDS, self.indexing.arrived, patience=SIBLING_SECONDS)
+        return self.components.filing.file_arrivals(FILING_SECONDS, self.indexing.arrived, patience=SIBLING_SECONDS)
 
     def incoming(self) -> Incoming:
         """Begin to bring in the messages of one command."""
         return Incoming(
-            self.parts.layout,
-            self.parts.keys.own_recipient,
+            self.components.layout,
+            self.components.keys.own_recipient,
             self.max_message_size,
-            self.parts.entries,
+            self.components.entries,
             self.mailboxes,
             self.quota,
             self.indexing.arrived,
@@ -145,11 +144,11 @@ class Store:
 
     def read(self, message: MessageId, sealed_file: SealedFile | None = None) -> Message:
         """Open a message; see `MessageReader.read`."""
-        return self.parts.reader.read(message, sealed_file)
+        return self.components.reader.read(message, sealed_file)
 
     def sealed_files(self, messages: Iterable[MessageId]) -> dict[MessageId, SealedFile]:
         """Ask for many messages together what `read` needs to know of each."""
-        return self.parts.entries.sealed_files(messages)
+        return self.components.entries.sealed_files(messages)
 
     def headers(self, messages: Sequence[MessageId]) -> dict[MessageId, bytes]:
         """Return top-level header blocks; messages that cannot be read are left out."""
@@ -165,28 +164,28 @@ class Store:
 
     def catch_up(self, seconds: float) -> None:
         """File and index for about so many seconds each; `behind` says afterwards whether there is more to do."""
-        self.parts.filing.file_arrivals(seconds, self.indexing.arrived)
+        self.components.filing.file_arrivals(seconds, self.indexing.arrived)
         self.indexing.catch_up(seconds)
 
     @property
     def behind(self) -> bool:
         """Whether there may be mail to file or to index."""
-        return self.indexing.behind or self.parts.filing.more_waits
+        return self.indexing.behind or self.components.filing.more_waits
 
     def rest(self) -> None:
         """Give back as much memory as possible while no client asks for anything."""
-        self.parts.index.rest()
-        self.parts.meta.db.release_memory()
+        self.components.index.rest()
+        self.components.meta.db.release_memory()
         memory.trim()
 
     def renumber(self) -> None:
         """Give every mailbox a new UIDVALIDITY, since a client has proved that the database was put back."""
-        self.parts.meta.renumber()
+        self.components.meta.renumber()
 
     def mark_damaged(self) -> None:
         """Note that the database turned out to be damaged; the next process that opens it repairs it."""
-        self.parts.meta.mark_damaged()
+        self.components.meta.mark_damaged()
 
     def close(self) -> None:
         """Note which files are placed, and close the databases."""
-        self.parts.close()
+        self.components.close()

@@ -17,7 +17,7 @@ class StoreWatch:
     """Waits for a change in one user's store or for octets from the client, whichever comes first."""
 
     def __init__(self, store: Store) -> None:
-        self._watcher: Watcher = watch(store.parts.layout.epoch, store.parts.layout.new)
+        self._watcher: Watcher = watch(store.components.layout.epoch, store.components.layout.new)
 
     def wait(self, client: Sequence[int], timeout: float) -> tuple[bool, bool]:
         """Wait for either.

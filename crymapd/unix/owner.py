@@ -258,23 +258,23 @@ class UserDirectory:
                 status = _waited_for(child)
         _raise_answer(answer, status)
 
-    def _act(self, action: Callable[[Path], None], answer: int, trace: Callable[[], str]) -> NoReturn:
+    def _act(self, action: Callable[[Path], None], answer: int, format_traceback: Callable[[], str]) -> NoReturn:
         """In the child: act, answer, end."""
-        told: dict[str, Any] = {"bug": "the answer could not be given"}
+        report: dict[str, Any] = {"bug": "the answer could not be given"}
         try:
             place = self.take(confined=True)
             with place.translating():
                 action(place.path)
-            told = {}
+            report = {}
         except SystemExit as ended:
-            told = {"status": ended.code if isinstance(ended.code, int) else int(ended.code is not None)}
+            report = {"status": ended.code if isinstance(ended.code, int) else int(ended.code is not None)}
         except (OSError, CrymapError) as error:
-            told = _told(error)
+            report = _report_of(error)
         except BaseException:
-            told = {"bug": trace()[-_LONGEST_ANSWER // 8 :]}
+            report = {"bug": format_traceback()[-_LONGEST_ANSWER // 8 :]}
         finally:
             with suppress(OSError):
-                os.write(answer, msgspec.json.encode(told))
+                os.write(answer, msgspec.json.encode(report))
             os._exit(0)
 
     def take(self, *, confined: bool) -> Place:
@@ -300,7 +300,7 @@ class UserDirectory:
 # A child's answer is JSON and never code: the child may have read what its owner forged, and its parent is root.
 
 
-def _told(error: OSError | CrymapError) -> dict[str, Any]:
+def _report_of(error: OSError | CrymapError) -> dict[str, Any]:
     if isinstance(error, CrymapError):
         path = None if error.path is None else str(error.path)
         return {"reason": type(error).__name__, "text": str(error.args[0] if error.args else ""), "path": path}
@@ -331,8 +331,8 @@ def _raise_answer(answer: bytes, status: int) -> None:
             raise OSError(text)
         case {"status": int(code)}:
             raise SystemExit(code)
-        case {"bug": str(trace)}:
-            raise RuntimeError(f"in the process that acted for the owner:\n{trace}")
+        case {"bug": str(traceback_text)}:
+            raise RuntimeError(f"in the process that acted for the owner:\n{traceback_text}")
         case {**nothing} if not nothing:
             return
         case unknown:

@@ -1,7 +1,7 @@
 """Confinement of a worker to one directory, and of its memory to itself.
 
 Landlock (Linux >= 5.13) through the three system calls; there is no library for it in the
-distributions.  Where the kernel lacks it, `confine` says so and the caller logs it.
+distributions.  Where the kernel lacks it, `restrict_to` says so and the caller logs it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def harden() -> None:
                 raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
 
-def confine(directory: Path) -> bool:
+def restrict_to(directory: Path) -> bool:
     """Allow this process and its children to reach only `directory`; False where that is not to be had.
 
     No new TCP connections or listeners either (Landlock ABI 4), and no signals to strangers (ABI 6).

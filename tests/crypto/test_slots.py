@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crymapd.crypto import secret, slots
-from crymapd.crypto.sealing import OVERHEAD, PRIVATE_BYTES, PUBLIC_BYTES, OpeningKey, SealingKey, generate
+from crymapd.crypto.sealing import PRIVATE_BYTES, PUBLIC_BYTES, OpeningKey, SealingKey, generate
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, random_secret, unwrap, wrap
 from crymapd.crypto.slots import Argon2, PasswordSlot, new_password_slot, open_any, spend_time
 from crymapd.errors import AccountUnavailable, BadCredentials, Damaged
@@ -129,6 +129,8 @@ def test_derived_keys_differ_and_stay() -> None:
     assert len(secret.random_secret().reveal()) == 32
 
 
+_OVERHEAD = 1120 + 16
+"""By how many octets a sealed value is longer than the clear one: the encapsulation and the tag."""
 KNOWN_META_KEY = "c1dfa3a28c647581b4b884d4891af117fd622c3f797bbe1ebce9b368a1209113"
 
 
@@ -137,7 +139,7 @@ KNOWN_META_KEY = "c1dfa3a28c647581b4b884d4891af117fd622c3f797bbe1ebce9b368a12091
 def test_sealing(clear: bytes, info: bytes) -> None:
     private = OpeningKey(generate())
     sealed = SealingKey(private.public.raw).seal(clear, info)
-    assert len(sealed) == len(clear) + OVERHEAD
+    assert len(sealed) == len(clear) + _OVERHEAD
     assert private.open(sealed, info) == clear
     for opener, octets, about in (
         (OpeningKey(generate()), sealed, info), (private, sealed, info + b"x"), (private, sealed[:-1], info),

@@ -54,12 +54,12 @@ def test_a_spare_process_is_not_hung_up(tmp_path: Path) -> None:
             client.logout()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left(tmp_path: Path, ending: signal.Signals) -> None:
     """The spare process ends with its listener, however that ends."""
     with running(tmp_path / "root") as server:
         left = server.spare()
-        os.kill(listener(server), number)
+        os.kill(listener(server), ending)
         until(lambda: not Path(f"/proc/{left}").exists())
 
 

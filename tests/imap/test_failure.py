@@ -18,6 +18,9 @@ from tests.testlib.grammar import Options, parse
 
 UNREACHABLE = {
     errors.ConfigError: "raised before there is a client",
+    errors.BadCredentials: "login answers it, `handler.general.log_in`",
+    errors.AccountUnavailable: "login answers it, `handler.general.log_in`",
+    errors.AccountUnusable: "login answers it, `handler.general.log_in`",
     errors.UnsafeName: "a failed login like any other, `handler.general.log_in`",
     errors.NoSuchUser: "only delivery and the command line look users up",
     errors.AccountExists: "only the command line makes accounts",

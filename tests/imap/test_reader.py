@@ -23,7 +23,7 @@ STATES = (State.NOT_AUTHENTICATED, State.AUTHENTICATED, State.SELECTED)
 PRODUCTIONS: dict[str, Callable[[Reader], object]] = {
     "tag": Reader.tag,
     "atom": Reader.atom,
-    "keyword": Reader.keyword,
+    "keyword": Reader.word,
     "fetch_name": Reader.fetch_name,
     "use_attribute": Reader.use_attribute,
     "try_string": Reader.try_string,

@@ -221,13 +221,13 @@ def test_an_expunge_between_select_and_its_answer(home: Path, open_store: StoreO
     inbox = store.mailboxes.get("INBOX")
     sent: list[bytes] = []
     session = Session(sent.append, lambda _credentials: store, store_or_none=store, qresync=True, condstore=True)
-    plain = store.parts.entries.vanished
+    plain = store.components.entries.vanished
 
     def slow(mailbox: Mailbox, since: int, within: Sequence[Range[Uid]]) -> list[Range[Uid]]:
-        other.parts.entries.expunge(inbox.id, [(Uid(1), Uid(1))], only_deleted=False)
+        other.components.entries.expunge(inbox.id, [(Uid(1), Uid(1))], only_deleted=False)
         return plain(mailbox, since, within)
 
-    store.parts.entries.vanished = slow  # type: ignore[method-assign]  # the moment between two transactions
+    store.components.entries.vanished = slow  # type: ignore[method-assign]  # the moment between two transactions
     handle_select(session, Select("INBOX", False, False, Resync(inbox.uidvalidity, 2, None)))
     lines = b"".join(sent)
     assert b"* 3 EXISTS\r\n" in lines and b"VANISHED" not in lines

@@ -62,13 +62,13 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 
 def texts(store: Store) -> list[str]:
-    """Everything that could be looked for, folded."""
+    """Everything that could be looked for, in search form."""
     found = []
     for row in stored(store, store.mailboxes.get("INBOX").id):
         with store.read(row.message) as message:
-            folded = message.search_texts()
-        if folded is not None:
-            found += [piece for piece in (folded.header, folded.forms, folded.parts, folded.bodies) if piece]
+            searched = message.search_texts()
+        if searched is not None:
+            found += [piece for piece in (searched.header, searched.forms, searched.parts, searched.bodies) if piece]
     return found
 
 
@@ -98,10 +98,10 @@ def by_reading(session: Session, key: SearchKey) -> list[int]:
     store = session.store
     judge = searching._Judge(
         keys.And((key,)),
-        store.parts.index,
+        store.components.index,
         store.indexing,
-        Answers(store.parts.index, store.indexing),
-        store.parts.reader,
+        Answers(store.components.index, store.indexing),
+        store.components.reader,
     )
     hits: list[int] = []
     for row in stored(store, session.view.mailbox.id):
@@ -115,23 +115,23 @@ def by_reading(session: Session, key: SearchKey) -> list[int]:
 def _caught_up(store: Store) -> None:
     store.indexing.behind = True
     store.catch_up(60)
-    assert not store.behind and store.parts.index.candidates(search_form("needle in a long text"))
+    assert not store.behind and store.components.index.candidates(search_form("needle in a long text"))
 
 
 def _half(store: Store) -> None:
-    store.parts.layout.index.unlink()
-    number = store.parts.entries.messages_after(MessageId(0))[30]
-    store.parts.index.forget([number], purged=False)
-    store.parts.index.set_complete(number, (), store.parts.index.incarnation())
-    for at in store.parts.entries.messages_after(MessageId(0))[:30]:
+    store.components.layout.index.unlink()
+    unindexed = store.components.entries.messages_after(MessageId(0))[30]
+    store.components.index.forget([unindexed], purged=False)
+    store.components.index.set_complete(unindexed, (), store.components.index.incarnation())
+    for at in store.components.entries.messages_after(MessageId(0))[:30]:
         with store.read(at) as message:
-            folded = message.search_texts()
-        if folded is not None:
-            store.parts.index.put_texts([(at, folded)])
+            searched = message.search_texts()
+        if searched is not None:
+            store.components.index.put_texts([(at, searched)])
 
 
 def _deleted(store: Store) -> None:
-    store.parts.layout.index.unlink()
+    store.components.layout.index.unlink()
 
 
 @pytest.mark.parametrize("prepare", [_caught_up, _half, _deleted])

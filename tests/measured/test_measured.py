@@ -17,7 +17,7 @@ from crymapd.unix import sandbox
 
 child = os.fork()
 if not child:
-    sandbox.confine(pathlib.Path(sys.argv[1]))
+    sandbox.restrict_to(pathlib.Path(sys.argv[1]))
     names.canonical_user("Alice")
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0

@@ -52,7 +52,7 @@ def test_the_example_of_the_response() -> None:
         message(7, "", "44"),
         message(96, "", "44", "7"),
     ]
-    assert threaded(*sorted(mailbox, key=lambda m: m.number)) == "(2)(3 6 (4 23)(44 7 96))"
+    assert threaded(*sorted(mailbox, key=lambda m: m.result)) == "(2)(3 6 (4 23)(44 7 96))"
 
 
 def test_siblings_of_a_missing_parent() -> None:

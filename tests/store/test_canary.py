@@ -77,7 +77,7 @@ def test_nothing_is_readable(
     assert sum(map(len, contents(store).values())) == 1
     append(store, octets, words["mailbox"], (words["keyword"],))
     waiting = staged(store, words["mailbox"], octets, flags=(words["keyword"],))
-    store.parts.entries.store(filed, EVERY, StoreMode.ADD, frozenset((words["keyword"] + "too",)))
+    store.components.entries.store(filed, EVERY, StoreMode.ADD, frozenset((words["keyword"] + "too",)))
     for number in range(300):  # enough for the log to be checkpointed and pages to move
         store.mailboxes.create(f"{words['mailbox']}/{number}")
     assert (home / "meta.db-wal").stat().st_size and (home / "meta.db-shm").stat().st_size
@@ -86,8 +86,8 @@ def test_nothing_is_readable(
 
     waiting.commit(words["mailbox"])
     store.mailboxes.rename(words["mailbox"], words["mailbox"] + "renamed")
-    store.parts.entries.expunge(filed, EVERY, only_deleted=False)
-    assert maintenance.run(store.parts, time.time(), force=True)
+    store.components.entries.expunge(filed, EVERY, only_deleted=False)
+    assert maintenance.run(store.components, time.time(), force=True)
     assert list((home / "backup").glob("meta.db.*"))
     assert not readable(root, words), "with a backup"
 
@@ -109,7 +109,7 @@ def test_deleted_names_leave_nothing_to_the_key_holder_either(
     store = open_store(home)
     store.mailboxes.create(words["mailbox"])
     store.mailboxes.delete(words["mailbox"])
-    clear = store.parts.meta.db._connection.serialize("main")
+    clear = store.components.meta.db._connection.serialize("main")
     assert b"INBOX" in clear or not clear.startswith(b"SQLite format 3")
     assert words["mailbox"].encode() not in clear
 
@@ -119,6 +119,6 @@ def test_modes(home: Path, words: dict[str, str], open_store: StoreOpener) -> No
     put_in(home, mail(words))
     store = open_store(home)
     store.file_arrivals()
-    assert maintenance.run(store.parts, time.time(), force=True)
+    assert maintenance.run(store.components, time.time(), force=True)
     for path in home.rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path

@@ -86,9 +86,10 @@ class Session:
         self.flags: dict[str, dict[int, tuple[str, ...]]] = {}
         for name in BOXES:
             view = self.store.select(name, read_only=True)
-            rows = self.store.parts.entries.entries(view.mailbox.id, [(Uid(1), Uid(view.told.next_uid - 1))])
+            rows = self.store.components.entries.entries(view.mailbox.id, [(Uid(1), Uid(view.told.next_uid - 1))])
             flags = {
-                uid: tuple(self.store.parts.meta.flagsets.flags_of(flagset).split()) for uid, flagset, _modseq in rows
+                uid: tuple(self.store.components.meta.flagsets.flags_of(flagset).split())
+                for uid, flagset, _modseq in rows
             }
             # Between the view and the flags somebody may have expunged: a view counts what it has not been told of.
             self.flags[name] = {uid: flags.get(uid, ()) for uid in view.uids}
@@ -98,7 +99,7 @@ class Session:
         """What `imap/update.py` does: tell arrivals, flags and expunges."""
         self.store.file_arrivals()
         view, flags = self.views[name], self.flags[name]
-        changes = self.store.parts.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
+        changes = self.store.components.entries.changes(view.mailbox.id, view.told.modseq, view.told.expunged)
         assert not changes.gone and changes.modseq >= view.told.modseq and changes.next_uid >= view.told.next_uid
         numbers = view.remove(changes.expunged)
         assert len(numbers) == len({uid for uid in changes.expunged if uid in flags}), (
@@ -111,7 +112,7 @@ class Session:
         view.add(new)
         for uid, flagset, _modseq in changes.changed:
             assert uid >= view.told.next_uid or uid in flags, "flags of a message never announced"
-            flags[uid] = tuple(self.store.parts.meta.flagsets.flags_of(flagset).split())
+            flags[uid] = tuple(self.store.components.meta.flagsets.flags_of(flagset).split())
         view.told.modseq = view.told.expunged = changes.modseq
         view.told.next_uid = changes.next_uid
         assert list(view.uids) == sorted(flags)
@@ -130,30 +131,30 @@ class Session:
 
     def deliver(self, name: str, word: str) -> None:
         octets = message(word)
-        put_in(self.store.parts.layout.home, octets, name, self.some_flags())
+        put_in(self.store.components.layout.home, octets, name, self.some_flags())
         self.log.delivered.append(digest(octets))
 
     def copy(self, name: str, _word: str) -> None:
         target = self.random.choice(BOXES)
         source, copy = self.views[name].mailbox.id, self.views[target].mailbox.id
-        _uidvalidity, old, new = self.store.parts.entries.copy(source, self.some(name), copy)
+        _uidvalidity, old, new = self.store.components.entries.copy(source, self.some(name), copy)
         assert len(old) == len(new)
         self.log.copied |= {(target, to): (name, origin) for origin, to in zip(old, new, strict=True)}
 
     def move(self, name: str, _word: str) -> None:
         target = self.random.choice(BOXES)
         source, copy = self.views[name].mailbox.id, self.views[target].mailbox.id
-        _uidvalidity, old, new = self.store.parts.entries.move(source, self.some(name), copy)
+        _uidvalidity, old, new = self.store.components.entries.move(source, self.some(name), copy)
         self.log.copied |= {(target, to): (name, origin) for origin, to in zip(old, new, strict=True)}
         self.log.expunged += [(name, uid) for uid in old]
 
     def expunge(self, name: str, _word: str) -> None:
-        gone = self.store.parts.entries.expunge(self.views[name].mailbox.id, EVERY)
+        gone = self.store.components.entries.expunge(self.views[name].mailbox.id, EVERY)
         self.log.expunged += [(name, uid) for uid in gone]
 
     def set_flags(self, name: str, _word: str) -> None:
         mode = self.random.choice(tuple(StoreMode))
-        result = self.store.parts.entries.store(
+        result = self.store.components.entries.store(
             self.views[name].mailbox.id, self.some(name), mode, frozenset(self.some_flags())
         )
         assert list(result.entries.uids) == sorted(result.entries.uids)
@@ -165,7 +166,7 @@ class Session:
         """Any message that the view counts can be read, expunged meanwhile or not."""
         for uid in self.random.sample(list(self.views[name].uids), min(2, len(self.views[name].uids))):
             rows = stored(self.store, self.views[name].mailbox.id, [(uid, uid)])
-            row = rows[0] if rows else self.store.parts.entries.expunged(self.views[name].mailbox.id, uid)
+            row = rows[0] if rows else self.store.components.entries.expunged(self.views[name].mailbox.id, uid)
             assert row is not None
             with self.store.read(row[4]) as read:
                 assert not read.is_note
@@ -206,7 +207,7 @@ def test_ten_processes(tmp_path: Path, cheap_hash: None, event_lines: list[str])
     views = [log.views for log in logs]
     final = {name: {uid: held.flags for uid, held in contents(store)[name].items()} for name in BOXES}
     assert all(view == final for view in views)
-    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.components, store.components.layout.meta.stat().st_mtime, force=True)
     assert identities(store) == before
     store.close()
     assert not event_lines
@@ -223,15 +224,15 @@ def _compare(store: Store, logs: list[Log]) -> None:
     assert len(copied) == sum(len(log.copied) for log in logs), "one UID was given out twice"
     assert not set(appended) & set(copied)
     assert len(set(expunged)) == len(expunged), "one message was expunged by two"
-    of_message = dict(store.parts.meta.db.execute("SELECT id, file FROM messages"))
+    of_message = dict(store.components.meta.db.execute("SELECT id, file FROM messages"))
     digests = {}
     for number in of_message:
         with store.read(number) as read:
             digests[number] = digest(read.octets())
     everything: dict[Place, str] = {}
     for name, box in ids.items():
-        gone = dict(store.parts.meta.db.execute("SELECT uid, message FROM expunges WHERE mailbox = ?", (box.id,)))
-        now = dict(store.parts.meta.db.execute("SELECT uid, message FROM entries WHERE mailbox = ?", (box.id,)))
+        gone = dict(store.components.meta.db.execute("SELECT uid, message FROM expunges WHERE mailbox = ?", (box.id,)))
+        now = dict(store.components.meta.db.execute("SELECT uid, message FROM entries WHERE mailbox = ?", (box.id,)))
         assert sorted([*gone, *now]) == list(range(1, box.next_uid)), "UIDs are given once, and none is left out"
         assert {(name, uid) for uid in gone} == {place for place in expunged if place[0] == name}
         everything |= {(name, uid): digests[number] for uid, number in (gone | now).items()}
@@ -293,7 +294,7 @@ def test_a_lock_held_too_long_is_said(home: Path, monkeypatch: pytest.MonkeyPatc
     unlocked = account.unlock(home, PASSWORD)
     monkeypatch.setattr("crymapd.store.restoring.BUSY_SECONDS", 0.001)
     one, other = opened(unlocked), opened(unlocked)
-    with one.parts.meta.change(), pytest.raises(StoreBusy) as caught:
+    with one.components.meta.change(), pytest.raises(StoreBusy) as caught:
         other.mailboxes.create("Later")
     assert not caught.value.permanent
     other.mailboxes.create("Later")
@@ -311,10 +312,10 @@ def test_opening_while_another_commits(
     look = vars(EpochFile)["changes"].fget
 
     def changes(self: EpochFile) -> int:
-        if self is not sibling.parts.meta._epochs[0]:
+        if self is not sibling.components.meta._epochs[0]:
             sibling.mailboxes.subscribe("Before")
         seen = look(self)
-        if self is not sibling.parts.meta._epochs[0]:
+        if self is not sibling.components.meta._epochs[0]:
             sibling.mailboxes.subscribe("After")
         return int(seen)
 

@@ -73,7 +73,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
         append(store, message(word), "Work", ("$Todo",))
     append(store, message("seven"), "Work/Old")
     gone = append(store, message("expunged"))
-    store.parts.entries.expunge(mailbox_id(store, "INBOX"), [uids(gone)], only_deleted=False)
+    store.components.entries.expunge(mailbox_id(store, "INBOX"), [uids(gone)], only_deleted=False)
     store.close()
     maintained = opened(unlocked)
     found, known = contents(maintained), identities(maintained)
@@ -89,7 +89,7 @@ def inbox(store: Store) -> MailboxId:
 
 
 def deliver(store: Store) -> None:
-    put_in(store.parts.layout.home, message("new", 200_000))
+    put_in(store.components.layout.home, message("new", 200_000))
 
 
 def file_three(store: Store) -> None:
@@ -106,19 +106,19 @@ def append_three(store: Store) -> None:
 
 
 def copy(store: Store) -> None:
-    store.parts.entries.copy(inbox(store), [uids(1, 3)], mailbox_id(store, "Work"))
+    store.components.entries.copy(inbox(store), [uids(1, 3)], mailbox_id(store, "Work"))
 
 
 def move(store: Store) -> None:
-    store.parts.entries.move(inbox(store), [uids(2, 4)], mailbox_id(store, "Work/Old"))
+    store.components.entries.move(inbox(store), [uids(2, 4)], mailbox_id(store, "Work/Old"))
 
 
 def expunge(store: Store) -> None:
-    store.parts.entries.expunge(inbox(store), [uids(1), uids(3, 4)], only_deleted=False)
+    store.components.entries.expunge(inbox(store), [uids(1), uids(3, 4)], only_deleted=False)
 
 
 def set_flags(store: Store) -> None:
-    store.parts.entries.store(inbox(store), EVERY, StoreMode.ADD, frozenset(("\\Deleted", "$Fresh")))
+    store.components.entries.store(inbox(store), EVERY, StoreMode.ADD, frozenset(("\\Deleted", "$Fresh")))
 
 
 def create(store: Store) -> None:
@@ -142,7 +142,7 @@ def delete_parent(store: Store) -> None:
 
 
 def maintain(store: Store) -> None:
-    assert maintenance.run(store.parts, time.time() + 2 * DAY, force=True)
+    assert maintenance.run(store.components, time.time() + 2 * DAY, force=True)
 
 
 def subscribe(store: Store) -> None:
@@ -231,11 +231,11 @@ def test_key_rotation(template: Template, tmp_path: Path, cheap_hash: None, even
         new = {uid: one for uid, one in found["INBOX"].items() if uid not in template.before["INBOX"]}
         assert [one.digest for one in new.values()] == [digest(message("new"))]
         _settled(home, template, (found,), event_lines)
-        keys = KeyStore(store.parts.layout, template.unlocked.master, template.unlocked.user.account_id)
+        keys = KeyStore(store.components.layout, template.unlocked.master, template.unlocked.user.account_id)
         keys.rotate(template.unlocked.user.keys, later)
-        names = {path.name for path in store.parts.layout.keys.iterdir()}
+        names = {path.name for path in store.components.layout.keys.iterdir()}
         assert len(names) == 4
-        assert {path.name for path in store.parts.layout.keys_copy.iterdir()} == names
+        assert {path.name for path in store.components.layout.keys_copy.iterdir()} == names
 
     assert _matrix(template.home, tmp_path, prepare, check) > 10
 
@@ -288,7 +288,7 @@ def test_backups_are_whole(template: Template, tmp_path: Path, cheap_hash: None)
 
     def prepare(home: Path) -> Callable[[], None]:
         store = opened(account.unlock(home, PASSWORD))
-        return lambda: maintenance.back_up(store.parts, time.time())
+        return lambda: maintenance.back_up(store.components, time.time())
 
     def check(home: Path, done: bool) -> None:
         found = backups(account.unlock(home, PASSWORD).layout)
@@ -309,7 +309,7 @@ def test_starting_over_from_a_backup(
     """meta.db is useless; whoever puts the backup in its place is killed at each step: no mail is lost."""
     broken = copied(template.home, tmp_path / "broken")
     store = opened(account.unlock(broken, PASSWORD))
-    maintenance.back_up(store.parts, time.time())
+    maintenance.back_up(store.components, time.time())
     append(store, message("after the backup"))
     store.close()
     (broken / "meta.db").write_bytes(b"\0" * 4096)
@@ -321,7 +321,7 @@ def test_starting_over_from_a_backup(
 
     def check(home: Path, _done: bool) -> None:
         store = opened(account.unlock(home, PASSWORD))
-        assert maintenance.run(store.parts, time.time(), force=True)
+        assert maintenance.run(store.components, time.time(), force=True)
         found = contents(store)
         assert sorted(one.digest for held in found.values() for one in held.values()) == sorted(wanted)
         assert not set(identities(store).values()) & set(template.identities.values())
@@ -382,11 +382,11 @@ def _settled(
     now = time.time()
     for moment in (now, now + 3 * DAY):
         store = opened(unlocked)
-        assert maintenance.run(store.parts, moment, force=True)
+        assert maintenance.run(store.components, moment, force=True)
         assert contents(store) == found
         _unchanged_identities(store, template)
         _nothing_half(store, purged=moment > now)
-        assert all(backup.stat().st_size for backup in backups(store.parts.layout))
+        assert all(backup.stat().st_size for backup in backups(store.components.layout))
         store.close()
     assert not left_in(unlocked.layout.tmp)
     assert not unlocked.layout.damaged.exists()
@@ -396,12 +396,13 @@ def _settled(
 def _nothing_half(store: Store, *, purged: bool) -> None:
     """Every row has its file in its place (one that is to be purged may have lost it), every file its row."""
     rows = {
-        bytes(file).hex(): copies for file, copies in store.parts.meta.db.execute("SELECT file, copies FROM messages")
+        bytes(file).hex(): copies
+        for file, copies in store.components.meta.db.execute("SELECT file, copies FROM messages")
     }
-    on_disk = {path.parent.name + path.name for path in store.parts.layout.messages.glob("*/*")}
+    on_disk = {path.parent.name + path.name for path in store.components.layout.messages.glob("*/*")}
     assert {name for name, copies in rows.items() if copies or purged} <= on_disk <= set(rows)
-    assert not list(store.parts.layout.new.iterdir())
-    assert not store.parts.entries.unplaced()
+    assert not list(store.components.layout.new.iterdir())
+    assert not store.components.entries.unplaced()
 
 
 def _unchanged_identities(store: Store, template: Template) -> None:

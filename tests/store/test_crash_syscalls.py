@@ -100,8 +100,8 @@ def test_delivery_killed_at_system_calls(
         store.file_arrivals()
         got = [held.digest for held in contents(store)["INBOX"].values()]
         assert got == [digest(MESSAGE)] or (not got and status != 0), f"killed at {name} {number}"
-        assert maintenance.run(store.parts, time.time() + 2 * maintenance.DAY, force=True)
-        assert not left_in(store.parts.layout.tmp)
+        assert maintenance.run(store.components, time.time() + 2 * maintenance.DAY, force=True)
+        assert not left_in(store.components.layout.tmp)
         assert [held.digest for held in contents(store)["INBOX"].values()] == got
         store.close()
     assert sum(ended) >= len(steps) - 2, "nearly every step was met"

@@ -80,7 +80,7 @@ def _populate(home: Path) -> Path:
     store.mailboxes.create("Work")
     for number in range(19):
         append(store, message(f"{number} in {home.name}", 400), BOXES[number % 3], ("\\Seen", "$Read")[: number % 3])
-    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.components, store.components.layout.meta.stat().st_mtime, force=True)
     append(store, message(LATER), "Work")
     store.catch_up(60)
     store.close()
@@ -91,7 +91,7 @@ def _populate(home: Path) -> Path:
 def _files(store: Store) -> dict[str, tuple[str, int]]:
     return {
         bytes(file).hex(): (name, uid)
-        for name, uid, file in store.parts.meta.db.execute(
+        for name, uid, file in store.components.meta.db.execute(
             "SELECT b.name, e.uid, m.file FROM entries e JOIN messages m ON m.id = e.message"
             " JOIN mailboxes b ON b.id = e.mailbox"
         )
@@ -399,7 +399,7 @@ def _comes_back(home: Path, populated: Populated, open_store: StoreOpener, event
         try:
             store = open_store(home)
             store.file_arrivals()
-            maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
+            maintenance.run(store.components, store.components.layout.meta.stat().st_mtime, force=True)
             found = contents(store)
             break
         except Damaged:
@@ -426,12 +426,12 @@ def test_older_meta_db(populated: Populated, tmp_path: Path, open_store: StoreOp
     store.file_arrivals()
     for word in ("new1", "new2"):
         append(store, message(word), "Work")
-    store.parts.entries.store(mailbox_id(store, "Work"), EVERY, StoreMode.ADD, frozenset(("$New",)))
+    store.components.entries.store(mailbox_id(store, "Work"), EVERY, StoreMode.ADD, frozenset(("$New",)))
     wanted = digests(contents(store))
     store.close()
     (home / "meta.db").write_bytes(yesterday)
     store = open_store(home)
-    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.components, store.components.layout.meta.stat().st_mtime, force=True)
     found = contents(store)
     assert digests(found) == wanted
     inbox = [held.digest for held in found["INBOX"].values()]
@@ -442,7 +442,7 @@ def test_older_meta_db(populated: Populated, tmp_path: Path, open_store: StoreOp
     before = identities(store)
     store.close()
     store = open_store(home)
-    assert maintenance.run(store.parts, store.parts.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(store.components, store.components.layout.meta.stat().st_mtime, force=True)
     assert identities(store) == before, "once is enough"
 
 
@@ -493,7 +493,7 @@ def test_write_ahead_log_deleted(home: Path, open_store: StoreOpener, event_line
     (crashed / "meta.db-shm").unlink()
     again = open_store(crashed)
     again.file_arrivals()
-    assert maintenance.run(again.parts, again.parts.layout.meta.stat().st_mtime, force=True)
+    assert maintenance.run(again.components, again.components.layout.meta.stat().st_mtime, force=True)
     assert digests(contents(again)) == sorted(digest(message(word)) for word in ("one", "two"))
     assert not set(identities(again).values()) & set(kept.values())
     assert event_lines

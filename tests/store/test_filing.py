@@ -44,6 +44,6 @@ def test_too_many_keywords_cost_the_keywords(tmp_path: Path, cheap_hash: None, m
     deliver(tmp_path, b"Subject: one\r\n\r\n", "a", "b", "c", "\\Seen")
     view = store.select("INBOX", read_only=True)
     assert view.exists == 1
-    (row,) = store.parts.entries.entries(view.mailbox.id, [uids(1, 10)])
-    assert store.parts.meta.flagsets.flags_of(row[1]) == "\\Seen"
+    (row,) = store.components.entries.entries(view.mailbox.id, [uids(1, 10)])
+    assert store.components.meta.flagsets.flags_of(row[1]) == "\\Seen"
     store.close()

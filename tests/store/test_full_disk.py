@@ -13,7 +13,7 @@ import pytest
 
 from crymapd.model.flags import StoreMode
 from crymapd.store import account, maintenance, reserve
-from crymapd.store.parts import open_parts
+from crymapd.store.components import open_components
 from tests.testlib.stores import (
     CHEAP,
     EVERY,
@@ -39,7 +39,7 @@ def small_disk(tmp_path: Path, cheap_hash: None) -> Iterator[Path]:
     try:
         home = disk / "home"
         home.mkdir(mode=0o700)
-        open_parts(account.create(home, PASSWORD, CHEAP)).close()
+        open_components(account.create(home, PASSWORD, CHEAP)).close()
         yield home
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
@@ -61,7 +61,7 @@ def test_the_owner_can_make_room(small_disk: Path, open_store: StoreOpener, even
     store = open_store(small_disk)
     for word in ("one", "two", "three"):
         append(store, message(word))
-    assert maintenance.run(store.parts, time.time(), force=True)
+    assert maintenance.run(store.components, time.time(), force=True)
     assert (small_disk / "reserve").stat().st_size == reserve.OCTETS
     store.close()
     fill(small_disk)
@@ -71,7 +71,7 @@ def test_the_owner_can_make_room(small_disk: Path, open_store: StoreOpener, even
     assert view.exists == 3
     assert view.store_flags(EVERY, StoreMode.ADD, frozenset(("\\Deleted",))).changed == [True] * 3
     view.expunge()
-    assert not list(store.parts.entries.entries(mailbox_id(store, "INBOX"), EVERY))
+    assert not list(store.components.entries.entries(mailbox_id(store, "INBOX"), EVERY))
     assert any("the disk is almost full" in line for line in event_lines)
 
 

@@ -41,14 +41,14 @@ def ids(store: Store) -> list[MessageId]:
 def headers(store: Store) -> list[bytes]:
     """What is told without reading the messages, as far as the index has it."""
     found = store.headers(ids(store))
-    return [found[number] for number in ids(store)]
+    return [found[each] for each in ids(store)]
 
 
 def test_what_the_index_could_not_take_is_read(home: Path, open_store: StoreOpener) -> None:
     store = open_store(home)
     for number in range(40):
         append(store, message(f"word{number}", 4000))
-    store.parts.index.rest()
+    store.components.index.rest()
     for path in home.glob("index.db*"):
         path.unlink()
     with no_file_longer_than(96 * 1024):
@@ -56,7 +56,7 @@ def test_what_the_index_could_not_take_is_read(home: Path, open_store: StoreOpen
             store.indexing.behind = True
             store.catch_up(60)
         assert not store.behind, "it is not tried again and again"
-    assert store.indexing.unindexed() | store.parts.index.indexed(ids(store)) == set(ids(store))
+    assert store.indexing.unindexed() | store.components.index.indexed(ids(store)) == set(ids(store))
     assert store.indexing.unindexed(), "the disk was full"
     store.indexing.behind = True
     store.catch_up(60)
@@ -75,7 +75,7 @@ def test_an_older_database_put_back(home: Path, tmp_path: Path, open_store: Stor
         append(later, message(f"second{number}"))
     later.catch_up(60)
     if purged:
-        later.parts.index.forget(ids(later)[3:])
+        later.components.index.forget(ids(later)[3:])
     later.close()
     shutil.copytree(copy, home, dirs_exist_ok=True)
     third = open_store(home)
@@ -87,8 +87,8 @@ def test_an_older_database_put_back(home: Path, tmp_path: Path, open_store: Stor
     assert subjects == [b"first0", b"first1", b"first2", b"third0", b"third1", b"third2"]
     last.catch_up(60)
     assert not last.indexing.unindexed()
-    assert last.parts.index.candidates(search_form("second1")) == set()
-    assert last.parts.index.candidates(search_form("third1")) == {ids(last)[4]}
+    assert last.components.index.candidates(search_form("second1")) == set()
+    assert last.components.index.candidates(search_form("third1")) == {ids(last)[4]}
 
 
 def test_the_index_stays_after_a_login(home: Path, open_store: StoreOpener) -> None:
@@ -97,7 +97,7 @@ def test_the_index_stays_after_a_login(home: Path, open_store: StoreOpener) -> N
     store.catch_up(60)
     store.close()
     again = open_store(home)
-    assert again.parts.index.candidates(search_form("kept")) == set(ids(again)) and not again.indexing.unindexed()
+    assert again.components.index.candidates(search_form("kept")) == set(ids(again)) and not again.indexing.unindexed()
 
 
 def test_a_large_message_turns_out_damaged(home: Path, open_store: StoreOpener) -> None:
@@ -110,15 +110,15 @@ def test_a_large_message_turns_out_damaged(home: Path, open_store: StoreOpener) 
     file.write_bytes(octets)
     store.close()
     again = open_store(home)
-    again.parts.index.rest()
+    again.components.index.rest()
     for path in home.glob("index.db*"):
         path.unlink()
-    number = ids(again)[0]
-    with again.read(number) as opened, pytest.raises(MessageUnavailable):
+    broken = ids(again)[0]
+    with again.read(broken) as opened, pytest.raises(MessageUnavailable):
         opened.summary(prepare)
     again.catch_up(60)
-    assert again.indexing.unindexed() == {number}
-    with again.read(number) as note:
+    assert again.indexing.unindexed() == {broken}
+    with again.read(broken) as note:
         assert note.is_note
     assert not (home / "tmp" / "meta.db.suspect").exists()
 
@@ -188,7 +188,7 @@ def test_an_index_of_other_messages_that_cannot_be_emptied(
     store = open_store(older)
     for number in range(4):
         append(store, message(f"new{number}"))
-    right = [store.read(number).summary(prepare).header for number in ids(store)]
+    right = [store.read(each).summary(prepare).header for each in ids(store)]
     with index_not_writable(monkeypatch):
         assert headers(store) == right
     store.catch_up(60)
@@ -201,7 +201,7 @@ def test_one_index_and_two_databases(home: Path, open_store: StoreOpener) -> Non
     """A session whose meta.db was taken away goes on, beside one with the backup in its place."""
     one = open_store(home)
     append(one, message("both"))
-    one.parts.meta.copy_to(home / "backup" / "meta.db.2026-11-22")
+    one.components.meta.copy_to(home / "backup" / "meta.db.2026-11-22")
     append(one, message("later"))
     one.catch_up(60)
     for path in home.glob("meta.db*"):
@@ -212,19 +212,19 @@ def test_one_index_and_two_databases(home: Path, open_store: StoreOpener) -> Non
             append(store, message(f"{turn} of {'one' if store is one else 'other'}"))
             store.catch_up(60)
             for opened in (one, other):
-                assert headers(opened) == [opened.read(number).summary(prepare).header for number in ids(opened)]
+                assert headers(opened) == [opened.read(each).summary(prepare).header for each in ids(opened)]
 
 
 def test_a_history_begins_with_the_database(home: Path, open_store: StoreOpener) -> None:
     """An older meta.db without one, as before it was kept, is not taken for that of the index."""
     append(store := open_store(home), message("first"))
     store.catch_up(60)
-    with store.parts.meta.db.write():
-        store.parts.meta.db.execute("DELETE FROM history")
+    with store.components.meta.db.write():
+        store.components.meta.db.execute("DELETE FROM history")
     store.close()
     again = open_store(home)
-    assert again.parts.meta.history.last_step()[0] > 0
-    assert not again.parts.index.indexed(ids(again))
+    assert again.components.meta.history.last_step()[0] > 0
+    assert not again.components.index.indexed(ids(again))
 
 
 def test_a_note_is_not_known_by_what_it_stands_for(home: Path, open_store: StoreOpener) -> None:
@@ -236,7 +236,7 @@ def test_a_note_is_not_known_by_what_it_stands_for(home: Path, open_store: Store
         assert note.is_note
     store.catch_up(60)
     assert b"unreadable" in headers(store)[0]
-    assert not store.parts.index.candidates(search_form("real"))
+    assert not store.components.index.candidates(search_form("real"))
 
 
 def test_a_full_disk_and_a_damaged_message(
@@ -252,12 +252,12 @@ def test_a_full_disk_and_a_damaged_message(
     octets = file.read_bytes()
     file.write_bytes(octets[:-1])
     with monkeypatch.context() as patched:
-        patched.setattr(store.parts.entries, "set_condition", full)
+        patched.setattr(store.components.entries, "set_condition", full)
         assert store.read(ids(store)[0]).is_note
     assert store.read(ids(store)[0]).is_note
     file.write_bytes(octets)
     with monkeypatch.context() as patched:
-        patched.setattr(store.parts.entries, "set_condition", full)
+        patched.setattr(store.components.entries, "set_condition", full)
         assert store.read(ids(store)[0]).octets() == message("real")
 
 
@@ -271,7 +271,7 @@ def test_what_takes_sqlite_long_is_read_instead(
     append(store := open_store(home), b"Subject: long\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n" + lines)
     while store.behind:
         store.catch_up(1)
-    assert (store.parts.index.candidates(search_form("pgp message")) == set(ids(store))) is is_indexed
+    assert (store.components.index.candidates(search_form("pgp message")) == set(ids(store))) is is_indexed
     assert (store.indexing.unindexed() == set()) is is_indexed
 
 
@@ -289,29 +289,29 @@ def test_emptied_while_it_is_filled(
     """A session whose meta.db was taken away writes in the middle of a slice; what had been there is read again."""
     taken_away = open_store(home)
     append(taken_away, message("both"))
-    taken_away.parts.meta.copy_to(home / "backup" / "meta.db.2026-11-22")
+    taken_away.components.meta.copy_to(home / "backup" / "meta.db.2026-11-22")
     append(taken_away, message("old"))
     taken_away.catch_up(60)
     put_back(home, home / "backup" / "meta.db.2026-11-22")
     store, sibling = open_store(home), open_store(home)
     append(store, message("before"))
     store.catch_up(60)
-    assert sibling.parts.index.indexed(ids(store)) == set(ids(store))
+    assert sibling.components.index.indexed(ids(store)) == set(ids(store))
 
-    def interrupted(number: MessageId) -> Message:
+    def interrupted(message_id: MessageId) -> Message:
         monkeypatch.undo()
         last = ids(taken_away)[-1]
         with taken_away.read(last) as old:
-            assert taken_away.parts.index.put([(last, old.summary(prepare))])
+            assert taken_away.components.index.put([(last, old.summary(prepare))])
         if by_sibling:
-            assert sibling.parts.index.complete() == 0
-        return store.read(number)
+            assert sibling.components.index.complete() == 0
+        return store.read(message_id)
 
     append(sibling, message("later"))  # so that it is read by the other one
-    monkeypatch.setattr(store.parts.reader, "read", interrupted)
+    monkeypatch.setattr(store.components.reader, "read", interrupted)
     store.catch_up(60)
-    assert store.parts.index.indexed(ids(store)) | store.indexing.unindexed() == set(ids(store))
-    assert all(store.parts.index.candidates(search_form(word)) for word in ("both", "before", "later"))
+    assert store.components.index.indexed(ids(store)) | store.indexing.unindexed() == set(ids(store))
+    assert all(store.components.index.candidates(search_form(word)) for word in ("both", "before", "later"))
 
 
 def test_a_damaged_index_that_cannot_be_removed(
@@ -320,7 +320,7 @@ def test_a_damaged_index_that_cannot_be_removed(
     """The disk turned read-only under a session: it answers without the index."""
     append(store := open_store(home), message("word"))
     store.catch_up(60)
-    store.parts.index.rest()
+    store.components.index.rest()
     octets = bytearray((home / "index.db").read_bytes())
     for page in range(2, len(octets) // 4096):
         octets[page * 4096 + 1000] ^= 1
@@ -331,22 +331,24 @@ def test_a_damaged_index_that_cannot_be_removed(
 
     monkeypatch.setattr(files, "remove", refused)
     assert b"about word" in headers(store)[0]
-    assert store.parts.index.candidates(search_form("word")) is None and store.indexing.unindexed() == set(ids(store))
+    assert store.components.index.candidates(search_form("word")) is None and store.indexing.unindexed() == set(
+        ids(store)
+    )
 
 
 def test_damaged_before_a_sibling_had_indexed_it(home: Path, open_store: StoreOpener) -> None:
     append(knows := open_store(home), message("real"))
     append(knows, message("whole"))
-    number = ids(knows)[0]
-    file = knows.parts.layout.message(knows.parts.entries.sealed_files([number])[number][0].hex())
+    first = ids(knows)[0]
+    file = knows.components.layout.message(knows.components.entries.sealed_files([first])[first][0].hex())
     file.write_bytes(file.read_bytes()[:-1])
     finds = open_store(home)
-    with finds.read(number) as note:
+    with finds.read(first) as note:
         assert note.is_note
     knows.catch_up(60)
     for store in (knows, finds):
         assert b"unreadable" in headers(store)[0] and b"about whole" in headers(store)[1]
-        assert not store.parts.index.candidates(search_form("real")) and store.parts.index.candidates(
+        assert not store.components.index.candidates(search_form("real")) and store.components.index.candidates(
             search_form("whole")
         )
 
@@ -372,11 +374,11 @@ def test_an_index_is_made_when_the_damaged_one_is_gone(home: Path, open_store: S
     other.catch_up(60)
     assert os.read(removing, 1) == b"2", "before the new index was opened"
     assert os.waitpid(remover, 0)[1] == 0 and (home / "index.db-wal").exists()
-    assert other.parts.index.indexed(ids(other)) == set(ids(other))
+    assert other.components.index.indexed(ids(other)) == set(ids(other))
 
 
 def _remove_slowly(store: Store, tell: int) -> None:
-    assert store.parts.index.complete()
+    assert store.components.index.complete()
     remove = files.remove
 
     def slowly(path: Path) -> bool:
@@ -389,7 +391,7 @@ def _remove_slowly(store: Store, tell: int) -> None:
         return was_there
 
     files.remove = slowly
-    store.parts.index._replace("a test")
+    store.components.index._replace("a test")
 
 
 def test_a_mistake_about_one_message(
@@ -411,7 +413,7 @@ def test_a_mistake_about_one_message(
         found = open_store(home)
         found.catch_up(60)
     odd, good = ids(appended)
-    assert found.indexing.unindexed() == {odd} and found.parts.index.indexed([odd, good]) == {good}
+    assert found.indexing.unindexed() == {odd} and found.components.index.indexed([odd, good]) == {good}
     assert any("was not indexed: KeyError in mistaken" in line for line in event_lines)
     assert not any("secret" in line for line in event_lines)
 
@@ -423,15 +425,15 @@ def test_a_full_disk_when_all_is_indexed(home: Path, open_store: StoreOpener, mo
     for number in range(5):
         append(store, message(f"word{number}"))
     store.catch_up(60)
-    with store.parts.index._db.write():
-        store.parts.index._db.execute("UPDATE progress SET complete = 0")
+    with store.components.index._db.write():
+        store.components.index._db.execute("UPDATE progress SET complete = 0")
     store.indexing.behind = True
     with index_not_writable(monkeypatch) as tried:
         store.catch_up(5)
         assert not store.behind and len(tried) == 1
     store.indexing.behind = True
     store.catch_up(60)
-    assert store.parts.index.complete() == ids(store)[-1]
+    assert store.components.index.complete() == ids(store)[-1]
 
 
 @contextmanager
@@ -444,7 +446,7 @@ def opened_by_another(home: Path) -> Iterator[None]:
 @contextmanager
 def written_by_another(home: Path, open_store: StoreOpener) -> Iterator[None]:
     other = open_store(home)
-    with other.parts.index._db.write():
+    with other.components.index._db.write():
         yield
 
 
@@ -470,7 +472,7 @@ def test_a_sibling_that_was_stopped(
     monkeypatch.setattr(index, "time", an_hour_later)
     store.indexing.behind = True
     store.catch_up(60)
-    assert store.parts.index.candidates(search_form("about word")) == set(ids(store))
+    assert store.components.index.candidates(search_form("about word")) == set(ids(store))
 
 
 @pytest.mark.parametrize("name", ["index.db", "index.db-wal", "tmp/index-open.lock", "tmp/index.lock"])
@@ -491,10 +493,13 @@ def test_something_else_in_its_place(
         store.indexing.behind = True
         store.catch_up(60)
         assert not store.behind
-    assert store.parts.index.candidates(search_form("about word")) == set(
+    assert store.components.index.candidates(search_form("about word")) == set(
         ids(store)
     ) or store.indexing.unindexed() == set(ids(store))
-    assert store.parts.index.indexed(ids(store)) or sum("index.db cannot be used" in line for line in event_lines) == 1
+    assert (
+        store.components.index.indexed(ids(store))
+        or sum("index.db cannot be used" in line for line in event_lines) == 1
+    )
     assert Path("/etc/passwd").read_bytes() == before
 
 
@@ -582,11 +587,10 @@ def test_a_message_of_many_parts_is_read_in_few_passes(
     monkeypatch.setattr("crymapd.store.sealed_file.read_body", counting)
     store.indexing.behind = True
     store.catch_up(60)
-    (number,) = ids(store)
-    assert not store.behind and store.parts.index.candidates(search_form("needle1999 x y")) == {number}
+    assert not store.behind and store.components.index.candidates(search_form("needle1999 x y")) == set(ids(store))
     assert 0 < sum(read_octets) <= 2.1 * len(octets)
     read_octets.clear()
-    with store.read(number) as opened:
+    with store.read(ids(store)[0]) as opened:
         texts = opened.search_texts()
         assert texts is not None and search_form("needle1999 x y") in texts.bodies
     assert 0 < sum(read_octets) <= 2.1 * len(octets)

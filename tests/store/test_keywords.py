@@ -24,16 +24,16 @@ def told(store: Store, mailbox: str = "INBOX") -> set[str]:
 
 def carried(store: Store, mailbox: str) -> set[str]:
     """The keywords that its messages have."""
-    entries = store.parts.entries.entries(mailbox_id(store, mailbox), EVERY)
+    entries = store.components.entries.entries(mailbox_id(store, mailbox), EVERY)
     return {flag for entry in entries for flag in store.flags_of(entry.flagset).split()} - set(SYSTEM_FLAGS)
 
 
 def store_flags(store: Store, mailbox: str, uid: int, mode: StoreMode, *flags: str) -> None:
-    store.parts.entries.store(mailbox_id(store, mailbox), [uids(uid)], mode, frozenset(flags))
+    store.components.entries.store(mailbox_id(store, mailbox), [uids(uid)], mode, frozenset(flags))
 
 
 def forget(store: Store) -> None:
-    maintenance.forget_keywords(store.parts, time.time())
+    maintenance.forget_keywords(store.components, time.time())
 
 
 def test_flags_are_those_of_the_mailbox(home: Path, open_store: StoreOpener) -> None:
@@ -44,7 +44,7 @@ def test_flags_are_those_of_the_mailbox(home: Path, open_store: StoreOpener) -> 
     uid = append(store, message("one"), "a", ["appended"])
     assert [told(store, name) for name in ("INBOX", "a", "b")] == [set(), {"appended"}, set()]
     store_flags(store, "a", uid, StoreMode.ADD, "stored", "\\Seen")
-    entries, a, b, c = store.parts.entries, *(mailbox_id(store, name) for name in "abc")
+    entries, a, b, c = store.components.entries, *(mailbox_id(store, name) for name in "abc")
     entries.copy(a, [uids(uid)], b)
     entries.move(b, [uids(1)], c)
     put_in(home, message("two"), "INBOX", ["delivered"])
@@ -64,7 +64,7 @@ def test_flags_are_exact(home: Path, open_store: StoreOpener) -> None:
     for step in range(400):
         store, (source, target) = choice.choice((one, two)), choice.sample(("INBOX", "a", "b"), 2)
         ranges = [uids(low := choice.randint(1, 60), low + choice.randint(0, 9))]
-        entries, its_id = store.parts.entries, mailbox_id(store, source)
+        entries, its_id = store.components.entries, mailbox_id(store, source)
         flags = choice.sample(KEYWORDS, choice.randint(0, 2))
         match choice.randrange(7):
             case 0 | 1:
@@ -95,7 +95,7 @@ def test_many_that_were_used_once(home: Path, open_store: StoreOpener, monkeypat
         store_flags(store, "INBOX", uid, StoreMode.REPLACE, f"n{number}")
     assert not store.keywords_are_used_up and told(store) == {"n99"}
     forget(store)
-    assert store.parts.meta.db.value("SELECT count(*) FROM keywords") == 1
+    assert store.components.meta.db.value("SELECT count(*) FROM keywords") == 1
     store_flags(other, "INBOX", uid, StoreMode.REPLACE, "k7")
     assert told(store) == {"k7"} and carried(store, "INBOX") == {"k7"}
 
@@ -123,7 +123,7 @@ def test_an_older_database_learns_which_keywords_its_mailboxes_have(home: Path, 
     append(store, message("one"), "a", ["$Junk", "\\Seen", "$a$b"])
     uid = append(store, message("two"), "INBOX", ["gone"])
     store_flags(store, "INBOX", uid, StoreMode.REPLACE, "\\Flagged", "\\Answered")
-    with store.parts.meta.db.write():
+    with store.components.meta.db.write():
         forget_format_four(store)
     store.close()
     store = open_store(home)

@@ -19,12 +19,12 @@ def test_what_others_have_expunged(home: Path, open_store: StoreOpener) -> None:
     def expunged_elsewhere(size: int) -> View:
         name = f"box-{next(names)}"
         box = store.mailboxes.create(name).id
-        store.parts.entries.copy(inbox, EVERY, box)
+        store.components.entries.copy(inbox, EVERY, box)
         for _doubling in range(size.bit_length() - 1):
-            store.parts.entries.copy(box, EVERY, box)
+            store.components.entries.copy(box, EVERY, box)
         view = store.select(name, read_only=True)
         assert view.exists == len(view.uids) == size
-        other.parts.entries.expunge(box, EVERY, only_deleted=False)
+        other.components.entries.expunge(box, EVERY, only_deleted=False)
         return view
 
     def ask(view: View) -> int:

@@ -78,7 +78,7 @@ def lost(home: Path, tmp_path: Path, open_store: StoreOpener, loss: Loss) -> Pat
     store = open_store(home)
     append(store, message(WORDS[0]), "Archive")
     if loss in (with_the_backup, damaged):
-        maintenance.back_up(store.parts, time.time())
+        maintenance.back_up(store.components, time.time())
     store.close()
     yesterday = tmp_path / "yesterday"
     shutil.copyfile(home / "meta.db", yesterday)
@@ -102,7 +102,7 @@ def test_killed_at_each_step(lost: Path, tmp_path: Path, monkeypatch: pytest.Mon
         store = opened(account.unlock(home, PASSWORD))
         try:
             assert digests(contents(store)) == WHOLE
-            assert not store.parts.layout.recovering.exists()
+            assert not store.components.layout.recovering.exists()
         except BaseException as error:
             error.add_note(f"killed at step {step}: {outcome.step or 'not at all'}")
             raise
@@ -133,17 +133,17 @@ def test_one_file_that_cannot_be_read(
         patched.setattr(os, "open", refusing)
         for _login in range(2):
             store = open_store(lost)
-            known = {bytes(file).hex() for (file,) in store.parts.meta.db.execute("SELECT file FROM messages")}
+            known = {bytes(file).hex() for (file,) in store.components.meta.db.execute("SELECT file FROM messages")}
             on_disk = {path.parent.name + path.name for path in (lost / "messages").glob("*/*")}
             name = held.parent.name + held.name
             assert on_disk - known <= {name}
-            assert store.parts.layout.recovering.exists() == (name not in known)
+            assert store.components.layout.recovering.exists() == (name not in known)
             store.close()
         if name not in known:
             assert any("cannot be read now: Permission denied" in line and name[2:16] in line for line in event_lines)
     store = open_store(lost)
     assert digests(contents(store)) == WHOLE
-    assert not store.parts.layout.recovering.exists()
+    assert not store.components.layout.recovering.exists()
     before = identities(store)
     store.close()
     assert identities(open_store(lost)) == before, "once is enough"
@@ -166,7 +166,7 @@ def test_a_damaged_page_is_said_once(home: Path, open_store: StoreOpener, event_
     """Found in mid-session; the successor puts the backup in its place."""
     store = open_store(home)
     append(store, message("one"), "Archive")
-    maintenance.back_up(store.parts, time.time())
+    maintenance.back_up(store.components, time.time())
     append(store, message("two"))
     store.close()
     content = bytearray((home / "meta.db").read_bytes())
@@ -187,11 +187,11 @@ def test_uids_after_recovery_are_new(home: Path, open_store: StoreOpener) -> Non
     append(store, message("one"))
     lost = next((home / "messages").glob("*/*"))
     name = lost.parent.name + lost.name
-    store.parts.meta.db.execute("DELETE FROM entries")
-    store.parts.meta.db.execute("DELETE FROM messages")
-    store.parts.meta.db.execute("UPDATE mailboxes SET messages = 0, unseen = 0, octets = 0, recent = 0")
-    assert store.parts.filing.recover_orphans(ignore)
-    assert store.parts.entries.message_id(bytes.fromhex(name)) is not None
+    store.components.meta.db.execute("DELETE FROM entries")
+    store.components.meta.db.execute("DELETE FROM messages")
+    store.components.meta.db.execute("UPDATE mailboxes SET messages = 0, unseen = 0, octets = 0, recent = 0")
+    assert store.components.filing.recover_orphans(ignore)
+    assert store.components.entries.message_id(bytes.fromhex(name)) is not None
     assert not set(identities(store).values()) & set(kept.values())
 
 

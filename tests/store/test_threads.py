@@ -67,14 +67,14 @@ def test_they_become_what_they_would_be_today(
     for one in mails[:50]:
         append(store, one)
     before = threads(store)
-    with store.parts.meta.db.write():
+    with store.components.meta.db.write():
         forget_format_four(store)
     store.close()
     monkeypatch.setattr(references, "message_ids", _message_ids)
     store = open_store(home)
     for one in mails[50:]:
         append(store, one)
-    maintenance.divide_threads(store.parts, time.time())
+    maintenance.divide_threads(store.components, time.time())
     (tmp_path / "today").mkdir(mode=0o700)
     account.create(tmp_path / "today", "password", Argon2(8, 1, 1))
     today = open_store(tmp_path / "today", "password")
@@ -85,7 +85,7 @@ def test_they_become_what_they_would_be_today(
     after = threads(store)
     oldest = {thread: min(m for m in before if before[m] == thread) for thread in set(before.values())}
     assert all(after[message] == thread for thread, message in oldest.items()), "the oldest keeps its THREADID"
-    db = store.parts.meta.db
+    db = store.components.meta.db
     tables = ("mixed_threads", "undivided", "divided_references")
     assert [db.value(f"SELECT count(*) FROM {table}") for table in tables] == [0, 0, 0]
     for opened, number in ((store, 100), (today, 100)):
@@ -98,13 +98,13 @@ def test_a_message_that_cannot_be_read_stays(home: Path, open_store: StoreOpener
     append(store, mail(1))
     append(store, mail(2, "1@example.org"))
     (thread,) = set(threads(store).values())
-    with store.parts.meta.change():
+    with store.components.meta.change():
         forget_format_four(store)
     store.close()
     store = open_store(home)
-    first, second = store.parts.meta.threads.undivided(10)
-    with store.parts.meta.change():
-        store.parts.meta.threads.divide({first: None, second: (b"x@example.org",)})
+    first, second = store.components.meta.threads.undivided(10)
+    with store.components.meta.change():
+        store.components.meta.threads.divide({first: None, second: (b"x@example.org",)})
     assert threads(store)[first] == thread != threads(store)[second]
 
 
@@ -113,13 +113,13 @@ def test_what_only_purged_messages_have_named_joins_nobody(home: Path, open_stor
     store = open_store(home)
     for number in (1, 2, 3):
         append(store, mail(number, "1@example.org"))
-    store.parts.entries.expunge(mailbox_id(store, "INBOX"), [(Uid(2), Uid(2))], only_deleted=False)
-    store.parts.entries.forget([MessageId(2)])
-    with store.parts.meta.change():
+    store.components.entries.expunge(mailbox_id(store, "INBOX"), [(Uid(2), Uid(2))], only_deleted=False)
+    store.components.entries.forget([MessageId(2)])
+    with store.components.meta.change():
         forget_format_four(store)
     store.close()
     store = open_store(home)
-    maintenance.divide_threads(store.parts, time.time())
+    maintenance.divide_threads(store.components, time.time())
     append(store, mail(4, "2@example.org"))
     first, third, fourth = threads(store).values()
     assert first == third != fourth
@@ -129,13 +129,13 @@ def test_messages_that_are_purged_meanwhile(home: Path, open_store: StoreOpener)
     store = open_store(home)
     for number in (1, 2, 3):
         append(store, mail(number, "1@example.org"))
-    with store.parts.meta.change():
+    with store.components.meta.change():
         forget_format_four(store)
     store.close()
     store = open_store(home)
-    messages = store.parts.meta.threads.undivided(10)
-    store.parts.entries.expunge(mailbox_id(store, "INBOX"), EVERY, only_deleted=False)
-    store.parts.entries.forget(messages[1:])
-    with store.parts.meta.change():
-        store.parts.meta.threads.divide(dict.fromkeys(messages, (b"x@example.org",)))
-    assert not store.parts.meta.threads.undivided(10)
+    messages = store.components.meta.threads.undivided(10)
+    store.components.entries.expunge(mailbox_id(store, "INBOX"), EVERY, only_deleted=False)
+    store.components.entries.forget(messages[1:])
+    with store.components.meta.change():
+        store.components.meta.threads.divide(dict.fromkeys(messages, (b"x@example.org",)))
+    assert not store.components.meta.threads.undivided(10)

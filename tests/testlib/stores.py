@@ -116,7 +116,7 @@ def mailbox_id(store: Store, name: str) -> MailboxId:
 
 def stored(store: Store, mailbox: MailboxId, ranges: Sequence[Range[Uid]] = EVERY) -> list[Stored]:
     """The rows of the messages in a mailbox."""
-    return [row for page in store.parts.entries.stored_pages(mailbox, ranges) for row in stored_rows(page)]
+    return [row for page in store.components.entries.stored_pages(mailbox, ranges) for row in stored_rows(page)]
 
 
 def contents(store: Store) -> Contents:
@@ -168,7 +168,7 @@ def copied(source: Path, target: Path) -> Path:
 
 def forget_format_four(store: Store) -> None:
     """Make meta.db as it was before `schema/meta-004.sql`, which the next opening runs again."""
-    db = store.parts.meta.db
+    db = store.components.meta.db
     for trigger in ("undivided_message_added", "undivided_message_removed"):
         db.execute(f"DROP TRIGGER {trigger}")
     db.execute("DROP VIEW counted_keywords")

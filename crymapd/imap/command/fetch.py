@@ -125,7 +125,7 @@ def _modifiers(reader: Reader) -> tuple[int | None, bool, Range[int] | None]:
     partial: Range[int] | None = None
     names: set[bytes] = set()
     while True:
-        name = reader.keyword()
+        name = reader.word()
         if name in names:
             raise BadSyntax(f"{name.decode('ascii')} is given twice")
         names.add(name)

@@ -84,7 +84,7 @@ class GetQuotaRoot:
 
 def compress(reader: Reader) -> Compress:
     reader.space()
-    if reader.keyword() != b"DEFLATE":
+    if reader.word() != b"DEFLATE":
         raise BadSyntax("COMPRESS expects DEFLATE")
     return Compress()
 
@@ -108,7 +108,7 @@ def login(reader: Reader) -> Login:
 
 def authenticate(reader: Reader) -> Authenticate:
     reader.space()
-    mechanism = reader.keyword()
+    mechanism = reader.word()
     initial = None
     if reader.try_text(b" "):
         initial = reader.rest().rstrip(b" ") or None  # some clients leave blanks at the end
@@ -118,7 +118,7 @@ def authenticate(reader: Reader) -> Authenticate:
 def enable(reader: Reader) -> Enable:
     names = []
     while reader.try_text(b" "):
-        names.append(reader.keyword())
+        names.append(reader.word())
     if not names:
         raise BadSyntax("ENABLE expects the names of capabilities")
     return Enable(tuple(names))

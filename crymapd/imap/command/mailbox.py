@@ -134,7 +134,7 @@ def _select(reader: Reader, *, read_only: bool) -> Select:
     condstore, resync = False, None
     if reader.try_text(b" ("):
         while True:
-            option = reader.keyword()
+            option = reader.word()
             if option == b"CONDSTORE":
                 condstore = True
             elif option == b"QRESYNC" and resync is None:
@@ -280,7 +280,7 @@ def _return_options(reader: Reader) -> tuple[frozenset[bytes], tuple[bytes, ...]
     returns: set[bytes] = set()
     items: tuple[bytes, ...] = ()
     while not reader.try_text(b")"):
-        word = reader.keyword()
+        word = reader.word()
         if word == b"STATUS":
             reader.space()
             items = _status_items(reader)

@@ -144,11 +144,11 @@ def sort(reader: Reader) -> Sort:
     reader.text(b" (")
     criteria: list[tuple[bytes, bool]] = []
     while not reader.try_text(b")"):
-        word = reader.keyword()
+        word = reader.word()
         is_reversed = word == b"REVERSE"
         if is_reversed:
             reader.space()
-            word = reader.keyword()
+            word = reader.word()
         if word not in SORT_KEYS or len(criteria) >= MAX_CRITERIA:
             raise BadSyntax(f"SORT expects [REVERSE] and some of {b' '.join(SORT_KEYS).decode()}")
         criteria.append((word, is_reversed))
@@ -165,7 +165,7 @@ def sort(reader: Reader) -> Sort:
 def thread(reader: Reader) -> Thread:
     """Read `THREAD algorithm charset key...`."""
     reader.space()
-    algorithm = reader.keyword()
+    algorithm = reader.word()
     if algorithm not in ALGORITHMS:
         raise BadSyntax(f"THREAD expects one of {b' '.join(ALGORITHMS).decode()}")
     reader.space()
@@ -180,7 +180,7 @@ def _returns(reader: Reader) -> Returns:
     options: set[bytes] = set()
     partial: Range[int] | None = None
     while not reader.try_text(b")"):
-        word = reader.keyword()
+        word = reader.word()
         if word == b"PARTIAL" and partial is None:
             reader.space()
             partial = reader.partial_range()
@@ -232,7 +232,7 @@ def _key(context: _Context, depth: int) -> SearchKey:
         return conjuncts[0] if len(conjuncts) == 1 else keys.And(tuple(conjuncts))
     if reader.peek() in b"0123456789*$" and reader.peek():
         return keys.InSequenceSet(reader.sequence_set(), uid=False)
-    word = reader.keyword()
+    word = reader.word()
     if word == b"NOT":
         reader.space()
         return keys.Not(_key(context, depth + 1))
@@ -319,7 +319,7 @@ def _modseq(context: _Context) -> SearchKey:
     reader.space()
     if reader.try_string() is not None:
         reader.space()
-        if reader.keyword() not in (b"PRIV", b"SHARED", b"ALL"):
+        if reader.word() not in (b"PRIV", b"SHARED", b"ALL"):
             raise BadSyntax("MODSEQ expects priv, shared or all after the entry name")
         reader.space()
     return keys.ModSeqSince(reader.modseq())

@@ -129,7 +129,7 @@ class Reader:
             raise self._expected("an atom")
         return atom
 
-    def keyword(self) -> bytes:
+    def word(self) -> bytes:
         """Read an atom, such as the name of a command or an option, and return it in capitals."""
         return self.atom().upper()
 
@@ -264,7 +264,7 @@ class Reader:
         self.text(b"(")
         words: list[bytes] = []
         while not self.try_text(b")"):
-            words.append(self.keyword())
+            words.append(self.word())
             if self.peek() != b")":
                 self.space()
         return words

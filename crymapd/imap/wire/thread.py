@@ -23,7 +23,7 @@ def thread_list(roots: Iterable[Node]) -> bytes:
             node = item
             while True:
                 if node.message is not None:
-                    line.append(b"%d" % node.message.number)
+                    line.append(b"%d" % node.message.result)
                 if len(node.children) != 1:
                     break
                 node = node.children[0]

@@ -1,4 +1,4 @@
-"""The parts of one user's opened store, put together for `store`, its face, and for `maintenance`."""
+"""The components of one user's opened store, put together for `store`, its face, and for `maintenance`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from crymapd.unix import files
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of a store that need no protocol."""
+class Components:
+    """The components of a store that need no protocol."""
 
     layout: Layout
     keys: KeyStore
@@ -47,22 +47,22 @@ class Parts:
         self.meta.close()
 
 
-def open_parts(account: Unlocked, witness: EpochFile | None = None) -> Parts:
+def open_components(unlocked: Unlocked, witness: EpochFile | None = None) -> Components:
     """Open the databases, rotate the keys, and create the mailboxes of a new account.
 
     Raises:
         NewerStore, StoreBusy, OSError.
     """
-    layout, account_id = account.layout, account.user.account_id
+    layout, account_id = unlocked.layout, unlocked.user.account_id
     layout.make()
-    keys = KeyStore(layout, account.master, account_id)
-    keys.rotate(account.user.keys, time.time())
-    meta = Meta(layout, account.master, witness)
+    keys = KeyStore(layout, unlocked.master, account_id)
+    keys.rotate(unlocked.user.keys, time.time())
+    meta = Meta(layout, unlocked.master, witness)
     mailboxes = Mailboxes(meta)
     entries = Entries(meta)
-    index = Index(layout, account.master, meta.history)
+    index = Index(layout, unlocked.master, meta.history)
     mailboxes.provide_defaults()
-    return Parts(
+    return Components(
         layout,
         keys,
         meta,
