@@ -1,8 +1,9 @@
 """The log: one function for each event, so that the set of lines can be documented and matched.
 
 A line never carries a password, a key, an address from a message, a mailbox name or any other part of mail.
-Whatever a stranger can choose (a user name, a client's name for itself) is quoted, so that it cannot pass for
-another line or another field.  Nothing is ever written to standard output: under inetd that is the client.
+Whatever comes from elsewhere (a user name, a client's name for itself, a file's name in an error) cannot pass for
+another line or another field: it loses control characters, and the equals sign of `user=` becomes `\\x3d`.
+Nothing is ever written to standard output: under inetd that is the client.
 
 Every layer may call this module; it calls none of them.  Until `open_log` is called, events go nowhere.
 """
@@ -10,6 +11,7 @@ Every layer may call this module; it calls none of them.  Until `open_log` is ca
 from __future__ import annotations
 
 import os
+import re
 import socket
 import syslog
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 _LONGEST = 1000
+_FIELD = re.compile(r"(?<=\w)=")
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _SYSLOG_SOCKETS = ("/dev/log", "/var/run/log")
 """Where syslog(3) connects to, on Linux and on FreeBSD."""
@@ -156,10 +159,20 @@ def translate_paths(real_paths: Callable[[str], str]) -> None:
     _real_paths = real_paths
 
 
-def _line(severity: Severity, text: str) -> None:
-    """Write one line; control characters are replaced, so that they cannot begin another."""
-    clean = "".join(c if c.isprintable() else "?" for c in _real_paths(text))[:_LONGEST]
-    sink(severity, f"{_prefix}{clean}")
+def quoted(word: str) -> str:
+    """Put a word in quotes that it cannot close."""
+    return "'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _harmless(word: object) -> str:
+    """Take from a word what could begin another line or, by an equals sign, another field of this one."""
+    text = "".join(c if c.isprintable() else "?" for c in _real_paths(str(word)))
+    return _FIELD.sub(r"\\x3d", text)
+
+
+def _line(severity: Severity, template: str, *words: object) -> None:
+    """Write one line: a template of ours, and in its places words that may come from anywhere."""
+    sink(severity, f"{_prefix}{template.format(*map(_harmless, words))}"[:_LONGEST])
 
 
 _error, _warning, _notice, _info = (partial(_line, severity) for severity in Severity)
@@ -169,19 +182,19 @@ _error, _warning, _notice, _info = (partial(_line, severity) for severity in Sev
 
 
 def listening(service: str, address: str) -> None:
-    _info(f"listening for {service} on {address}")
+    _info("listening for {} on {}", service, address)
 
 
 def misconfigured(reason: str) -> None:
-    _warning(f"cannot serve: {reason}")
+    _warning("cannot serve: {}", reason)
 
 
 def worker_refused(address: str, reason: str) -> None:
-    _notice(f"connection from={address} refused: {reason}")
+    _notice("connection from={} refused: {}", address, reason)
 
 
 def resources_short(reason: str) -> None:
-    _warning(f"cannot accept connections for now: {reason}")
+    _warning("cannot accept connections for now: {}", reason)
 
 
 def certificate_reloaded() -> None:
@@ -189,7 +202,7 @@ def certificate_reloaded() -> None:
 
 
 def certificate_bad(reason: str) -> None:
-    _warning(f"the changed certificate cannot be used: {reason}; the former one stays in use")
+    _warning("the changed certificate cannot be used: {}; the former one stays in use", reason)
 
 
 def reloaded() -> None:
@@ -197,26 +210,26 @@ def reloaded() -> None:
 
 
 def not_reloaded(reason: str) -> None:
-    _warning(f"SIGHUP: the log file cannot be opened: {reason}; the old one stays in use")
+    _warning("SIGHUP: the log file cannot be opened: {}; the old one stays in use", reason)
 
 
 def stopping(workers: int) -> None:
-    _info(f"stopping and ending {workers} connection(s)")
+    _info("stopping and ending {} connection(s)", workers)
 
 
 # A connection
 
 
 def connected(tls: str) -> None:
-    _info(f"connected, {tls}")
+    _info("connected, {}", tls)
 
 
 def handshake_failed(reason: str) -> None:
-    _info(f"TLS handshake failed: {reason}")
+    _info("TLS handshake failed: {}", reason)
 
 
 def went_away(reason: str) -> None:
-    _info(f"the client went away: {reason}")
+    _info("the client went away: {}", reason)
 
 
 def told_to_end() -> None:
@@ -224,20 +237,20 @@ def told_to_end() -> None:
 
 
 def not_traced(reason: str) -> None:
-    _warning(f"the dialogue is not written: {reason}")
+    _warning("the dialogue is not written: {}", reason)
 
 
 def login_ok(user: str) -> None:
-    _info(f"login user={user}")
+    _info("login user={}", user)
 
 
 def login_failed(user: str, address: str) -> None:
     """The line that fail2ban matches."""
-    _notice(f"login failed user={user!r} from={address}")
+    _notice("login failed user={} from={}", quoted(user), address)
 
 
 def account_unusable(user: str, reason: str) -> None:
-    _warning(f"account user={user!r} cannot be served: {reason}")
+    _warning("account user={} cannot be served: {}", quoted(user), reason)
 
 
 def not_confined() -> None:
@@ -245,7 +258,7 @@ def not_confined() -> None:
 
 
 def client_identified(name: str, version: str) -> None:
-    _info(f"client name={name!r} version={version!r}")
+    _info("client name={} version={}", quoted(name), quoted(version))
 
 
 _tolerated: set[str] = set()
@@ -255,104 +268,104 @@ def tolerated(what: str) -> None:
     """A client did what the grammar does not allow; a process logs each kind only once."""
     if what not in _tolerated:
         _tolerated.add(what)
-        _info(f"tolerated {what}")
+        _info("tolerated {}", what)
 
 
 def command_failed(reason: str) -> None:
-    _warning(f"command failed: {reason}")
+    _warning("command failed: {}", reason)
 
 
 def not_told(reason: str) -> None:
-    _warning(f"a command succeeded, but other changes could not be reported to the client with it: {reason}")
+    _warning("a command succeeded, but other changes could not be reported to the client with it: {}", reason)
 
 
 def epoch_not_written(reason: str) -> None:
-    _warning(f"the file epoch could not be written: {reason}; other sessions learn of the change later")
+    _warning("the file epoch could not be written: {}; other sessions learn of the change later", reason)
 
 
 def not_settled(reason: str) -> None:
-    _warning(f"appended messages were committed, but moving their files failed: {reason}; the next login does it")
+    _warning("appended messages were committed, but moving their files failed: {}; the next login does it", reason)
 
 
 def broken_off(reason: str) -> None:
-    _warning(f"connection broken off: {reason}")
+    _warning("connection broken off: {}", reason)
 
 
 def disconnected(octets_in: int, octets_out: int) -> None:
-    _info(f"disconnected in={octets_in} out={octets_out}")
+    _info("disconnected in={} out={}", octets_in, octets_out)
 
 
 def crashed(trace: str) -> None:
     """A bug: log its traceback line by line."""
     for part in trace.splitlines():
-        _error("BUG " + part)
+        _error("BUG {}", part)
 
 
 # A user's mail at rest
 
 
 def message_damaged(name: str, reason: str) -> None:
-    _warning(f"damaged message file {_place(name)}: {reason}; a note stands in its place, put it back from a backup")
+    _warning("damaged message file {}: {}; a note stands in its place, put it back from a backup", _place(name), reason)
 
 
 def message_missing(name: str) -> None:
-    _warning(f"missing message file {_place(name)}; a note stands in its place, put it back from a backup")
+    _warning("missing message file {}; a note stands in its place, put it back from a backup", _place(name))
 
 
 def message_unavailable(name: str, reason: str) -> None:
-    _warning(f"message file {_place(name)} cannot be read now: {reason}")
+    _warning("message file {} cannot be read now: {}", _place(name), reason)
 
 
 def delivery_unreadable(name: str, reason: str) -> None:
-    _warning(f"delivered file new/{name[:16]}... cannot be opened: {reason}; a note was put into INBOX")
+    _warning("delivered file new/{}... cannot be opened: {}; a note was put into INBOX", name[:16], reason)
 
 
 def not_filed(name: str, reason: str) -> None:
-    _warning(f"delivered file new/{name[:16]}... was not filed: {reason}; it stays in new/ and is tried again later")
+    _warning("delivered file new/{}... was not filed: {}; it stays in new/ and is tried again later", name[:16], reason)
 
 
 def not_placed(name: str, reason: str) -> None:
-    _warning(f"message file {_place(name)} was not moved out of tmp/: {reason}; the next login does it")
+    _warning("message file {} was not moved out of tmp/: {}; the next login does it", _place(name), reason)
 
 
 def directory_made_again(name: str) -> None:
-    _warning(f"{name}/ was missing and has been made again; what was in it is lost unless a backup has it")
+    _warning("{}/ was missing and has been made again; what was in it is lost unless a backup has it", name)
 
 
 def not_listed(name: str, reason: str) -> None:
-    _warning(f"{name}/ cannot be listed: {reason}; until it can be, mail in it is not filed")
+    _warning("{}/ cannot be listed: {}; until it can be, mail in it is not filed", name, reason)
 
 
 def not_a_message(name: str) -> None:
-    _warning(f"new/{name[:80]!r} is not a delivered message and was left alone")
+    _warning("new/{} is not a delivered message and was left alone", quoted(name[:80]))
 
 
 def key_rejected(name: str, reason: str) -> None:
-    _warning(f"key file keys/{name[:64]!r} was not used: {reason}")
+    _warning("key file keys/{} was not used: {}", quoted(name[:64]), reason)
 
 
 def key_restored(name: str) -> None:
-    _warning(f"key file keys/{name} was damaged or missing and has been restored from backup/keys")
+    _warning("key file keys/{} was damaged or missing and has been restored from backup/keys", name)
 
 
 def user_restored(reason: str) -> None:
-    _warning(f"user.toml was unusable ({reason}) and has been restored from backup/user.toml")
+    _warning("user.toml was unusable ({}) and has been restored from backup/user.toml", reason)
 
 
 def database_put_aside(name: str, reason: str) -> None:
-    _warning(f"{name} is damaged ({reason}); it was moved to damaged/")
+    _warning("{} is damaged ({}); it was moved to damaged/", name, reason)
 
 
 def database_restored(source: str) -> None:
-    _warning(f"meta.db was rebuilt from {source}; every UIDVALIDITY changes")
+    _warning("meta.db was rebuilt from {}; every UIDVALIDITY changes", source)
 
 
 def no_state(reason: str) -> None:
-    _warning(f"{reason}: failures to log in are not slowed down, and logins at the same time are not limited")
+    _warning("{}: failures to log in are not slowed down, and logins at the same time are not limited", reason)
 
 
 def no_witness(reason: str) -> None:
-    _notice(f"{reason}: if the whole user directory is put back from a backup, only clients can notice")
+    _notice("{}: if the whole user directory is put back from a backup, only clients can notice", reason)
 
 
 def database_older() -> None:
@@ -360,19 +373,19 @@ def database_older() -> None:
 
 
 def index_rebuilt(reason: str) -> None:
-    _notice(f"index.db was unusable ({reason}) and is made anew")
+    _notice("index.db was unusable ({}) and is made anew", reason)
 
 
 def index_not_used(reason: str) -> None:
-    _warning(f"index.db cannot be used now: {reason}; the messages are read instead, which takes longer")
+    _warning("index.db cannot be used now: {}; the messages are read instead, which takes longer", reason)
 
 
 def not_indexed(message: int, reason: str) -> None:
-    _error(f"message {message} was not indexed: {reason}, which is a bug in crymapd; each search reads the message")
+    _error("message {} was not indexed: {}, which is a bug in crymapd; each search reads the message", message, reason)
 
 
 def no_reserve(reason: str) -> None:
-    _notice(f"no space could be kept for the case of a full disk: {reason}")
+    _notice("no space could be kept for the case of a full disk: {}", reason)
 
 
 def reserve_released() -> None:
@@ -380,15 +393,15 @@ def reserve_released() -> None:
 
 
 def sealing_pair_not_made(name: str, reason: str) -> None:
-    _warning(f"sealing pair {name} could not be made: {reason}; an older one is used until it can be")
+    _warning("sealing pair {} could not be made: {}; an older one is used until it can be", name, reason)
 
 
 def orphans_filed(count: int) -> None:
-    _warning(f"{count} message file(s) without a row in meta.db were put into INBOX")
+    _warning("{} message file(s) without a row in meta.db were put into INBOX", count)
 
 
 def maintenance_failed(step: str, reason: str) -> None:
-    _warning(f"daily maintenance: {step} failed: {reason}; it will be tried again")
+    _warning("daily maintenance: {} failed: {}; it will be tried again", step, reason)
 
 
 def _place(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import socket
 import syslog
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +15,15 @@ import pytest
 
 from crymapd import log
 from crymapd.log import Severity
+
+EVENTS = [
+    value
+    for name, value in vars(log).items()
+    if inspect.isfunction(value)
+    and value.__module__ == log.__name__
+    and not value.__name__.startswith("_")
+    and name not in ("open_log", "reopen_log", "quoted", "set_prefix", "extend_prefix", "translate_paths")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +65,31 @@ def test_what_a_stranger_chooses_cannot_pass_for_another_line(tmp_path: Path) ->
     log.open_log("log", tmp_path)
     log.login_failed("a\ncrymapd[1]: login failed user='bob'", "192.0.2.1")
     log.client_identified("login failed user='bob' from=192.0.2.9", "' from=192.0.2.9")
+    log.account_unusable("x", "[Errno 13] Permission denied: '/home/x/login failed user=bob from=192.0.2.9'")
     lines = (tmp_path / "log").read_text().splitlines()
-    assert len(lines) == 2
-    assert 'name="login failed user=\'bob\' from=192.0.2.9" version="\' from=192.0.2.9"' in lines[1]
+    assert len(lines) == 3
+    assert lines[1].endswith(
+        r"""client name='login failed user\x3d\'bob\' from\x3d192.0.2.9' version='\' from\x3d192.0.2.9'"""
+    )
+    assert [bool(FAIL2BAN.search(line)) for line in lines] == [True, False, False]
+    assert "from=192.0.2.1" in lines[0]
+
+
+FAIL2BAN = re.compile(r"login failed user=.* from=\S+")
+"""As crymapd(8) gives it; here even without the end of the line, which not everybody writes."""
+WORD = "login failed user='bob' from=192.0.2.9"
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_no_event_takes_a_field_from_outside(monkeypatch: pytest.MonkeyPatch, event: Callable[..., None]) -> None:
+    """Every event, with the same word from outside in each of its places."""
+    lines: list[str] = []
+    monkeypatch.setattr(log, "sink", lambda _severity, line: lines.append(line))
+    event(*(WORD for _parameter in inspect.signature(event).parameters))
+    assert lines
+    for line in lines:
+        forged = line.replace("login failed user='login failed", "") if event is log.login_failed else line
+        assert not FAIL2BAN.search(forged), line
 
 
 @contextmanager

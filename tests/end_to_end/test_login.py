@@ -43,6 +43,20 @@ def test_one_answer_for_every_failure(server: Server) -> None:
     assert "BUG" not in server.log()
 
 
+FORGED = "login failed user='bob' from=192.0.2.9"
+
+
+@pytest.mark.parametrize(
+    "command", [f'ID ("name" "{FORGED}" "version" "{FORGED}")', f'LOGIN "{FORGED}" x', f'NOOP "{FORGED}"', FORGED]
+)
+def test_nobody_is_banned_for_a_stranger_s_words(server: Server, command: str) -> None:
+    """What crymapd(8) tells fail2ban to look for, even without its anchor, is found only with the client's address."""
+    with server.client(None) as client:
+        client.command(command)
+    until(lambda: " disconnected " in server.log().splitlines()[-1])
+    assert "192.0.2.9" not in re.findall(r"login failed user=.*? from=([0-9.]+)", server.log())
+
+
 def test_unknown_users_cost_the_same_work(tmp_path: Path) -> None:
     """Known and unknown users in turn: the processor time of one and the other is that of one hash."""
     with running(tmp_path / "root", slot=REAL_SLOT) as server:
