@@ -120,7 +120,7 @@ def _home(users: Path, name: str) -> Path:
 
 
 class _Temporary(OSError):
-    """A reason that may pass, in a text of ours."""
+    """A temporary reason whose text is written here."""
 
 
 def _opened(source: str) -> BinaryIO:

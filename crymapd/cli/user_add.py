@@ -52,7 +52,7 @@ def run(root_dir: Path | None, name: str, data_dir: Path | None, *, uid: int | N
 
 
 def _owner(name: str, uid: int | None) -> Owner | None:
-    """Whose the account will be. As root: of the UNIX user of that name, or with that uid; None else, for ourselves."""
+    """Return the owner of the new account: for root the UNIX user of that name or uid; else None, for ourselves."""
     if not is_root():
         if uid is not None:
             fail("crymapd", "--uid is for root", sysexits.NOPERM)

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 5.0
 
 
 class Closable(Protocol):
-    """Whatever is open."""
+    """Anything that can be closed."""
 
     def close(self) -> None: ...
 
@@ -98,14 +98,14 @@ def _read(path: Path) -> bytes:
 
 
 class _Answer(msgspec.Struct, array_like=True):
-    """What the process left behind says: nothing, where nothing has changed."""
+    """The reply of the certificate process: empty if no file has changed."""
 
     pem: tuple[bytes, bytes] | None = None
     trouble: str = ""
 
 
 class CertificateProcess:
-    """A process that was forked while this one still could read the files, and answers for it."""
+    """The handle of a process that was forked as root and reads renewed files for the listener."""
 
     def __init__(self, files: CertificateFiles, close: Iterable[Closable]) -> None:
         """Fork the process.

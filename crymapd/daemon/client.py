@@ -52,7 +52,7 @@ class Client:
 
     @property
     def prefix(self) -> str:
-        """What each line of the log begins with that is about this client."""
+        """The prefix of every log line about this client."""
         return f"{self.service} from={self.address} "
 
     def start_tls(self) -> None:

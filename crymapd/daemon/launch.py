@@ -14,7 +14,7 @@ _LONGEST = 4096
 
 
 class HasDescriptor(Protocol):
-    """Whatever is open."""
+    """Anything that has a descriptor."""
 
     def fileno(self) -> int: ...
 

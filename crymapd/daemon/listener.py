@@ -90,11 +90,12 @@ def _ready(root: Root, registered: listening.Registered, pid_file: PidFile | Non
 def passed_sockets() -> list[Listening]:
     """The sockets that systemd has opened for us, by their names; one whose name is no service's is left alone.
 
-    A socket without a name is for the only service that it can be for: IMAPS, if no socket is there for another.
+    A socket without a name is for the service that `takes_unnamed`, if no socket is there for another.
     """
     named = activation.passed_sockets(os.environ)
-    alone = {name for name, _socket in named if name in SERVICES} <= {"imaps"}
-    pairs = [("imaps" if name == activation.UNNAMED and alone else name, sock) for name, sock in named]
+    (usual,) = (service.name for service in SERVICES.values() if service.takes_unnamed)
+    is_alone = {name for name, _socket in named if name in SERVICES} <= {usual}
+    pairs = [(usual if name == activation.UNNAMED and is_alone else name, sock) for name, sock in named]
     return [Listening(SERVICES[name], sock) for name, sock in pairs if name in SERVICES]
 
 
@@ -129,9 +130,10 @@ def _bound(root: Root, addresses: dict[str, list[Address]], registered: listenin
             registered.add(address)
             pairs.append(Listening(SERVICES[name], sock))
     if not pairs:
+        usual = next(service for service in SERVICES.values() if service.takes_unnamed)
         raise ConfigError(
-            f'{root.config_file}: nothing to listen on; expected a table [listen] with imaps = ["ADDRESS:993"],'
-            " or sockets from systemd"
+            f"{root.config_file}: nothing to listen on; expected a table [listen] with "
+            f'{usual.name} = ["ADDRESS:{usual.port}"], or sockets from systemd'
         )
     return pairs
 
@@ -172,7 +174,7 @@ class Listener:
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         for signum in signals.ENDING:
             signal.signal(signum, self._on_stop)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
         if not os.isatty(2):  # on a terminal the signal means that it was closed
             signal.signal(signal.SIGHUP, self._on_hang_up)
         return waker, wake
@@ -199,10 +201,10 @@ class Listener:
             self._certificate.close()
         self._workers.end()
 
-    def _on_stop(self, _number: int, _frame: object) -> None:
+    def _on_stop(self, _signal: int, _frame: object) -> None:
         self._stop = True
 
-    def _on_hang_up(self, _number: int, _frame: object) -> None:
+    def _on_hang_up(self, _signal: int, _frame: object) -> None:
         self._hung_up = True
 
     def _go_on(self) -> None:

@@ -26,7 +26,7 @@ from crymapd.store.store import Store
 _TURNS = 8
 """How often CPython runs a function before it rewrites it."""
 _ROOM = 1 << 18
-_PLACES = ("/tmp", "/var/tmp")  # noqa: S108  # tempfile would fall back on the working directory, which is the users'
+_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108  # tempfile would fall back on the working directory, which is the users'
 _MESSAGE = (
     b"From: A <a@example.org>\r\nTo: b@example.org\r\nSubject: =?utf-8?q?=C3=A9?=\r\nDate: Mon, 1 Jun 2026 09:00:00"
     b" +0200\r\nMessage-ID: <a@example.org>\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ntext\r\n"
@@ -53,10 +53,10 @@ _COMMANDS = (
 
 def rehearse() -> None:
     """Play the session, on an account that is gone at the end; where there is no room for that, do nothing."""
-    place = next((folder for folder in _PLACES if os.access(folder, os.W_OK)), None)
-    if place is None:
+    parent = next((folder for folder in _FOLDERS if os.access(folder, os.W_OK)), None)
+    if parent is None:
         return
-    with suppress(OSError, CrymapError), tempfile.TemporaryDirectory(dir=place) as folder:
+    with suppress(OSError, CrymapError), tempfile.TemporaryDirectory(dir=parent) as folder:
         unlocked = account.create(Path(folder), secrets.token_urlsafe(), Argon2(8, 1, 1))
         near, far = socket.socketpair()
         with far:

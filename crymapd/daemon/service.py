@@ -19,7 +19,7 @@ from crymapd.daemon.client import Client, Site, peer_address
 from crymapd.daemon.services import Service, Tls
 from crymapd.errors import ConfigError
 from crymapd.unix import activation, files
-from crymapd.unix.owner import Owner, Place, become, confine_root, is_root
+from crymapd.unix.owner import Owner, Place, become, change_root, is_root
 from crymapd.unix.signals import EndRequest
 
 
@@ -62,12 +62,12 @@ def trace_directory(root: Root) -> int | None:
 
 
 def gives_up_root(root: Root) -> bool:
-    """Whether `assume_system` takes rights away with which files were read before."""
+    """Whether `assume_system` will give up root, after which files that were read before may be unreadable."""
     return bool(root.system.security.system_user) and is_root()
 
 
 def assume_system(root: Root) -> Place:
-    """Become `security.system_user` before anything is read from the network; where the users are then.
+    """Become `security.system_user` before anything is read from the network; return how the users are reached then.
 
     Raises:
         ConfigError: there is no such user, it is root, or we may not become it.
@@ -88,7 +88,7 @@ def assume_system(root: Root) -> Place:
         return users
     owner = Owner.of_ids(entry.pw_uid, entry.pw_gid)
     if security.chroot_system:
-        confine_root(users.path)
+        change_root(users.path)
         users = Place(Path("/"), users.called)
     become(owner)
     return users

@@ -51,6 +51,7 @@ class Service:
         farewell: what the client is told when the server is stopped.
         refusal: what a client is told when there are too many connections; sent only if it can be read without TLS.
         load_rehearsal: loads and gives the rehearsal; None where there is none.
+        takes_unnamed: whether a socket from systemd that has no name is for this service, where no other has one.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Service:
     farewell: Callable[[], bytes] | None = None
     refusal: bytes = b""
     load_rehearsal: Callable[[], Rehearsal] | None = None
+    takes_unnamed: bool = False
 
     @property
     def has_tls(self) -> bool:
@@ -115,6 +117,7 @@ SERVICES: dict[str, Service] = {
             last_words=_last_words_imap,
             farewell=_farewell_imap,
             load_rehearsal=_load_imap_rehearsal,
+            takes_unnamed=True,
         ),
     )
 }

@@ -45,8 +45,8 @@ def _context(root: Root, pem: Pem, protocol: bytes) -> SSL.Context:
         made.set_alpn_select_callback(lambda _connection, offered: _choose(protocol, offered))
     key, chain = root.tls_paths()
     try:
-        parts = _CERTIFICATE.findall(pem.chain)
-        certificate, *issuers = (crypto.load_certificate(crypto.FILETYPE_PEM, part) for part in parts)
+        certificates = _CERTIFICATE.findall(pem.chain)
+        certificate, *issuers = (crypto.load_certificate(crypto.FILETYPE_PEM, each) for each in certificates)
         made.use_certificate(certificate)
         for issuer in issuers:
             made.add_extra_chain_cert(issuer)

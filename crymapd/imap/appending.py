@@ -26,34 +26,38 @@ class Appending:
         self._append = Append(session)
         self.in_progress = False
         """Whether an APPEND or REPLACE has announced a message and has not ended."""
+        self.refusal: Done | None = None
+        """The answer to the command in progress, if it was refused and its rest is being passed over."""
 
     def decide_literal(self, fragments: list[bytes], size: int) -> None:
-        """Keep, stream or refuse the literal that was announced after these fragments."""
+        """Keep or stream the literal that was announced after these fragments, or refuse its command."""
         if not self.in_progress and not self._begins_append(fragments):
             self._connection.keep_literal()
             return
         first, self.in_progress = not self.in_progress, True
-        answer = self._attempt(lambda: self._append.begin(fragments, size, first=first))
-        if answer.status == "OK":
+        if self._attempt(lambda: self._append.begin(fragments, size, first=first)):
             self._connection.stream_literal()
-        else:
-            self._connection.refuse_literal(answer)
 
     def _begins_append(self, fragments: list[bytes]) -> bool:
         return self._session.state is not State.NOT_AUTHENTICATED and message_follows(fragments)
 
     def take_data(self, data: bytes, *, last: bool) -> None:
         """Store some octets of the message; if that fails, pass over the rest of the command."""
-        answer = self._attempt(lambda: self._append.data(data, last=last))
-        if answer.status != "OK":
-            self._connection.refuse_rest(answer)
+        self._attempt(lambda: self._append.data(data, last=last))
 
-    def _attempt(self, action: Callable[[], None]) -> Done:
+    def _attempt(self, action: Callable[[], None]) -> bool:
+        """Do a part of the command, and return whether that went well; otherwise the command is refused."""
+
         def act() -> Done:
             action()
             return ok()
 
-        return dispatch.attempt(self._session, act)
+        done = dispatch.attempt(self._session, act)
+        if done.status == "OK":
+            return True
+        self.refusal = done
+        self._connection.pass_over()
+        return False
 
     def finish(self, fragments: list[bytes]) -> tuple[bytes, Done]:
         """Commit the messages and tell what other sessions did; return the tag and the answer of the command."""
@@ -70,3 +74,4 @@ class Appending:
         self._append.close()
         self._append = Append(self._session)
         self.in_progress = False
+        self.refusal = None

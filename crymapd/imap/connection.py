@@ -5,8 +5,8 @@ literals are checked here, so that client and server agree where the next comman
 
 A literal is either an argument, which is kept with its command, or a message, which is handed out while it arrives.
 Only a caller that knows the commands can say which it is. So after `LiteralAnnounced` the caller must call
-`keep_literal`, `stream_literal` or `refuse_literal`. A caller that refuses a command gives the answer to it; once the
-rest of the command has been passed over, the answer comes back in the event `Refused`.
+`keep_literal`, `stream_literal` or `pass_over`. A caller that refuses a command keeps its answer to itself until the
+rest of the command has been passed over, which the event `PassedOver` says.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ContinueNeeded:
 
 @dataclass(frozen=True, slots=True)
 class LiteralAnnounced:
-    """A literal was announced; call `keep_literal`, `stream_literal` or `refuse_literal` before the next event.
+    """A literal was announced; call `keep_literal`, `stream_literal` or `pass_over` before the next event.
 
     Attributes:
         fragments: the command since its beginning, or since its last streamed literal; the last line is without the
@@ -91,19 +91,19 @@ class LiteralData:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A refused command has been passed over and must be answered now.
+class PassedOver:
+    """A refused command has come to its end and must be answered now.
 
     Attributes:
         tag: the tag of the command; None if it had none.
-        done: the answer.
+        done: the answer, where a limit of lines and literals was exceeded; None where the caller refused the command.
     """
 
     tag: bytes | None
-    done: Done
+    done: Done | None
 
 
-Event = Command | Continuation | ContinueNeeded | LiteralAnnounced | LiteralData | Refused
+Event = Command | Continuation | ContinueNeeded | LiteralAnnounced | LiteralData | PassedOver
 
 
 class Connection:
@@ -128,7 +128,8 @@ class Connection:
         self._literal_left: int | None = None  # how many octets of it are still to come; None outside a literal
         self._is_streaming = False
         self._kept = bytearray()  # the octets so far of a literal that is kept
-        self._refusal: Done | None = None  # the answer to a command that is being passed over
+        self._is_passing_over = False
+        self._refusal: Done | None = None  # the answer to the command, if a limit was exceeded
 
     def receive_data(self, data: bytes) -> None:
         self._lines.feed(data)
@@ -169,7 +170,8 @@ class Connection:
         limits = self.limits
         if size > limits.literal or self._literal_octets > limits.literals or len(self._fragments) // 2 >= limits.count:
             text = f"literals have at most {limits.literal} octets each, {limits.literals} together"
-            self.refuse_literal(Done("BAD", text, "TOOBIG"))
+            self._refusal = Done("BAD", text, "TOOBIG")
+            self.pass_over()
             return
         self._announced = None
         self._literal_left = size
@@ -186,33 +188,29 @@ class Connection:
         if self._client_waits:
             self._ready = ContinueNeeded()
 
-    def refuse_literal(self, done: Done) -> None:
-        """Refuse the announced literal and its command; the event `Refused` will have this answer.
+    def pass_over(self) -> None:
+        """Refuse the command: hand out nothing more of it but `PassedOver` at its end.
 
-        If the client waits for `+`, `Refused` is the next event. Otherwise the client sends the rest of the command in
-        any case, and `Refused` comes when that has been passed over.
+        That is at once if an announced literal is refused for which the client waits for `+`, as it will not send it.
+        Otherwise the client sends the rest of the command in any case.
         """
-        size = self._announced_size()
-        self._announced = None
-        self._refusal = done
-        if self._client_waits:
-            self._ready = self._refused(done)
-        else:
-            self._literal_left = size
-
-    def refuse_rest(self, done: Done) -> None:
-        """Pass over the rest of the command; the event `Refused` at its end will have this answer."""
-        self._refusal = done
+        if not self._has_begun:
+            raise RuntimeError("no command is in progress")
+        self._is_passing_over = True
+        if self._announced is not None:
+            self._literal_left, self._announced = self._announced, None
+            if self._client_waits:
+                self._ready = self._passed_over()
 
     def _announced_size(self) -> int:
         if self._announced is None:
             raise RuntimeError("no literal has been announced")
         return self._announced
 
-    def _refused(self, done: Done) -> Refused:
-        refused = Refused(self._tag, done)
+    def _passed_over(self) -> PassedOver:
+        event = PassedOver(self._tag, self._refusal)
         self._forget_command()
-        return refused
+        return event
 
     # Cutting
 
@@ -220,8 +218,8 @@ class Connection:
         if isinstance(line, LongLine):
             self._refuse_long_line(line)
             line = line.end
-        if self._refusal is not None:
-            return self._pass_over(line, self._refusal)
+        if self._is_passing_over:
+            return self._pass_over_line(line)
         if self._continuation_expected:
             self._continuation_expected = False
             return Continuation(line)
@@ -242,12 +240,13 @@ class Connection:
         return Command(fragments)
 
     def _refuse_long_line(self, line: LongLine) -> None:
-        if self._refusal is None:
+        if not self._is_passing_over:
             if not self._has_begun:
                 self._tag = tag_of(line.start)
+            self._is_passing_over = True
             self._refusal = Done("BAD", f"a command line has at most {self.limits.line} octets", "TOOBIG")
 
-    def _pass_over(self, line: bytes, refusal: Done) -> Event | None:
+    def _pass_over_line(self, line: bytes) -> Event | None:
         """Pass over a line of a refused command.
 
         The command ends here unless the line announces a literal that the client sends without waiting for `+`.
@@ -257,12 +256,12 @@ class Connection:
             self._literal_left = int(literal[1])
             return None
         self._continuation_expected = False
-        return self._refused(refusal)
+        return self._passed_over()
 
     def _take_literal(self, data: bytes, left: int) -> Event | None:
         is_last = not left
         self._literal_left = left or None
-        if self._refusal is not None:
+        if self._is_passing_over:
             return None
         if self._is_streaming:
             self._is_streaming = not is_last

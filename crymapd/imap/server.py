@@ -101,14 +101,15 @@ class Server:
                 self._appending.decide_literal(fragments, size)
             case connection.LiteralData(data, last):
                 self._appending.take_data(data, last=last)
-            case connection.Refused(tag, done):
-                self._refused(tag, done)
+            case connection.PassedOver(tag, done):
+                self._answer_refused(tag, done or self._appending.refusal)
             case connection.Continuation():
                 raise Goodbye("the server did not ask for a line")
             case _:
                 assert_never(event)
 
-    def _refused(self, tag: bytes | None, done: Done) -> None:
+    def _answer_refused(self, tag: bytes | None, done: Done | None) -> None:
+        assert done is not None, "whoever refuses a command has an answer"
         self._appending.end()
         self._answer(tag or b"*", done)
         if not self._is_logged_in and (tag is None or connection.is_foreign(tag)):

@@ -1,6 +1,6 @@
 """What is remembered of one client between commands: its account, its selected mailbox, what it has enabled.
 
-A session opens nothing itself: whoever creates it gives it the functions that send and authenticate.
+A session opens nothing itself: whoever creates it gives it the functions that send and log in.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crymapd.model.sequence import Range, SequenceSet
 from crymapd.store.store import Store
 from crymapd.store.view import View
 
-Authenticate = Callable[[Credentials], Store]
+LogIn = Callable[[Credentials], Store]
 """Opens the store of a user. Raises BadCredentials, AccountUnavailable or AccountUnusable."""
 
 
@@ -29,9 +29,9 @@ class Session:
 
     send: Callable[[bytes], None]
     """Queues octets for the client."""
-    authenticate: Authenticate
+    log_in: LogIn
     identification: tuple[tuple[str, str], ...] = ()
-    """What ID answers besides the name and the version, as pairs of name and value."""
+    """Further pairs of name and value for the response to ID."""
     store_or_none: Store | None = None
     view_or_none: View | None = None
     flush: Callable[[], None] = lambda: None

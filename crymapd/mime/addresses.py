@@ -59,13 +59,13 @@ class _Entry:
     in_route: bool = False
 
     def add(self, token: _Token) -> None:
-        place = (self.before, self.inner, self.after)[self.angles]
+        tokens = (self.before, self.inner, self.after)[self.angles]
         if token[0] == "special":
             if self.angles == 1:
-                self.in_route = (self.in_route or (token == _AT and not place)) and token[1] != b":"
+                self.in_route = (self.in_route or (token == _AT and not tokens)) and token[1] != b":"
             self.has_at = self.has_at or token == _AT
-        if place or token[0] != "space":
-            place.append(token)
+        if tokens or token[0] != "space":
+            tokens.append(token)
 
     def addresses(self) -> Iterator[Address]:
         """Yield the addresses of the entry: none, one, or several where a comma is missing between them."""

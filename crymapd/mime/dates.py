@@ -12,7 +12,7 @@ _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 _DAY_ONLY = re.compile(r"(?:[A-Za-z]+\s*,?\s*)?\d{1,2}[\s-]+[A-Za-z]{3}[a-z]*\.?[\s-]+\d{2,4}", re.ASCII)
 _EPOCH = date(1970, 1, 1)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTH = {name.lower(): number for number, name in enumerate(MONTHS, 1)}
+_MONTH = {name.lower(): month for month, name in enumerate(MONTHS, 1)}
 
 
 def sent_day(field: bytes | None) -> date | None:

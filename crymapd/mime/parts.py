@@ -363,13 +363,13 @@ def part_at(root: Part, path: tuple[int, ...]) -> Part | None:
     """Return the part that a path of numbers, counted from 1, leads to, or None; a single body is part 1."""
     holder: Part | None = root  # a message or a multipart
     part: Part | None = None
-    for number in path:
+    for index in path:
         if holder is None:
             return None
         if holder.is_multipart:
-            part = holder.children[number - 1] if 1 <= number <= len(holder.children) else None
+            part = holder.children[index - 1] if 1 <= index <= len(holder.children) else None
         else:
-            part = holder if number == 1 else None
+            part = holder if index == 1 else None
         if part is None:
             return None
         holder = _holder_within(part)

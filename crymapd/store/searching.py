@@ -164,18 +164,28 @@ class Searcher:
                 alternatives = [self._indexed_candidates(inner) for inner in inner_keys]
                 sets = [each for each in alternatives if each is not None]
                 return set().union(*sets) if len(sets) == len(alternatives) else None
-            case _:
+            case (
+                keys.All()
+                | keys.Not()
+                | keys.HasFlag()
+                | keys.InSequenceSet()
+                | keys.Uids()
+                | keys.Size()
+                | keys.Dated()
+                | keys.ModSeqSince()
+                | keys.Within()
+                | keys.ObjectId()
+            ):
                 return None
+            case _:
+                assert_never(key)
 
 
 def _divided(key: SearchKey) -> tuple[Condition, keys.And]:
     """Divide a key into a condition, which the database decides, and the rest; both must hold."""
-    parts = key.keys if isinstance(key, keys.And) else (key,)
-    where = all_of(*map(condition, parts), *map(hull, parts))
-    return where, keys.And(tuple(part for part in parts if condition(part) is None))
-
-
-_COST: dict[type, int] = {keys.HeaderHas: 2, keys.AddressesHave: 2, keys.BodyHas: 3}
+    conjuncts = key.keys if isinstance(key, keys.And) else (key,)
+    where = all_of(*map(condition, conjuncts), *map(hull, conjuncts))
+    return where, keys.And(tuple(each for each in conjuncts if condition(each) is None))
 
 
 def _cost(key: SearchKey) -> int:
@@ -187,8 +197,24 @@ def _cost(key: SearchKey) -> int:
             return max(map(_cost, inner_keys), default=0)
         case keys.Dated(source="SENT"):
             return 1
+        case keys.HeaderHas() | keys.AddressesHave():
+            return 2
+        case keys.BodyHas():
+            return 3
+        case (
+            keys.All()
+            | keys.HasFlag()
+            | keys.InSequenceSet()
+            | keys.Uids()
+            | keys.Size()
+            | keys.Dated()
+            | keys.ModSeqSince()
+            | keys.Within()
+            | keys.ObjectId()
+        ):
+            return 0
         case _:
-            return _COST.get(type(key), 0)
+            assert_never(key)
 
 
 class _Candidate:
@@ -257,7 +283,7 @@ class _Judge:
         self.reader = reader
         self._index = index
         self._answers = answers
-        self._places: dict[Condition, int] = {}
+        self._columns: dict[Condition, int] = {}
         self._cheap = self._compiled(keys.And(tuple(part for part in key.keys if not _cost(part))))
         self._test = self._compiled(keys.And(tuple(part for part in key.keys if _cost(part))))
         self._needs_texts = mentions(key, keys.BodyHas)
@@ -268,7 +294,7 @@ class _Judge:
     @property
     def conditions(self) -> list[Condition]:
         """The conditions whose truth the database must give with each row."""
-        return list(self._places)
+        return list(self._columns)
 
     def chosen(self, page: Sequence[JudgedRow]) -> list[Stored]:
         """Return the rows that match: test first what costs nothing, then read what is left in portions."""
@@ -295,7 +321,7 @@ class _Judge:
         """Compile a key into a function; what the database can decide becomes one of the `conditions`."""
         decided = condition(key)
         if decided is not None:
-            at = self._places.setdefault(decided, len(self._places))
+            at = self._columns.setdefault(decided, len(self._columns))
             if at >= _MAX_CONDITIONS:
                 raise SearchTooComplex(f"a search can have at most {_MAX_CONDITIONS} keys beside those for text")
             return lambda candidate: bool(candidate.truths[at])

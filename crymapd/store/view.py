@@ -53,7 +53,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The parts of the store that a view works with."""
+    """The components of the store that a view works with."""
 
     entries: Entries
     mailboxes: Mailboxes

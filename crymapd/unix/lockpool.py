@@ -31,8 +31,8 @@ class LockPool:
             return
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            for number in range(count):
-                name = f"login-{number}.lock"
+            for index in range(count):
+                name = f"login-{index}.lock"
                 self._fds.append(os.open(name, flags, files.PRIVATE_FILE, dir_fd=directory))
         except OSError as error:
             log.no_state(f"state/{name}: {error.strerror}")

@@ -81,7 +81,7 @@ class Place:
         return str(self._real(Path(name)))
 
     def real_names(self, text: str) -> str:
-        """Put the path that a person knows in a text, in place of each absolute one into this directory."""
+        """Replace each absolute path into this directory by the path that a person knows."""
         if self.path == self.called or not self.path.is_absolute():
             return text
         ours = _IN_CHROOT if self.path == CHROOT else re.compile(rf"(?<![\w:/.]){re.escape(str(self.path))}/(?=[\w.])")
@@ -114,7 +114,7 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def confine_root(directory: Path | int) -> None:
+def change_root(directory: Path | int) -> None:
     """Make a directory the root of this process; only root can, and only before `become`."""
     os.chdir(directory)
     os.chroot(".")
@@ -289,7 +289,7 @@ class UserDirectory:
         if self.owner is None:
             return self.place
         if confined:
-            confine_root(self._descriptor)
+            change_root(self._descriptor)
         else:
             os.fchdir(self._descriptor)
         self.close()
@@ -325,8 +325,8 @@ def _raise_answer(answer: bytes, status: int) -> None:
     match msgspec.json.decode(answer or b'{"bug": "no answer"}'):
         case {"reason": str(name), "text": str(text), "path": path}:
             raise _reason(name, text, path)
-        case {"errno": int(number), "text": str(text), "path": path}:
-            raise OSError(number, text, path)
+        case {"errno": int(code), "text": str(text), "path": path}:
+            raise OSError(code, text, path)
         case {"errno": None, "text": str(text)}:
             raise OSError(text)
         case {"status": int(code)}:

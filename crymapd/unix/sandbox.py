@@ -1,4 +1,4 @@
-"""Confinement of a worker to one directory, and of its memory to itself.
+"""Restricting a process to one directory (Landlock), and its memory to itself.
 
 Landlock (Linux >= 5.13) through the three system calls; there is no library for it in the
 distributions.  Where the kernel lacks it, `restrict_to` says so and the caller logs it.

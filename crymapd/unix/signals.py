@@ -29,7 +29,7 @@ class EndRequest:
         for signum in ENDING:
             signal.signal(signum, self._note)
 
-    def _note(self, _number: int, _frame: object) -> None:
+    def _note(self, _signal: int, _frame: object) -> None:
         self.is_made = True
         signal.alarm(GRACE_SECONDS)
 

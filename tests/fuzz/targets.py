@@ -66,9 +66,10 @@ def commands(data: bytes) -> None:
                     if message_command.message_follows(pieces):
                         message_command.append_target(reader)
                     message_command.append_head(reader)
-            case connection.Refused(tag, done):
+            case connection.PassedOver(tag, done):
                 assert tag is None or b" " not in tag
-                parse(done.line(tag or b"*"), Options())
+                if done is not None:
+                    parse(done.line(tag or b"*"), Options())
             case _:
                 pass
 

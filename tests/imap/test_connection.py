@@ -20,10 +20,10 @@ from crymapd.imap.connection import (
     Event,
     LiteralAnnounced,
     LiteralData,
-    Refused,
+    PassedOver,
 )
 from crymapd.imap.response import Done
-from tests.testlib.cutting import NOT_TAKEN, events, one_by_one
+from tests.testlib.cutting import events, one_by_one
 
 SMALL = CommandLimits(line=300, literal=20, literals=40, count=4)
 TOO_LONG = Done("BAD", "a command line has at most 300 octets", "TOOBIG")
@@ -62,28 +62,28 @@ CASES: dict[str, tuple[bytes, CommandLimits, list[Event]]] = {
     "a line that is too long": (
         b"A1 " + b"x" * 298 + b"\r\nA2 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_LONG), Command([b"A2 NOOP"])],
+        [PassedOver(b"A1", TOO_LONG), Command([b"A2 NOOP"])],
     ),
     "a line just not too long": (b"A1 " + b"x" * 296 + b"\r\n", SMALL, [Command([b"A1 " + b"x" * 296])]),
     "a long line with a literal": (
         b"A1 " + b"x" * 900 + b" {4+}\r\nA2\r\n more\r\nA3 NOOP\r\n",
         SMALL,
-        [Refused(b"A1", TOO_LONG), Command([b"A3 NOOP"])],
+        [PassedOver(b"A1", TOO_LONG), Command([b"A3 NOOP"])],
     ),
     "a literal that is too big": (
         b"A1 LOGIN {21+}\r\n" + b"\n" * 21 + b" {3+}\r\n\r\n\r rest\r\nA2 NOOP\r\n",
         SMALL,
-        [announced(21, b"A1 LOGIN "), Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [announced(21, b"A1 LOGIN "), PassedOver(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
     ),
     "a synchronising literal that is too big": (
         b"A1 LOGIN {21}\r\nA2 NOOP\r\n",
         SMALL,
-        [announced(21, b"A1 LOGIN "), Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [announced(21, b"A1 LOGIN "), PassedOver(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
     ),
     "an absurd literal": (
         b"A1 LOGIN {99999999999999999999}\r\nA2 NOOP\r\n",
         SMALL,
-        [announced(99999999999999999999, b"A1 LOGIN "), Refused(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
+        [announced(99999999999999999999, b"A1 LOGIN "), PassedOver(b"A1", TOO_BIG), Command([b"A2 NOOP"])],
     ),
     "too much in literals": (
         b"A1 X" + b" {20+}\r\n" + b"a" * 20 + b" {20+}\r\n" + b"b" * 20 + b" {1+}\r\nc\r\nA2 NOOP\r\n",
@@ -92,7 +92,7 @@ CASES: dict[str, tuple[bytes, CommandLimits, list[Event]]] = {
             announced(20, b"A1 X "),
             announced(20, b"A1 X {20+}", b"a" * 20, b" "),
             announced(1, b"A1 X {20+}", b"a" * 20, b" {20+}", b"b" * 20, b" "),
-            Refused(b"A1", TOO_BIG),
+            PassedOver(b"A1", TOO_BIG),
             Command([b"A2 NOOP"]),
         ],
     ),
@@ -102,11 +102,11 @@ CASES: dict[str, tuple[bytes, CommandLimits, list[Event]]] = {
         [
             announced(1, b"A1 X "),
             *(announced(1, b"A1 X {1+}", *(b"a", b" {1+}") * before, b"a", b" ") for before in range(4)),
-            Refused(b"A1", TOO_BIG),
+            PassedOver(b"A1", TOO_BIG),
             Command([b"A2 NOOP"]),
         ],
     ),
-    "no tag": (b"(" * 400 + b"\r\nA2 NOOP\r\n", SMALL, [Refused(None, TOO_LONG), Command([b"A2 NOOP"])]),
+    "no tag": (b"(" * 400 + b"\r\nA2 NOOP\r\n", SMALL, [PassedOver(None, TOO_LONG), Command([b"A2 NOOP"])]),
     "a message": (
         b"A1 APPEND INBOX (\\Seen) {5}\r\nhello\r\nA2 NOOP\r\n",
         AFTER_LOGIN,
@@ -133,12 +133,12 @@ CASES: dict[str, tuple[bytes, CommandLimits, list[Event]]] = {
     "a refused message": (
         b"A1 APPEND INBOX {101+}\r\n" + b"\n" * 101 + b" {3+}\r\nabc\r\nA2 NOOP\r\n",
         AFTER_LOGIN,
-        [announced(101, b"A1 APPEND INBOX "), Refused(b"A1", NOT_TAKEN), Command([b"A2 NOOP"])],
+        [announced(101, b"A1 APPEND INBOX "), PassedOver(b"A1", None), Command([b"A2 NOOP"])],
     ),
     "a refused message that waits": (
         b"A1 APPEND INBOX {101}\r\nA2 NOOP\r\n",
         AFTER_LOGIN,
-        [announced(101, b"A1 APPEND INBOX "), Refused(b"A1", NOT_TAKEN), Command([b"A2 NOOP"])],
+        [announced(101, b"A1 APPEND INBOX "), PassedOver(b"A1", None), Command([b"A2 NOOP"])],
     ),
     "APPEND before login is a command like any other": (
         b"A1 APPEND INBOX {3+}\r\nabc\r\n",
@@ -192,7 +192,7 @@ def test_a_line_that_was_asked_for_and_is_too_long_is_forgotten() -> None:
     subject = Connection()
     subject.expect_continuation()
     subject.receive_data(b"x" * (BEFORE_LOGIN.line + 1000) + b"\r\nA2 NOOP\r\n")
-    assert isinstance(subject.next_event(), Refused)
+    assert isinstance(subject.next_event(), PassedOver)
     assert subject.next_event() == Command([b"A2 NOOP"])
 
 
@@ -209,19 +209,18 @@ def streaming(data: bytes) -> Connection:
 def test_the_rest_of_a_message_is_passed_over() -> None:
     subject = streaming(b"A1 APPEND INBOX {10+}\r\n01234")
     assert subject.next_event() == LiteralData(b"01234", False)
-    full = Done("NO", "the disk is full", "LIMIT")
-    subject.refuse_rest(full)
+    subject.pass_over()
     subject.receive_data(b"56789 {3+}\r\nabc\r\nA2 NOOP\r\n")
-    assert subject.next_event() == Refused(b"A1", full)
+    assert subject.next_event() == PassedOver(b"A1", None)
     assert subject.next_event() == Command([b"A2 NOOP"])
 
 
 def test_the_rest_of_a_command_after_its_message_is_passed_over() -> None:
     subject = streaming(b"A1 APPEND INBOX {2+}\r\nab")
     assert subject.next_event() == LiteralData(b"ab", True)
-    subject.refuse_rest(NOT_TAKEN)
+    subject.pass_over()
     subject.receive_data(b" {4}\r\n")
-    assert subject.next_event() == Refused(b"A1", NOT_TAKEN), "a client that waits for + will not send more"
+    assert subject.next_event() == PassedOver(b"A1", None), "a client that waits for + will not send more"
 
 
 def test_an_empty_literal_is_streamed() -> None:
@@ -254,7 +253,12 @@ def test_misuse_is_told(decide: Callable[[Connection], None]) -> None:
         subject.next_event()
     decide(subject)
     with pytest.raises(RuntimeError):
-        subject.refuse_literal(NOT_TAKEN)
+        decide(subject)
+
+
+def test_only_a_command_that_has_begun_is_passed_over() -> None:
+    with pytest.raises(RuntimeError):
+        Connection().pass_over()
 
 
 def test_an_endless_line_takes_no_memory() -> None:

@@ -13,13 +13,11 @@ from crymapd.imap.connection import (
     Event,
     LiteralAnnounced,
     LiteralData,
-    Refused,
+    PassedOver,
 )
-from crymapd.imap.response import Done
 
 LARGEST_TAKEN = 100
-"""Octets of a message; a larger one is refused with `NOT_TAKEN`."""
-NOT_TAKEN = Done("NO", "not taken")
+"""Octets of a message; a larger one is refused."""
 
 
 class Cutter:
@@ -39,7 +37,7 @@ class Cutter:
             events.append(event)
             if isinstance(event, LiteralAnnounced):
                 self._decide(event)
-            elif isinstance(event, Command | Refused):
+            elif isinstance(event, Command | PassedOver):
                 self._is_appending = False
         return events
 
@@ -49,7 +47,7 @@ class Cutter:
             return
         self._is_appending = True
         if literal.size > LARGEST_TAKEN:
-            self.connection.refuse_literal(NOT_TAKEN)
+            self.connection.pass_over()
         else:
             self.connection.stream_literal()
 

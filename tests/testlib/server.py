@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crymapd.daemon.services import SERVICES, Tls
 from tests.testlib.addresses import Address, Tcp, free_port
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
@@ -32,7 +33,7 @@ NOBODY = 65534
 PASSWORD = "correct horse"
 CRYMAPD: list[str | Path] = [sys.executable, "-m", "crymapd"]
 DELIVER: list[str | Path] = [sys.executable, "-m", "crymapd.cli.deliver"]
-IMPLICIT_TLS = frozenset({"imaps", "submissions"})
+IMPLICIT_TLS = frozenset(service.name for service in SERVICES.values() if service.tls is Tls.IMPLICIT)
 """The services whose connections begin with the TLS handshake."""
 # Settings of `Server.slot`: what a password costs. 64 MiB and three passes are for tests whose subject that is.
 CHEAP_SLOT = "crymapd.crypto.slots.CURRENT=Argon2(8,1,1)"

@@ -49,7 +49,7 @@ class SectionItem:
 
     Attributes:
         section: which octets of the message are meant.
-        label: the name of the item in the answer.
+        label: the name of the item in the response.
         peek: whether \\Seen is left alone.
         partial: the start and the length of the octets wanted; None for all of them.
     """
@@ -66,7 +66,7 @@ class BinaryItem:
 
     Attributes:
         path: the part numbers; empty for the whole message.
-        label: the name of the item in the answer.
+        label: the name of the item in the response.
         peek: whether \\Seen is left alone.
         size_only: whether only the number of decoded octets is wanted.
         partial: the start and the length of the decoded octets wanted; None for all of them.
@@ -235,7 +235,7 @@ def _path_text(path: tuple[int, ...]) -> bytes:
 
 
 def _what(reader: Reader, has_path: bool) -> tuple[str, tuple[bytes, ...], bytes]:
-    """Read the word of a section; returns it, the field names in lower case, and both as the answer repeats them."""
+    """Read the word of a section; returns it, the field names in lower case, and both as the response repeats them."""
     for what in (FIELDS_NOT, FIELDS):
         if reader.try_text(what.encode()):
             reader.text(b" (")

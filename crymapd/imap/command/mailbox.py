@@ -69,7 +69,7 @@ class List:
     """LIST, LSUB or XLIST.
 
     Attributes:
-        answer: LIST, LSUB or XLIST, with which the untagged answers begin.
+        response: LIST, LSUB or XLIST, with which the untagged responses begin.
         reference: the reference name, which goes before each pattern.
         patterns: the mailbox patterns, of which a name must match one.
         selection: selection options of RFC 5258: SUBSCRIBED, REMOTE, RECURSIVEMATCH, SPECIAL-USE.
@@ -78,7 +78,7 @@ class List:
         extended: whether the client used the syntax of RFC 5258.
     """
 
-    answer: bytes
+    response: bytes
     reference: str
     patterns: tuple[str, ...]
     selection: frozenset[bytes] = frozenset()

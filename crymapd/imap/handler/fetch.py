@@ -202,9 +202,9 @@ class _Responses:
         for number, row, texts in zip(numbers, rows, self._texts(batch), strict=True):
             reading = Reading(store, row, batch.headers.get(row.message), sealed_files.get(row.message))
             try:
-                parts = self._parts(reading, texts)
+                pieces = self._parts(reading, texts)
                 if number:
-                    self._write(number, parts, lines)
+                    self._write(number, pieces, lines)
             except (MessageGone, MessageUnavailable):
                 self._failure = _unavailable()
             except UnknownEncoding as error:
@@ -229,17 +229,17 @@ class _Responses:
             (texts,) = self._texts(batch)
         return [maker(reading) if text is None else text for text, maker in zip(texts, self._makers, strict=True)]
 
-    def _write(self, number: SeqNum, parts: Sequence[bytes | Large], lines: bytearray) -> None:
+    def _write(self, number: SeqNum, pieces: Sequence[bytes | Large], lines: bytearray) -> None:
         """Add one FETCH response to `lines`; if it has a large literal, `lines` are sent first, then the literal."""
         lines += b"* %d FETCH (" % number
-        for at, part in enumerate(parts):
+        for at, piece in enumerate(pieces):
             if at:
                 lines += b" "
-            if isinstance(part, bytes):
-                lines += part
+            if isinstance(piece, bytes):
+                lines += piece
                 continue
             self._send(lines)
-            stream(self._session, part)
+            stream(self._session, piece)
         lines += b")\r\n"
 
     def _send(self, lines: bytearray) -> None:

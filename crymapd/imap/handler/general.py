@@ -55,7 +55,7 @@ def log_in(session: Session, credentials: Credentials) -> Done:
         Goodbye: the account cannot be served.
     """
     try:
-        session.store_or_none = session.authenticate(credentials)
+        session.store_or_none = session.log_in(credentials)
     except BadCredentials:
         session.failures += 1
         raise Refusal("NO", "wrong user name or password", "AUTHENTICATIONFAILED") from None

@@ -218,7 +218,7 @@ def handle_unsubscribe(session: Session, asked: command.Unsubscribe) -> Done:
 def handle_list(session: Session, asked: command.List) -> Done:
     """LIST, LSUB and XLIST, with one line for each name, followed by its STATUS if that was asked for."""
     if asked.patterns == ("",) and not asked.extended:
-        session.line(asked.answer, b' (\\Noselect) "/" ""')
+        session.line(asked.response, b' (\\Noselect) "/" ""')
         return ok()
     if asked.status:
         session.store.file_arrivals()
@@ -228,7 +228,7 @@ def handle_list(session: Session, asked: command.List) -> Done:
         name_attributes = " ".join(listed.attributes).encode()
         below = b' ("CHILDINFO" (%b))' % b" ".join(map(writer.quoted, listed.below)) if listed.below else b""
         name = session.mailbox_name(listed.name)
-        session.line(asked.answer, b" (", name_attributes, b') "/" ', name, below)
+        session.line(asked.response, b" (", name_attributes, b') "/" ', name, below)
         if asked.status and listed.mailbox is not None and listed.mailbox.selectable:
             _status_line(session, listed.mailbox, asked.status)
     return ok()
@@ -256,7 +256,7 @@ def _listed(session: Session, asked: command.List) -> list[_Listed]:
     mailboxes = {mailbox.name: mailbox for mailbox in session.store.mailboxes.all()}
     subscribed = set(session.store.mailboxes.subscriptions())
     patterns = [mailbox_pattern(asked.reference, pattern) for pattern in asked.patterns if pattern]
-    if asked.answer == b"LSUB":
+    if asked.response == b"LSUB":
         return _lsub(mailboxes, subscribed, patterns, levels="%" in asked.patterns[0])
     meets: dict[bytes, Callable[[str], bool]] = {
         b"SUBSCRIBED": subscribed.__contains__,

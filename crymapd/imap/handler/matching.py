@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from typing import assert_never
 
 from crymapd.imap.session import Session
 from crymapd.imap.wire import writer
@@ -115,12 +116,26 @@ def _resolved(session: Session, view: View, key: SearchKey) -> SearchKey:
             return keys.Uids(tuple(session.uid_ranges(sequence_set, uid=uid, beyond=True)))
         case keys.HasFlag(flag) if flag.lower() == RECENT.lower():
             return keys.Uids(tuple(view.recent_ranges))
-        case _:
+        case (
+            keys.All()
+            | keys.HasFlag()
+            | keys.Uids()
+            | keys.Size()
+            | keys.Dated()
+            | keys.HeaderHas()
+            | keys.AddressesHave()
+            | keys.BodyHas()
+            | keys.ModSeqSince()
+            | keys.Within()
+            | keys.ObjectId()
+        ):
             return key
+        case _:
+            assert_never(key)
 
 
 def mentions_modseq(key: SearchKey) -> bool:
-    """Return whether a key holds MODSEQ, so that the answer must tell a modseq (RFC 7162 section 3.1.5)."""
+    """Return whether a key holds MODSEQ, so that the response must tell a modseq (RFC 7162 section 3.1.5)."""
     return mentions(key, keys.ModSeqSince)
 
 

@@ -35,7 +35,7 @@ def handle_search(session: Session, asked: Search) -> Done:
 
 
 def plain(session: Session, name: bytes, hits: Hits, *, uid: bool, with_modseq: bool) -> None:
-    """Send an answer such as `* SEARCH 2 3 6 (MODSEQ 917162500)`, even if there are no hits."""
+    """Send a response such as `* SEARCH 2 3 6 (MODSEQ 917162500)`, even if there are no hits."""
     words = [name]
     if hits.count:
         # This way ten thousand numbers take 0.1 ms rather than 2 ms.
@@ -84,32 +84,32 @@ def extended(
         listed: the hits that ALL or PARTIAL lists.
         listing: these as a sequence set, or in the order of SORT.
         uid: whether the listing has UIDs.
-        with_modseq: whether the answer tells a modseq.
+        with_modseq: whether the response tells a modseq.
     """
     save(session, hits, returns)
     options = returns.options
-    parts: list[str] = []
+    results: list[str] = []
     named_hits: list[Hits] = []  # the hits among which MODSEQ is the highest
     for option, end in _ENDS:
         if option in options and hits.count:
             named_hits.append(hits.cut(end))
-            parts.append(f"{option.decode()} {named_hits[-1].names(uid=uid)[0]}")
+            results.append(f"{option.decode()} {named_hits[-1].names(uid=uid)[0]}")
     if b"ALL" in options and hits.count:
-        parts.append(f"ALL {listing}")
+        results.append(f"ALL {listing}")
     if returns.partial is not None:
         first, last = returns.partial
-        parts.append(f"PARTIAL ({first}:{last} {listing or 'NIL'})")
+        results.append(f"PARTIAL ({first}:{last} {listing or 'NIL'})")
         named_hits.append(listed)
     if b"COUNT" in options:
-        parts.append(f"COUNT {hits.count}")
+        results.append(f"COUNT {hits.count}")
     if options & {b"ALL", b"COUNT"}:
         named_hits = [hits]
     modseqs = [part.highest_modseq() for part in named_hits if part.count]
     if with_modseq and modseqs:
-        parts.append(f"MODSEQ {max(modseqs)}")  # RFC 4731 section 3.2
-    if not parts and options == {b"SAVE"}:
+        results.append(f"MODSEQ {max(modseqs)}")  # RFC 4731 section 3.2
+    if not results and options == {b"SAVE"}:
         return
     line = [b"ESEARCH (TAG ", writer.quoted(session.tag), b")"]
     if uid:
         line.append(b" UID")
-    session.line(*line, *(b" " + part.encode("ascii") for part in parts))
+    session.line(*line, *(b" " + each.encode("ascii") for each in results))

@@ -57,8 +57,8 @@ def handle_thread(session: Session, asked: command.Thread) -> Done:
         for (number, row), header in _with_headers(session, rows)
     ]
     build = threads.by_references if asked.algorithm == b"REFERENCES" else threads.by_subject
-    answer = thread_list(build(messages))
-    session.line(b"THREAD", b" " + answer if answer else b"")
+    listed = thread_list(build(messages))
+    session.line(b"THREAD", b" " + listed if listed else b"")
     return ok()
 
 

@@ -1,4 +1,4 @@
-"""The answer to THREAD (RFC 5256 section 4)."""
+"""The response of THREAD (RFC 5256 section 4)."""
 
 from __future__ import annotations
 
