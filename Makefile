@@ -1,5 +1,6 @@
 # `make run`: a server with sample mail; `make test`: all tests; `make check`: and the linters.
-# `make test COVERAGE=yes` measures, and fails below the floor in setup.cfg; `make test TESTS=tests/mime` runs some.
+# `make test COVERAGE=yes` measures, and fails below the floor in setup.cfg; `make test TESTS=tests/mime` runs some;
+# `make test LOWEST=yes` runs with the oldest versions of all dependencies that setup.cfg allows.
 PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null && \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
@@ -15,6 +16,8 @@ run: .venv/installed
 
 test: .venv/developing $(IMAPFLOW)/node_modules
 	@mkdir -p $(dir $(RECORDS)) && rm -f $(RECORDS)
+	$(if $(LOWEST),$(BIN)/python -m tests.testlib.lowest >.ci/artefacts/lowest.txt)
+	$(if $(LOWEST),$(BIN)/pip install -q --disable-pip-version-check -r .ci/artefacts/lowest.txt)
 	$(MEASURED) $(BIN)/python -m pytest $(TESTS)
 	$(if $(COVERAGE),$(BIN)/python -m tests.measured $(RECORDS))
 	$(if $(COVERAGE),$(BIN)/coverage report)

@@ -142,7 +142,7 @@ def _write(fd: int, text: str) -> None:
 
 
 def set_prefix(text: str) -> None:
-    """Choose what every further line of this process begins with: service, client and user as they become known."""
+    """Choose the prefix of every further line of this process: service, client and user, as they become known."""
     global _prefix
     _prefix = text
 
@@ -358,6 +358,14 @@ def database_put_aside(name: str, reason: str) -> None:
 
 def database_restored(source: str) -> None:
     _warning("meta.db was rebuilt from {}; every UIDVALIDITY changes", source)
+
+
+def encrypted_again() -> None:
+    _notice("meta.db and its backups are encrypted anew: an older library may have used the same nonce twice")
+
+
+def not_encrypted_again(reason: str) -> None:
+    _warning("meta.db could not be encrypted anew: {}; the next login tries again", reason)
 
 
 def no_state(reason: str) -> None:

@@ -40,9 +40,9 @@ def user_add(
     root: Path | None, name: str, data_dir: Path | None, password_stdin: bool, prompt_password: bool, uid: int | None
 ) -> None:
     """Create an account; without a password option one is generated and printed."""
-    from crymapd.cli import user_add as command
-
     with reported(PROGRAM):
+        from crymapd.cli import user_add as command
+
         command.run(root, name, data_dir, uid=uid, stdin=password_stdin, prompt=prompt_password)
 
 
@@ -53,9 +53,9 @@ def user_add(
 @click.pass_obj
 def user_hide(root: Path | None, name: str, capability: tuple[str, ...], password_stdin: bool) -> None:
     """Do not announce these IMAP capabilities to the account's clients; none shows everything again."""
-    from crymapd.cli import user_hide as command
-
     with reported(PROGRAM):
+        from crymapd.cli import user_hide as command
+
         command.run(root, name, capability, stdin=password_stdin)
 
 
@@ -65,9 +65,9 @@ def user_hide(root: Path | None, name: str, capability: tuple[str, ...], passwor
 @click.pass_obj
 def listen(root: Path | None, detach: bool, pid_file: Path | None) -> None:
     """Hold the listening sockets of all services, and start a worker for each connection."""
-    from crymapd.daemon import listener
-
     with reported(PROGRAM):
+        from crymapd.daemon import listener
+
         listener.run(root, detach=detach, pid_path=pid_file)
 
 

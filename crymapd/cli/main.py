@@ -42,7 +42,8 @@ def _to_serve(arguments: list[str]) -> tuple[str, Path | None] | None:
 def serve(name: str, root: Path | None) -> None:
     """Serve the one connection for which this process was started."""
     from crymapd.cli.failure import reported
-    from crymapd.daemon import service
 
     with reported(PROGRAM):
+        from crymapd.daemon import service
+
         service.serve_descriptor(SERVICES[name], root)

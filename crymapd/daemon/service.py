@@ -121,6 +121,10 @@ def serve(sock: socket.socket, service: Service, site: Site) -> None:
     try:
         if _is_ready(client, service):
             service.load()(client)
+    except ConfigError as error:
+        log.misconfigured(str(error))
+        if service.last_words is not None:
+            client.channel.write(service.last_words())
     except (Disconnected, TimedOut, tls.ForeignProtocol) as error:
         log.went_away(str(error))
     except ToldToEnd:

@@ -16,12 +16,38 @@ from typing import Any
 import apsw
 
 from crymapd.crypto.secret import Secret
-from crymapd.errors import Damaged, NewerStore, StoreBusy
+from crymapd.errors import ConfigError, Damaged, NewerStore, StoreBusy
 from crymapd.unix import files
 
 _CACHE_KIB = 1024
 _CORRUPT = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 Bindings = Sequence[Any] | Mapping[str, Any]
+_OLDEST_LIBRARY = (2, 6, 1)
+"""Older versions keep their random state across fork, so that sibling processes encrypt different pages under one key
+and nonce, which the pages then reveal."""
+_GENERATION = 1
+"""The `application_id` of a database whose pages were all encrypted by a library at least as new as that."""
+
+
+def check_library(version: str) -> None:
+    """Refuse a library that would give away what it encrypts, or would not even encrypt.
+
+    Args:
+        version: its name for itself, such as `SQLite3 Multiple Ciphers 2.6.1`; empty for an SQLite without ciphers.
+
+    Raises:
+        ConfigError: it is too old.
+    """
+    found = tuple(int(number) for number in version.rpartition(" ")[2].split(".") if number.isdigit())
+    if found < _OLDEST_LIBRARY:
+        oldest = ".".join(map(str, _OLDEST_LIBRARY))
+        raise ConfigError(
+            f"the library {version or 'apsw, which has no encryption,'} would not keep mail secret; "
+            f"expected SQLite3 Multiple Ciphers {oldest} or newer: pip install 'apsw-sqlite3mc>=3.54'"
+        )
+
+
+check_library(getattr(apsw, "mc_version", ""))
 
 
 def _scripts(schema: str) -> tuple[str, ...]:
@@ -90,9 +116,27 @@ class Database:
             for script in scripts[version:]:
                 self._connection.execute(script)
             self._connection.execute(f"PRAGMA user_version = {len(scripts)}")
+            if version == 0:
+                self._connection.execute(f"PRAGMA application_id = {_GENERATION}")
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").get)
+
+    @property
+    def may_repeat_nonces(self) -> bool:
+        """Whether some pages were perhaps encrypted by a library that used nonces twice (`check_library`)."""
+        return int(self._connection.execute("PRAGMA application_id").get) < _GENERATION
+
+    def encrypt_again(self) -> None:
+        """Encrypt every page under a new nonce. The whole database is copied to memory on the way.
+
+        Raises:
+            Damaged, StoreBusy, OSError.
+        """
+        with _translated(self.path.name):
+            self._connection.execute("VACUUM")
+            self._connection.execute(f"PRAGMA application_id = {_GENERATION}")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def execute(self, query: str, arguments: Bindings = ()) -> Rows:
         """Run one statement. Raises Damaged, StoreBusy, OSError."""

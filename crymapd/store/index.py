@@ -76,6 +76,9 @@ class Index:
             self._remove()  # logs may remain of a file that was deleted
         try:
             database = self._database()
+            if database.may_repeat_nonces:
+                database.close()
+                raise Damaged("an older version encrypted it badly")
         except (Damaged, NewerStore) as error:
             log.index_rebuilt(str(error))
             self._remove()

@@ -40,10 +40,34 @@ class MetaFile:
                 self._put_aside("its pages do not authenticate")
             files.remove(self._suspect)
             try:
-                return self._connect(meta)
+                database = self._connect(meta)
             except Damaged as error:
                 self._put_aside(str(error))
-                return self._connect(meta)
+                database = self._connect(meta)
+            if database.may_repeat_nonces:
+                self._encrypt_again(database)
+            return database
+
+    def _encrypt_again(self, database: Database) -> None:
+        """Encrypt the database and its backups again, once; what fails now is tried at the next login."""
+        try:
+            for backup in backups(self._layout):
+                if self._is_usable(backup):
+                    self._encrypt_backup_again(backup)
+            database.encrypt_again()
+        except (Damaged, StoreBusy, OSError) as error:
+            log.not_encrypted_again(str(error))
+        else:
+            log.encrypted_again()
+
+    def _encrypt_backup_again(self, path: Path) -> None:
+        backup = self._connect(path)
+        try:
+            with files.Staged(self._layout.tmp) as staged:
+                backup.copy_to(staged.path, self._key)
+                staged.publish(path, replace=True)
+        finally:
+            backup.close()
 
     def _connect(self, path: Path) -> Database:
         return Database(path, self._key, "meta", durable=True, busy_seconds=BUSY_SECONDS)

@@ -3,7 +3,7 @@
     store.select(name)          a `View` of one mailbox: sequence numbers, flags, rows, searches, changes
     store.mailboxes             the tree of mailboxes (`Mailboxes`)
     store.incoming()            messages brought in by one command (`Incoming`)
-    store.read(message)         the octets and MIME components of one message (`Message`)
+    store.read(message)         the octets and MIME parts of one message (`Message`)
     store.sealed_files(messages)  where messages are read from, asked for many of them together
     store.headers(messages)     header blocks, from the index or made now
     store.answers(messages)     a protocol's prepared answers, from the index or made now

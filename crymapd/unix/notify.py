@@ -5,15 +5,23 @@ A `Watcher` says that something may have changed, not what: for that, the reader
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
+import struct
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-if sys.platform == "linux":  # imported at the top, since a confined worker cannot read the program's own files
-    from inotify_simple import INotify, flags
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""The C library that Python itself has loaded.  Libraries for inotify look for it with `ctypes.util.find_library`,
+which runs ldconfig, gcc and ld: in the chroot of a worker these would be whatever the user has put there."""
+_MODIFY, _MOVED_TO, _CREATE, _MOVE_SELF, _IGNORED = 0x2, 0x80, 0x100, 0x800, 0x8000
+_EVENT = struct.Struct("iIII")
+"""inotify(7): watch, mask, cookie, length of the name that follows."""
+_READ_OCTETS = 1 << 16
 
 
 class Watcher(Protocol):
@@ -43,27 +51,53 @@ class Inotify:
     def __init__(self, signal: Path, arrivals: Path) -> None:
         self._arrivals = arrivals
         self._lost = False  # whether the directory of arrivals was removed; filing makes it again
-        self._inotify = INotify(nonblocking=True)
-        self._inotify.add_watch(signal, flags.MODIFY)
-        self._watch_arrivals()
+        self._fd = _checked(_LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        try:
+            self._add_watch(signal, _MODIFY)
+            self._watch_arrivals()
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    def _add_watch(self, path: Path, mask: int) -> None:
+        _checked(_LIBC.inotify_add_watch(self._fd, os.fsencode(path), mask))
 
     def _watch_arrivals(self) -> None:
-        self._inotify.add_watch(self._arrivals, flags.MOVED_TO | flags.CREATE | flags.MOVE_SELF)
+        self._add_watch(self._arrivals, _MOVED_TO | _CREATE | _MOVE_SELF)
         self._lost = False
 
     def fileno(self) -> int:
         if self._lost:
             with suppress(OSError):
                 self._watch_arrivals()
-        return int(self._inotify.fileno())
+        return self._fd
 
     def drain(self) -> bool:
-        events = self._inotify.read(timeout=0)
-        self._lost = self._lost or any(event.mask & (flags.IGNORED | flags.MOVE_SELF) for event in events)
-        return bool(events)
+        masks: list[int] = []
+        with suppress(BlockingIOError):  # there are no more events
+            while True:
+                masks += _masks(os.read(self._fd, _READ_OCTETS))
+        self._lost = self._lost or any(mask & (_IGNORED | _MOVE_SELF) for mask in masks)
+        return bool(masks)
 
     def close(self) -> None:
-        self._inotify.close()
+        os.close(self._fd)
+
+
+def _masks(events: bytes) -> Iterator[int]:
+    """What has happened, of each event that was read."""
+    at = 0
+    while at < len(events):
+        _watch, mask, _cookie, length = _EVENT.unpack_from(events, at)
+        yield mask
+        at += _EVENT.size + length
+
+
+def _checked(result: int) -> int:
+    """Return what a function of the C library returned, or raise OSError."""
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
 
 
 class Kqueue:
