@@ -111,7 +111,8 @@ class Account:
     @classmethod
     def open(cls, directory: Path, password: str) -> Account:
         """Raise Failure when neither user.toml nor its copy opens with the password."""
-        secret, reason = unicodedata.normalize("NFC", password).encode()[:1024], "no user.toml can be read"
+        spaced = "".join(" " if unicodedata.category(c) == "Zs" else c for c in password)
+        secret, reason = unicodedata.normalize("NFC", spaced).encode(), "no user.toml can be read"
         for content in copies(directory, "user.toml"):
             try:
                 account = cls(directory, bytes.fromhex(content["id"]), open_slot(content, secret))

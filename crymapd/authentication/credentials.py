@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, field
 
 
@@ -20,9 +19,5 @@ class Credentials:
 
     @classmethod
     def from_octets(cls, user: bytes, password: bytes) -> Credentials:
-        """Read both as UTF-8 in one normal form; octets that are no UTF-8 stay what they are."""
-        return cls(_text(user), _text(password))
-
-
-def _text(octets: bytes) -> str:
-    return unicodedata.normalize("NFC", octets.decode("utf-8", "surrogateescape"))
+        """Read both as UTF-8. Octets that are no UTF-8 are kept apart from every text, so that they log nobody in."""
+        return cls(user.decode("utf-8", "surrogateescape"), password.decode("utf-8", "surrogateescape"))

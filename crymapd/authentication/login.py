@@ -95,7 +95,7 @@ class Authenticator:
         except (BadCredentials, AccountUnavailable):
             try:
                 with self._pool.one():
-                    spend_time("nobody")
+                    spend_time()
             except OSError as error:
                 raise AccountUnavailable(str(error)) from error
             raise

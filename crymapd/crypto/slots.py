@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 
+from crymapd.crypto.passwords import UnusablePassword, prepared
 from crymapd.crypto.secret import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Secret, unwrap, wrap
 from crymapd.errors import AccountUnavailable, BadCredentials, Damaged
 
 SALT_BYTES = 16
 WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
-MAX_PASSWORD_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,11 @@ class PasswordSlot:
         if not self._is_sane:
             raise Damaged("a key slot is damaged, or asks for more memory or time than is sane")
         try:
-            return unwrap(_stretch(password, self.salt, self.argon2), self.wrapped, context)
+            octets = prepared(password)
+        except UnusablePassword:
+            octets = b""  # which opens no slot, but takes as long
+        try:
+            return unwrap(_stretch(octets, self.salt, self.argon2), self.wrapped, context)
         except Damaged:
             raise BadCredentials("wrong user name or password") from None
 
@@ -73,10 +77,10 @@ class PasswordSlot:
 
 
 def new_password_slot(master: Secret, password: str, context: bytes, argon2: Argon2 | None = None) -> PasswordSlot:
-    """Wrap the master key under a password; `context` binds the slot to its account."""
+    """Wrap the master key under a password; `context` binds the slot to its account. Raises UnusablePassword."""
     argon2 = argon2 or CURRENT
     salt = secrets.token_bytes(SALT_BYTES)
-    return PasswordSlot(argon2, salt, wrap(_stretch(password, salt, argon2), master, context))
+    return PasswordSlot(argon2, salt, wrap(_stretch(prepared(password), salt, argon2), master, context))
 
 
 def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tuple[int, Secret]:
@@ -98,19 +102,20 @@ def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tu
     raise reason
 
 
-def spend_time(password: str) -> None:
+def spend_time() -> None:
     """Work as long as opening one slot takes, so that response times do not reveal which users exist.
 
     Raises:
         AccountUnavailable: there is not enough memory now.
     """
-    _stretch(password, bytes(SALT_BYTES), CURRENT)
+    _stretch(b"", bytes(SALT_BYTES), CURRENT)
 
 
-def _stretch(password: str, salt: bytes, argon2: Argon2) -> Secret:
-    raw = password.encode("utf-8", "surrogateescape")[:MAX_PASSWORD_BYTES]
+def _stretch(password: bytes, salt: bytes, argon2: Argon2) -> Secret:
     try:
-        return Secret(hash_secret_raw(raw, salt, argon2.passes, argon2.memory_kib, argon2.lanes, KEY_BYTES, Type.ID))
+        return Secret(
+            hash_secret_raw(password, salt, argon2.passes, argon2.memory_kib, argon2.lanes, KEY_BYTES, Type.ID)
+        )
     except HashingError as error:
         raise AccountUnavailable(f"the password cannot be checked: {error}") from error
 

@@ -88,7 +88,7 @@ def unlock(home: Path, password: str) -> Unlocked:
         raise AccountUnusable(f"no copy of user.toml is intact: {altered}")
     if is_wrong:
         raise BadCredentials("wrong user name or password")
-    slots.spend_time(password)
+    slots.spend_time()
     raise AccountUnavailable("; ".join(reasons))
 
 

@@ -67,8 +67,7 @@ def test_a_star_cancels_and_anything_else_is_malformed() -> None:
             sasl.decode_response(line)
 
 
-def test_both_normal_forms_are_one_and_a_password_is_not_shown() -> None:
-    composed = Credentials.from_octets("é".encode(), "é".encode())
-    assert composed == Credentials.from_octets(b"e\xcc\x81", b"e\xcc\x81")
-    assert "é" not in repr(composed).replace("'é'", "", 1)
+def test_a_password_is_not_shown() -> None:
+    given = Credentials.from_octets("é".encode(), "ü".encode())
+    assert given == Credentials("é", "ü") and "ü" not in repr(given)
     assert Credentials.from_octets(b"\xff", b"").user == "\udcff"

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crymapd.crypto import secret, slots
+from crymapd.crypto.passwords import prepared
 from crymapd.crypto.sealing import PRIVATE_BYTES, PUBLIC_BYTES, OpeningKey, SealingKey, generate
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, random_secret, unwrap, wrap
 from crymapd.crypto.slots import Argon2, PasswordSlot, new_password_slot, open_any, spend_time
 from crymapd.errors import AccountUnavailable, BadCredentials, Damaged
 
 CHEAP = Argon2(8, 1, 1)
-PASSWORDS = st.text(max_size=60)
+PASSWORDS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=60)
 
 
 @settings(deadline=None)
@@ -26,7 +27,7 @@ def test_a_slot_opens_with_its_password_only(password: str, other: str) -> None:
     master = random_secret()
     slot = new_password_slot(master, password, b"account", CHEAP)
     assert slot.open(password, b"account") == master
-    if other != password:
+    if prepared(other) != prepared(password):
         with pytest.raises(BadCredentials):
             slot.open(other, b"account")
     with pytest.raises(BadCredentials):
@@ -93,7 +94,7 @@ def test_without_memory_nobody_is_told_that_a_password_is_wrong() -> None:
     if not child:
         resource.setrlimit(resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
         answers = []
-        for attempt in (lambda: slot.open("one", b"account"), lambda: spend_time("nobody")):
+        for attempt in (lambda: slot.open("one", b"account"), lambda: spend_time()):
             try:
                 attempt()
             except AccountUnavailable:

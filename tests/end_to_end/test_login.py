@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from crymapd.authentication import throttle
+from crymapd.unix import sysexits
 from tests.testlib.client import Client
 from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import cpu, workers
-from tests.testlib.server import PASSWORD, REAL_SLOT, Server, running, trusting
+from tests.testlib.server import NOBODY, PASSWORD, REAL_SLOT, Server, running, trusting
 
 NAMES = ("alice", "nobody-here", "..", "a/b", "-rf", "%n", "x" * 5000, "\u202ealice", "аlice")
 
@@ -115,6 +118,37 @@ def test_a_broken_account_is_no_wrong_password(tmp_path: Path, what: str) -> Non
         assert server.log().count("account user='alice' cannot be served: ") == 2
         if home.is_dir():
             home.chmod(0o700)
+
+
+SPELLINGS = ("schlu\u0308ssel e\u0301 1", "schl\u00fcssel \u00e9 1", "schl\u00fcssel\u00a0\u00e9\u30001")
+"""Of one password: decomposed as macOS has it, composed, and with other spaces."""
+
+
+@pytest.mark.parametrize("typed", SPELLINGS)
+def test_a_password_in_another_normal_form(server: Server, typed: str) -> None:
+    """Whoever sets it, its owner logs in from every device, and with every command (RFC 8265)."""
+    name = f"spelling-{SPELLINGS.index(typed)}"
+    server.add_user(name, typed)
+    for spelling in SPELLINGS:
+        with server.client(None) as client:
+            client.ok("LOGIN {} {}", name.encode(), spelling.encode())
+            client.logout()
+        with server.client(None) as client:
+            client.authenticate("PLAIN", b"\0" + name.encode() + b"\0" + spelling.encode())
+            client.logout()
+        command = [*server.program, "--root", server.root, "user", "hide", "--password-stdin", name]
+        subprocess.run(command, input=spelling.encode() + b"\n", check=True, timeout=PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("password", [b"", b"tab\there", b"\xfcber", b"x" * 1025])
+def test_what_is_no_password_makes_no_account(tmp_path: Path, password: bytes) -> None:
+    server = Server(tmp_path / "root")
+    server.prepare()
+    owner = ["--uid", str(NOBODY)] if os.geteuid() == 0 else []
+    command = [*server.program, "--root", server.root, "user", "add", *owner, "--password-stdin", "alice"]
+    ended = subprocess.run(command, input=password + b"\n", capture_output=True, check=False, timeout=PATIENCE_SECONDS)
+    assert ended.returncode in (sysexits.DATAERR, sysexits.NOINPUT) and b"Traceback" not in ended.stderr
+    assert ended.stderr.startswith(b"crymapd: the password ") and not list((server.root / "users").iterdir())
 
 
 def test_case_of_the_name_is_one_account(server: Server) -> None:
