@@ -20,6 +20,8 @@ WRITE_BUFFER = 64 * 1024
 WRITE_TIMEOUT = 60.0
 _READ = 64 * 1024
 DEFLATE_LEVEL = 3
+_HANGUP = getattr(select, "POLLRDHUP", 0)
+"""The event that the peer has closed, where the kernel has it; errors and a hang-up in both directions always count."""
 
 
 class Disconnected(Exception):
@@ -187,6 +189,35 @@ class Channel:
         for fd in self.awaited:
             poller.register(fd, select.POLLIN)
         return bool(poller.poll(seconds * 1000))
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, however much the peer sends meanwhile, which stays unread.
+
+        Raises:
+            Disconnected: the peer has hung up.
+            ToldToEnd.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._heed_end()
+            poller = select.poll()
+            poller.register(self._socket, _HANGUP)
+            if self._end is not None:
+                poller.register(self._end, select.POLLIN)
+            ready = dict(poller.poll(max(deadline - time.monotonic(), 0) * 1000))
+            if self.fileno() in ready or self._has_closed():
+                raise Disconnected("the client hung up")
+            if time.monotonic() >= deadline:
+                return
+
+    def _has_closed(self) -> bool:
+        """Whether the peer has closed; unknown, and then False, while anything that it sent is unread."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def read(self, timeout: float) -> bytes:
         """Some octets, at most 64 KiB, as soon as there are any; empty when the peer has closed.

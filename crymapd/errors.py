@@ -58,7 +58,7 @@ class AccountUnusable(CrymapError):
 
 
 class AccountUnavailable(CrymapError):
-    """Whether the password is right cannot be found out now: the directory or `user.toml` cannot be read."""
+    """The account is not served now: its directory or `user.toml` cannot be read, or others may write there."""
 
     permanent = False
 

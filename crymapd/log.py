@@ -193,6 +193,18 @@ def worker_refused(address: str, reason: str) -> None:
     _notice("connection from={} refused: {}", address, reason)
 
 
+def workers_refused(count: int) -> None:
+    _notice("{} more connections were refused within a minute", count)
+
+
+def newcomer_ended(address: str) -> None:
+    _notice("a connection from={} that has not logged in is ended: [limits] max_before_login", address)
+
+
+def worker_stopped(pid: int) -> None:
+    _notice("process {} was stopped by a signal and is ended", pid)
+
+
 def resources_short(reason: str) -> None:
     _warning("cannot accept connections for now: {}", reason)
 
@@ -352,6 +364,26 @@ def user_restored(reason: str) -> None:
     _warning("user.toml was unusable ({}) and has been restored from backup/user.toml", reason)
 
 
+def user_not_saved(reason: str) -> None:
+    _warning("user.toml and its copy could not be made equal: {}; the next login tries again", reason)
+
+
+def keys_not_listed(name: str, reason: str) -> None:
+    _warning("{}/ cannot be listed: {}; the keys in the other directory are used", name, reason)
+
+
+def key_not_copied(name: str, reason: str) -> None:
+    _warning("key file keys/{} and its copy could not be made equal: {}; the next login tries again", name, reason)
+
+
+def epoch_implausible(name: str) -> None:
+    _warning("{} counts more changes than could have been made; it was ignored and is written anew", name)
+
+
+def epoch_not_opened(reason: str) -> None:
+    _warning("the file epoch cannot be used: {}; other sessions learn of changes later", reason)
+
+
 def database_put_aside(name: str, reason: str) -> None:
     _warning("{} is damaged ({}); it was moved to damaged/", name, reason)
 
@@ -369,7 +401,7 @@ def not_encrypted_again(reason: str) -> None:
 
 
 def no_state(reason: str) -> None:
-    _warning("{}: failures to log in are not slowed down, and logins at the same time are not limited", reason)
+    _warning("{}: failed logins cannot be counted, so every check of a password waits, one at a time", reason)
 
 
 def no_witness(reason: str) -> None:

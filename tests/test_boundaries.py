@@ -116,7 +116,7 @@ def test_the_rules_can_fail() -> None:
     assert not IMAP.search("body of the message") and not IMAP.search("NILS")
 
 
-_LOADED = "import sys, crymapd.cli.deliver; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+_LOADED = "import sys, crymapd.cli.mda; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
 
 
 def test_delivery_loads_neither_the_database_nor_argon2() -> None:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from crymapd import log
 from crymapd.authentication.credentials import Credentials
-from crymapd.authentication.throttle import Throttle
+from crymapd.authentication.gate import Gate
 from crymapd.crypto.slots import spend_time
 from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials, UnsafeName
 from crymapd.model.names import canonical_user
@@ -26,7 +25,6 @@ from crymapd.store import account
 from crymapd.store.account import Unlocked
 from crymapd.store.layout import Layout
 from crymapd.unix import sandbox
-from crymapd.unix.lockpool import LockPool
 from crymapd.unix.owner import Place, UserDirectory
 
 _LONGEST_LOGGED_NAME = 64
@@ -53,22 +51,20 @@ class Authenticator:
 
     Args:
         users: the directory with an entry for each user.
-        pool: bounds how many passwords are checked at once on this host.
-        throttle: slows down whoever guesses.
+        gate: the way to each check of a password.
         address: the client's.
     """
 
-    def __init__(self, users: Place, pool: LockPool, throttle: Throttle, address: str) -> None:
+    def __init__(self, users: Place, gate: Gate, address: str) -> None:
         self._users = users
-        self._pool = pool
-        self._throttle = throttle
+        self._gate = gate
         self._address = address
 
     def authenticate(self, credentials: Credentials) -> LoggedIn:
         """Unlock the account of a user with a password. From here on the log names the user.
 
-        Every failure takes the same work and counts for the throttle. If the account cannot be read, the log does not
-        report a failed login, because fail2ban would ban its owner.
+        Every failure takes the same work, and wrong credentials count against the address and the name. If the account
+        cannot be read, the log does not report a failed login, because fail2ban would ban its owner.
 
         Raises:
             BadCredentials: the user is unknown, the password is wrong, or the account belongs to root.
@@ -83,7 +79,6 @@ class Authenticator:
                 log.login_failed(user[:_LONGEST_LOGGED_NAME], self._address)
             else:
                 log.account_unusable(user[:_LONGEST_LOGGED_NAME], str(error))
-            time.sleep(self._throttle.failed(self._address, user[:_LONGEST_COUNTED_NAME]))
             raise
         log.extend_prefix(f"user={logged_in.name} ")
         log.login_ok(logged_in.name)
@@ -91,21 +86,22 @@ class Authenticator:
 
     def _unlock(self, credentials: Credentials) -> LoggedIn:
         try:
+            with self._gate.check(_counted(credentials.user)):
+                return self._check(credentials)
+        except (OSError, MemoryError) as error:
+            raise AccountUnavailable(str(error) or "out of memory") from error
+
+    def _check(self, credentials: Credentials) -> LoggedIn:
+        try:
             name, directory = self._locate(credentials.user)
         except (BadCredentials, AccountUnavailable):
-            try:
-                with self._pool.one():
-                    spend_time()
-            except OSError as error:
-                raise AccountUnavailable(str(error)) from error
+            spend_time()
             raise
         try:
-            with self._pool.one(), directory.impersonated() as home:
+            with directory.impersonated() as home:
                 return LoggedIn(name, directory, account.unlock(home, credentials.password))
-        except BaseException as error:
+        except BaseException:
             directory.close()
-            if isinstance(error, OSError):
-                raise AccountUnavailable(str(error)) from error
             raise
 
     def _locate(self, user: str) -> tuple[str, UserDirectory]:
@@ -136,6 +132,14 @@ class Authenticator:
         except OSError:
             return False
         return False
+
+
+def _counted(user: str) -> str:
+    """The name under which failures are counted: of one account the same, however it is written."""
+    try:
+        return canonical_user(user)
+    except UnsafeName:
+        return user[:_LONGEST_COUNTED_NAME]
 
 
 class _OwnedByRoot(BadCredentials):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from crymapd import errors
@@ -78,5 +78,6 @@ def describe(error: BaseException) -> str:
 
 def fail(program: str, text: str, status: int) -> NoReturn:
     """End the program with a line on standard error."""
-    print(f"{program}: {text}", file=sys.stderr)
+    with suppress(OSError):  # there is no other place where this could be said, and the status says most of it
+        print(f"{program}: {text}", file=sys.stderr, flush=True)
     sys.exit(status)

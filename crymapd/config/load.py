@@ -10,6 +10,8 @@ import msgspec
 from crymapd.errors import ConfigError
 
 T = TypeVar("T")
+_LONGEST_LINE = 4096
+"""No file of ours has longer lines, and a dotted key takes time by the square of its length."""
 
 
 def parse(text: bytes, kind: type[T], where: str) -> T:
@@ -18,11 +20,15 @@ def parse(text: bytes, kind: type[T], where: str) -> T:
     Raises:
         ConfigError: the text is not UTF-8 or not TOML, or a key is unknown, missing or of a wrong type.
     """
+    if any(len(line) > _LONGEST_LINE for line in text.split(b"\n")):
+        raise ConfigError(f"{where}: expected lines of at most {_LONGEST_LINE} octets")
     try:
         table = tomllib.loads(text.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where}: not UTF-8 text ({error.reason} at octet {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{where}: not valid TOML: too many brackets, one in another") from None
+    except ValueError as error:  # TOMLDecodeError, or what Python says of a number with thousands of digits
         raise ConfigError(f"{where}: not valid TOML: {error}") from None
     try:
         return msgspec.convert(table, kind)

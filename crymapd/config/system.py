@@ -45,6 +45,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The octets that the sealed mail of one account may take on disk; 0 for no limit."""
     max_workers: _Positive = 1000
     max_workers_per_address: _Positive = 100
+    max_before_login: _Positive = 100
+    """Connections that have not logged in. For another one the oldest of the address with the most of them is ended."""
     concurrent_logins: _Positive = 4
     """How many password hashes (64 MiB each) may run at once on this host."""
 

@@ -33,8 +33,36 @@ class Argon2:
 
 
 CURRENT = Argon2(memory_kib=64 * 1024, passes=3, lanes=1)
-# The most that a slot may demand: a forged user.toml must not turn a login into a denial of service.
-_CEILING = Argon2(memory_kib=1024 * 1024, passes=16, lanes=8)
+_CEILING = Argon2(memory_kib=256 * 1024, passes=8, lanes=8)
+"""The most that a slot may demand."""
+_MOST_WORK = 4 * 64 * 1024 * 3
+"""What checking one password may cost, in KiB and passes: four times today's slot."""
+
+
+class Budget:
+    """What may still be spent on one password, whatever `user.toml` and its copy ask for.
+
+    A user may write these files as he likes, and every check of his password occupies a place that others wait for.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MOST_WORK
+        self._refused: set[PasswordSlot] = set()
+
+    def spend(self, argon2: Argon2) -> bool:
+        """Whether there is enough left for such a hash, which is then spent."""
+        work = argon2.memory_kib * argon2.passes
+        if work > self._left:
+            return False
+        self._left -= work
+        return True
+
+    def has_refused(self, slot: PasswordSlot) -> bool:
+        """Whether the password is known not to open this slot, which the other copy has too."""
+        return slot in self._refused
+
+    def note_refused(self, slot: PasswordSlot) -> None:
+        self._refused.add(slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +73,23 @@ class PasswordSlot:
     salt: bytes
     wrapped: bytes
 
-    def open(self, password: str, context: bytes) -> Secret:
+    def open(self, password: str, context: bytes, budget: Budget | None = None) -> Secret:
         """Return the master key.
+
+        Args:
+            password: as it was given.
+            context: the account id.
+            budget: what the check may cost; by default as much as for one password.
 
         Raises:
             BadCredentials: the password is wrong, or the slot belongs to another account (`context`).
             Damaged: no password can open the slot.
             AccountUnavailable: there is not enough memory now.
         """
-        if not self._is_sane:
+        budget = budget or Budget()
+        if budget.has_refused(self):
+            raise BadCredentials("wrong user name or password")
+        if not self._is_sane or not budget.spend(self.argon2):
             raise Damaged("a key slot is damaged, or asks for more memory or time than is sane")
         try:
             octets = prepared(password)
@@ -62,6 +98,7 @@ class PasswordSlot:
         try:
             return unwrap(_stretch(octets, self.salt, self.argon2), self.wrapped, context)
         except Damaged:
+            budget.note_refused(self)
             raise BadCredentials("wrong user name or password") from None
 
     @property
@@ -83,7 +120,7 @@ def new_password_slot(master: Secret, password: str, context: bytes, argon2: Arg
     return PasswordSlot(argon2, salt, wrap(_stretch(prepared(password), salt, argon2), master, context))
 
 
-def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tuple[int, Secret]:
+def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes, budget: Budget) -> tuple[int, Secret]:
     """Return the index and the master key of the first slot that the password opens.
 
     Raises:
@@ -94,7 +131,7 @@ def open_any(slots: Sequence[PasswordSlot], password: str, context: bytes) -> tu
     reason: BadCredentials | Damaged = Damaged("there is no key slot")
     for index, slot in enumerate(slots):
         try:
-            return index, slot.open(password, context)
+            return index, slot.open(password, context, budget)
         except BadCredentials as error:
             reason = error
         except Damaged as error:
@@ -116,8 +153,9 @@ def _stretch(password: bytes, salt: bytes, argon2: Argon2) -> Secret:
         return Secret(
             hash_secret_raw(password, salt, argon2.passes, argon2.memory_kib, argon2.lanes, KEY_BYTES, Type.ID)
         )
-    except HashingError as error:
-        raise AccountUnavailable(f"the password cannot be checked: {error}") from error
+    except (HashingError, MemoryError) as error:
+        reason = str(error) or "out of memory"
+        raise AccountUnavailable(f"the password cannot be checked: {reason}") from error
 
 
 def generate_password() -> str:

@@ -23,15 +23,15 @@ class Site:
         root: the configuration.
         users: the directory with an entry for each user.
         contexts: for TLS, by the name of the service.
+        state: a descriptor of the directory for what all workers count together.
         traces: a descriptor of the directory for the dialogues of connections; None where they are not written.
-        state: a descriptor of the directory for what all workers count together; None if there is none.
     """
 
     root: Root
     users: Place
     contexts: dict[str, SSL.Context]
+    state: int
     traces: int | None = None
-    state: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,19 @@ class Client:
         service: the name of the service that it called.
         address: its address without port; `local` on a UNIX socket.
         site: the server that it called.
+        newcomer: what the conversation closes when the client has logged in, where somebody counts those who have not.
     """
 
     channel: Channel
     service: str
     address: str
     site: Site
+    newcomer: socket.socket | None = None
+
+    def has_logged_in(self) -> None:
+        """Tell the listener that this client is no newcomer any more."""
+        if self.newcomer is not None:
+            self.newcomer.close()
 
     @property
     def prefix(self) -> str:

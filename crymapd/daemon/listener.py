@@ -10,6 +10,8 @@ import os
 import select
 import signal
 import socket
+import time
+from collections import Counter
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +31,8 @@ from crymapd.unix import activation, listening, memory, signals
 from crymapd.unix.pid_file import PidFile
 
 PAUSE_MS = 200
+_SAID_EACH_MINUTE = 5
+"""How many refused connections of one address are logged in a minute."""
 
 
 class Listening(NamedTuple):
@@ -80,7 +84,7 @@ def _ready(root: Root, registered: listening.Registered, pid_file: PidFile | Non
         if files is not None and service.gives_up_root(root):
             certificate = CertificateProcess(files, held)
         users = service.assume_system(root)
-        site = Site(root, users, contexts, traces, service.state_directory(root, users))
+        site = Site(root, users, contexts, service.state_directory(root, users), traces)
         for rehearse in rehearsals:
             rehearse()
         _settle_memory()
@@ -163,6 +167,7 @@ class Listener:
         self._certificate = certificate
         self._pid_file = pid_file
         self._workers = Workers(site.root.system.limits, self._become_worker, self._serve)
+        self._refusals = _Refusals()
         self._stop = self._hung_up = False
         self._waker = self._listen_to_signals()
 
@@ -242,7 +247,7 @@ class Listener:
             address = peer_address(sock)
             reason = self._workers.why_not(address)
             if reason:
-                log.worker_refused(address, reason)
+                self._refusals.note(address, reason)
                 _refuse(sock, called.service)
                 return
             try:
@@ -261,8 +266,9 @@ class Listener:
             if held is not None:
                 held.close()
 
-    def _serve(self, sock: socket.socket, name: str) -> None:
-        service.serve(sock, SERVICES[name], self._site)
+    def _serve(self, sock: socket.socket, name: str, line: socket.socket) -> None:
+        with line:
+            service.serve(sock, SERVICES[name], self._site, line)
 
     def _reload_certificate(self) -> None:
         if self._certificate is None:
@@ -278,6 +284,26 @@ class Listener:
             self._site = replace(self._site, contexts=contexts)
             self._workers.dismiss()
             log.certificate_reloaded()
+
+
+class _Refusals:
+    """Logs refused connections, of each address a few in a minute, so that a flood does not fill the disk."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._refused: Counter[str] = Counter()
+
+    def note(self, address: str, reason: str) -> None:
+        minute = int(time.monotonic()) // 60
+        if minute != self._minute:
+            unsaid = sum(max(number - _SAID_EACH_MINUTE, 0) for number in self._refused.values())
+            if unsaid:
+                log.workers_refused(unsaid)
+            self._minute = minute
+            self._refused.clear()
+        self._refused[address] += 1
+        if self._refused[address] <= _SAID_EACH_MINUTE:
+            log.worker_refused(address, reason)
 
 
 def _refuse(sock: socket.socket, called: Service) -> None:

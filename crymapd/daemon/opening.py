@@ -15,15 +15,13 @@ from crymapd.store.store import Store
 from crymapd.store.summary import Prepare
 
 
-def open_witness(logged_in: LoggedIn, state: int | None) -> EpochFile | None:
+def open_witness(logged_in: LoggedIn, state: int) -> EpochFile | None:
     """Open the file outside the user directory that shows when an older one was put back, before `confine`.
 
     Args:
         logged_in: who has logged in.
-        state: a descriptor of the directory `state`; None if there is none, which the log says already.
+        state: a descriptor of the directory `state`.
     """
-    if state is None:
-        return None
     name = f"seen-{logged_in.unlocked.user.account_id.hex()}"
     try:
         return EpochFile(Path(name), state)

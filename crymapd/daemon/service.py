@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from crymapd import log
@@ -42,7 +43,7 @@ def serve_descriptor(service: Service, root_dir: Path | None) -> None:
     if root.system.security.system_user:
         service.load()  # the chroot may be too narrow for it
     users = assume_system(root)
-    serve(sock, service, Site(root, users, contexts, traces, state_directory(root, users)))
+    serve(sock, service, Site(root, users, contexts, state_directory(root, users), traces))
 
 
 def trace_directory(root: Root) -> int | None:
@@ -87,6 +88,7 @@ def assume_system(root: Root) -> Place:
             raise ConfigError(f"{root.config_file}: key `security.system_user`: start as root or as that user")
         return users
     owner = Owner.of_ids(entry.pw_uid, entry.pw_gid)
+    _give_state(root, users, owner)
     if security.chroot_system:
         change_root(users.path)
         users = Place(Path("/"), users.called)
@@ -94,14 +96,25 @@ def assume_system(root: Root) -> Place:
     return users
 
 
-def state_directory(root: Root, users: Place) -> int | None:
+def _give_state(root: Root, users: Place, owner: Owner) -> None:
+    """While this is still root, make the directory for `state_directory` and give it to the system user."""
+    path = users.path / ".state" if root.system.security.chroot_system else root.directory / "state"
+    with suppress(FileExistsError):
+        os.mkdir(path, files.PRIVATE_DIR)
+        os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def state_directory(root: Root, users: Place) -> int:
     """Open the directory for what all workers count together, after `assume_system`; make it if it is missing.
 
     It is `state` in the root.  In a chroot it is `.state` in the directory of the users, which no user can be called: a
     descriptor of a directory outside would lead out of the chroot.
 
     Returns:
-        A descriptor of the directory. None if it cannot be opened, which the log says.
+        A descriptor of the directory.
+
+    Raises:
+        ConfigError: it cannot be made or opened. Guesses would be neither counted nor slowed down, so nobody is served.
     """
     is_chroot = users.path == Path("/")
     path = users.path / ".state" if is_chroot else root.directory / "state"
@@ -109,14 +122,20 @@ def state_directory(root: Root, users: Place) -> int | None:
         files.make_dir(path)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        log.no_state(f"{users.called / '.state' if is_chroot else path}: {error.strerror}")
-        return None
+        called = users.called / ".state" if is_chroot else path
+        raise ConfigError(
+            f"{called}: {error.strerror}; expected a directory that the server may write, for counting failed logins: "
+            f"install -d -m 700 -o USER {called}"
+        ) from None
 
 
-def serve(sock: socket.socket, service: Service, site: Site) -> None:
-    """Talk to one client until it is gone. Never raises: there is nobody above who could be told."""
+def serve(sock: socket.socket, service: Service, site: Site, newcomer: socket.socket | None = None) -> None:
+    """Talk to one client until it is gone; `newcomer` is its line to the listener.
+
+    Never raises: there is nobody above who could be told.
+    """
     address = peer_address(sock)
-    client = Client(Channel(sock, _trace(service, site), EndRequest()), service.name, address, site)
+    client = Client(Channel(sock, _trace(service, site), EndRequest()), service.name, address, site, newcomer)
     log.set_prefix(client.prefix)
     try:
         if _is_ready(client, service):

@@ -1,13 +1,17 @@
 """The listener's children: a process for each connection, and a spare one for the next.
 
 The spare is forked before its client comes, so that nobody waits for that: it takes a twentieth of a short session.
-It has read nothing from anybody.  It waits for the name of a service with a connection to it, and ends if there will
-be none.
+It has read nothing from anybody.  It waits on its line for the name of a service with a connection to it, and ends if
+there will be none.
+
+A worker closes its line when its client has logged in.  Until then it is a newcomer, and of these there are only so
+many: strangers who say nothing must not keep users out.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 from collections import Counter
@@ -15,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
+from crymapd import log
 from crymapd.config.system import Limits
 from crymapd.unix import signals
 
@@ -32,16 +37,24 @@ class Workers:
     Args:
         limits: how many there may be.
         settle: called in a new process, to forget what is the listener's.
-        work: called there with its connection and the name of the service that it is for.
+        work: called there with its connection, the name of the service that it is for, and its line, which it closes
+            when its client has logged in.
     """
 
-    def __init__(self, limits: Limits, settle: Callable[[], None], work: Callable[[socket.socket, str], None]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        settle: Callable[[], None],
+        work: Callable[[socket.socket, str, socket.socket], None],
+    ) -> None:
         self._limits = limits
         self._settle = settle
         self._work = work
         self._addresses: dict[int, str] = {}
         self._per_address: Counter[str] = Counter()
         self._spare: _Spare | None = None
+        self._newcomers: dict[int, socket.socket] = {}
+        """The lines of the workers whose clients have not logged in, the oldest first."""
 
     def __len__(self) -> int:
         """Count the processes that have a connection."""
@@ -72,22 +85,42 @@ class Workers:
         Raises:
             OSError: the other process could not take it either.
         """
+        self._make_room()
         try:
-            pid = self._given(sock, service)
+            pid, line = self._given(sock, service)
         except OSError:
-            pid = self._given(sock, service)
+            pid, line = self._given(sock, service)
+        self._newcomers[pid] = line
         self._addresses[pid] = address
         self._per_address[address] += 1
 
-    def _given(self, sock: socket.socket, service: str) -> int:
-        """Send a connection to the spare process, whose id is returned: from now on there is no spare one."""
+    def _given(self, sock: socket.socket, service: str) -> _Spare:
+        """Send a connection to the spare process, which is returned: from now on there is no spare one."""
         self.fork_spare()
         assert self._spare is not None
-        pid, line = self._spare
-        self._spare = None
-        with line:
-            socket.send_fds(line, [service.encode("ascii")], [sock.fileno()])
-        return pid
+        spare, self._spare = self._spare, None
+        try:
+            socket.send_fds(spare.line, [service.encode("ascii")], [sock.fileno()])
+        except OSError:
+            spare.line.close()
+            raise
+        return spare
+
+    def _make_room(self) -> None:
+        """End a newcomer if there are too many: the oldest of the address that has most of them."""
+        poller = select.poll()
+        pids = {line.fileno(): pid for pid, line in self._newcomers.items()}
+        for descriptor in pids:
+            poller.register(descriptor, 0)  # a line that was closed at the other end is told in any case
+        for descriptor, _event in poller.poll(0):
+            self._newcomers.pop(pids[descriptor]).close()
+        if len(self._newcomers) < min(self._limits.max_before_login, max(self._limits.max_workers // 2, 1)):
+            return
+        ((busiest, _number),) = Counter(self._addresses[pid] for pid in self._newcomers).most_common(1)
+        oldest = next(pid for pid in self._newcomers if self._addresses[pid] == busiest)
+        self._newcomers.pop(oldest).close()
+        log.newcomer_ended(busiest)
+        os.kill(oldest, signal.SIGTERM)
 
     def dismiss(self) -> None:
         """End the spare process, as what it was forked with has changed."""
@@ -111,14 +144,14 @@ class Workers:
     def _serve(self, line: socket.socket, far: socket.socket) -> NoReturn:
         status = 1
         try:
-            line.close()
+            for held in (line, *self._newcomers.values()):
+                held.close()
             self._settle()
             signals.let_through()
-            with far:
-                service, received, _flags, _sender = socket.recv_fds(far, _LONGEST_NAME, 1)
+            service, received, _flags, _sender = socket.recv_fds(far, _LONGEST_NAME, 1)
             for fd in received:
                 os.set_inheritable(fd, False)
-                self._work(socket.socket(fileno=fd), service.decode("ascii"))
+                self._work(socket.socket(fileno=fd), service.decode("ascii"), far)
             status = 0
         finally:
             os._exit(status)
@@ -127,13 +160,20 @@ class Workers:
         """Forget the processes that have ended."""
         while True:
             try:
-                pid, _status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if not pid:
                 return
+            if os.WIFSTOPPED(status):
+                # A user may stop processes of his own, and nothing else would end one that takes up a place.
+                log.worker_stopped(pid)
+                os.kill(pid, signal.SIGKILL)
+                continue
             if self._spare is not None and pid == self._spare.pid:
                 self.dismiss()
+            if (line := self._newcomers.pop(pid, None)) is not None:
+                line.close()
             address = self._addresses.pop(pid, None)
             if address is not None:
                 self._per_address[address] -= 1
@@ -145,6 +185,9 @@ class Workers:
         self.dismiss()
         for pid in self._addresses:
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)
         with suppress(ChildProcessError):
             while True:
-                os.waitpid(-1, 0)
+                pid, status = os.waitpid(-1, os.WUNTRACED)
+                if os.WIFSTOPPED(status):
+                    os.kill(pid, signal.SIGKILL)

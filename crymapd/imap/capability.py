@@ -88,4 +88,4 @@ def last_words() -> bytes:
 
 def farewell() -> bytes:
     """The last line of a connection that ends because the server is stopped."""
-    return b"* BYE the server is being stopped\r\n"
+    return b"* BYE the server must end this connection; try again later\r\n"

@@ -28,6 +28,8 @@ BAD_BEFORE_LOGIN = 3
 BAD_AFTER_LOGIN = 20
 """How many bad commands in a row end a connection after login."""
 MAX_FAILED_LOGINS = 3
+COMMANDS_BEFORE_LOGIN = 30
+"""How many commands a client may send before it has logged in."""
 
 
 class Server:
@@ -41,6 +43,7 @@ class Server:
         self._appending = Appending(session, self._connection)
         self._started = time.monotonic()
         self._bad_commands = 0
+        self._commands_before_login = 0
         self._is_first_command = True
         self._has_ended = False
 
@@ -117,12 +120,19 @@ class Server:
 
     def _answer(self, tag: bytes, done: Done) -> None:
         self._channel.write(done.line(tag))
+        if not self._is_logged_in:
+            self._count_command_before_login()
         if self._session.ending is not None:
             raise self._session.ending
         if done.status == "BAD":
             self._count_bad_command()
         elif self._is_logged_in:
             self._bad_commands = 0  # a client that also sends good commands does not send garbage
+
+    def _count_command_before_login(self) -> None:
+        self._commands_before_login += 1
+        if self._commands_before_login >= COMMANDS_BEFORE_LOGIN:
+            raise Goodbye("too many commands before login")
 
     def _count_bad_command(self) -> None:
         self._bad_commands += 1

@@ -65,11 +65,14 @@ def unlock(home: Path, password: str) -> Unlocked:
     """
     layout = Layout(home)
     copies, reasons = _readable_copies(layout)
+    budget = slots.Budget()
     altered: Damaged | None = None
     is_wrong = False
     for path, user in copies:
         try:
-            index, master = slots.open_any([password_slot(slot) for slot in user.slot], password, user.account_id)
+            index, master = slots.open_any(
+                [password_slot(slot) for slot in user.slot], password, user.account_id, budget
+            )
         except BadCredentials:
             is_wrong = True
             continue
@@ -81,8 +84,11 @@ def unlock(home: Path, password: str) -> Unlocked:
         except Damaged as error:
             altered = error
             continue
-        user = _strengthen(layout, user, index, master, password)
-        _repair(layout, user, path)
+        try:
+            user = _strengthen(layout, user, index, master, password)
+            _repair(layout, user, path)
+        except OSError as error:  # a full or read-only disk must not keep the owner from reading
+            log.user_not_saved(str(error))
         return Unlocked(layout, user, master)
     if altered is not None:
         raise AccountUnusable(f"no copy of user.toml is intact: {altered}")

@@ -7,7 +7,9 @@ octets tell a delivery how much of the quota is used, and writing it wakes the s
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from pathlib import Path
 from crymapd.unix import files
 
 _FORMAT = struct.Struct(">QQQI")
+_TOO_LARGE = 1 << 62
+"""No disk holds so much mail. Whoever writes such numbers wants deliveries to be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +42,29 @@ def read_epoch(path: Path) -> Epoch | None:
     return _parsed(files.read_small(path, 2 * _FORMAT.size))
 
 
-_TOO_LARGE = 1 << 62
-
-
 def _parsed(content: bytes) -> Epoch | None:
     if len(content) != _FORMAT.size:
         return None
-    *numbers, checksum = _FORMAT.unpack(content)
-    # Nobody reaches such numbers by changing mail; they would only keep the database from counting on.
-    is_plausible = max(numbers) < _TOO_LARGE
-    return Epoch(*numbers) if is_plausible and checksum == zlib.crc32(content[:-4]) else None
+    changes, octets, count, checksum = _FORMAT.unpack(content)
+    is_plausible = octets < _TOO_LARGE and count < _TOO_LARGE
+    return Epoch(changes, octets, count) if is_plausible and checksum == zlib.crc32(content[:-4]) else None
 
 
 class EpochFile:
     """The file held open by a session, which writes it with every commit."""
 
     def __init__(self, path: Path, directory: int | None = None) -> None:
-        """Open the file, or create it if it is missing; the path may be relative to a directory. Raises OSError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        """Open the file, or create it if it is missing; the path may be relative to a directory.
+
+        Raises:
+            OSError: it cannot be opened, or is no regular file.
+        """
+        self.name = path.name
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(path, flags, files.PRIVATE_FILE, dir_fd=directory)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
 
     @property
     def changes(self) -> int:

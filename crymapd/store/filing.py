@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from crymapd import log
 from crymapd.crypto.secret import Secret
-from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox
+from crymapd.errors import BadMailboxName, Damaged, KeyMissing, MailboxFull, MessageGone, NoSuchMailbox, TooBig
 from crymapd.mime.references import references
 from crymapd.model.flags import SYSTEM_FLAGS, canonical_flags
 from crymapd.model.names import INBOX, canonical_mailbox
@@ -23,7 +23,7 @@ from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.meta import Meta
-from crymapd.store.sealed_file import UNKNOWN_KEY, OpenedFile, place
+from crymapd.store.sealed_file import UNKNOWN_KEY, UNLIMITED, OpenedFile, place
 from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
@@ -77,6 +77,8 @@ class Filing:
         self._entries = entries
         self._ignored: set[str] = set()
         self._not_before = 0.0
+        self.largest = UNLIMITED
+        """The octets of the largest message that is filed; a larger one stays in `new/`."""
         self.more_waits = False
         """Whether the last `file_arrivals` left some arrivals for want of time."""
         self._unlisted = False  # whether the log says already that new/ cannot be listed
@@ -103,10 +105,10 @@ class Filing:
             waiting = self._waiting()
             filed = 0
             while filed < len(waiting) and not (filed and time.monotonic() > deadline):
-                self._file([bytes.fromhex(name) for name in waiting[filed : filed + _BATCH]], arrived)
-                filed += _BATCH
+                batch = [bytes.fromhex(name) for name in waiting[filed : filed + _BATCH]]
+                filed += self._file(batch, arrived, deadline)
         self.more_waits = filed < len(waiting)
-        return min(filed, len(waiting))
+        return filed
 
     def _patience(self, seconds: float) -> float:
         """Return how long to wait for a sibling; 0 for a while after waiting for one in vain, since it may hang."""
@@ -149,22 +151,28 @@ class Filing:
                     log.not_a_message(entry.name)
         return [name for _moment, name in sorted(names)]
 
-    def _file(self, sealed_files: list[bytes], arrived: Arrived) -> None:
+    def _file(self, sealed_files: list[bytes], arrived: Arrived, deadline: float) -> int:
+        """File some arrivals, one at least, and others only before the deadline; return how many."""
         examined: list[Examined] = []
         room = Room()
+        done = 0
         for file in sealed_files:
+            if done and time.monotonic() > deadline:
+                break
+            done += 1
             if self._entries.message_id(file) is None:  # otherwise a crash came after the row and before the move
                 try:
-                    examined.append(self._examine(file, room))
+                    examined.append(self._examine(file, room, self.largest))
                 except MessageGone:
                     continue  # a sibling filed it
-                except OSError as error:
+                except (OSError, TooBig) as error:
                     # A file that cannot be read now must not hold up the others; the next session tries it again.
                     self._ignored.add(file.hex())
-                    log.not_filed(file.hex(), str(error.strerror))
+                    log.not_filed(file.hex(), str(getattr(error, "strerror", None) or error))
         self._add(examined, arrived)
-        for file in sealed_files:
+        for file in sealed_files[:done]:
             self._finish(file)
+        return done
 
     def _add(self, examined: list[Examined], arrived: Arrived) -> None:
         """Give examined files their rows, one transaction for each mailbox; INBOX replaces one that does not exist."""
@@ -251,15 +259,16 @@ class Filing:
                         names.append((entry.stat(follow_symlinks=False).st_mtime_ns, bytes.fromhex(name)))
         return [file for _moment, file in sorted(names)]
 
-    def _examine(self, file: bytes, room: Room) -> Examined:
+    def _examine(self, file: bytes, room: Room, largest: int = UNLIMITED) -> Examined:
         """Read a sealed file through; one that cannot be opened becomes a message too, which is read as a note.
 
         Raises:
             MessageGone: the file is gone.
+            TooBig: the message is larger than `largest`, however small the file: nothing more of it is unpacked.
             OSError: it cannot be read now, but perhaps later.
         """
         try:
-            return self._read(file, room)
+            return self._read(file, room, largest)
         except (Damaged, KeyMissing) as error:
             reason = str(error)
         log.delivery_unreadable(file.hex(), reason)
@@ -268,12 +277,14 @@ class Filing:
         message = NewMessage(file, secrets.token_bytes(16), UNKNOWN_KEY, size, moment, 0, frozenset(), reason)
         return Examined(message, INBOX, None)
 
-    def _read(self, file: bytes, room: Room) -> Examined:
+    def _read(self, file: bytes, room: Room, largest: int) -> Examined:
         with OpenedFile(self._layout, file) as opened:
             metadata = opened.head.open(self._keys.opening_key(opened.head.key_name), self._account_id)
             summarizer = Summarizer()
             for piece in opened.pieces(Secret(metadata.body_key)):
                 summarizer.feed(piece)
+                if summarizer.size > largest:
+                    raise TooBig(largest)
             sealed = opened.octets
         try:
             flags = canonical_flags(metadata.flags)

@@ -17,7 +17,7 @@ from crymapd.model.names import INBOX, canonical_mailbox
 from crymapd.store.keys import delivery_recipient
 from crymapd.store.layout import Layout
 from crymapd.store.quota import Quota
-from crymapd.store.sealed_file import Sealing, local_zone, publish
+from crymapd.store.sealed_file import Sealing, local_zone, publish, staging
 from crymapd.store.user_file import MAX_BYTES, parse_user
 from crymapd.unix import files
 
@@ -77,5 +77,5 @@ def deliver(home: Path, mailbox: str, flags: frozenset[str], limit: int, max_sto
     now = time.time()
     recipient = delivery_recipient(layout, account_id(layout), now)
     metadata = new_metadata(int(now), local_zone(now), mailbox, tuple(sorted(flags)))
-    with Sealing(layout, recipient, metadata, limit) as sealing:
+    with staging(layout), Sealing(layout, recipient, metadata, limit) as sealing:
         yield Delivery(layout, sealing)

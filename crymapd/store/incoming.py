@@ -23,7 +23,7 @@ from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.quota import Quota
 from crymapd.store.rows import Added
-from crymapd.store.sealed_file import Sealing, local_zone, place, publish
+from crymapd.store.sealed_file import Sealing, local_zone, place, publish, staging
 from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
@@ -65,6 +65,7 @@ class Incoming:
         self._messages: list[tuple[NewMessage, Summarizer | None]] = []
         self._room = Room()
         self._committed = False
+        self._staging: contextlib.ExitStack | None = None
         self.octets = 0
         """How many octets the sealed files of the complete messages take."""
 
@@ -74,6 +75,9 @@ class Incoming:
 
     def begin(self, mailbox: str, flags: frozenset[str], received: datetime | None) -> None:
         """Begin a message for a mailbox; without a date, it counts as received now."""
+        if self._staging is None:
+            self._staging = contextlib.ExitStack()
+            self._staging.enter_context(staging(self._layout))
         moment = int(time.time()) if received is None else int(received.timestamp())
         offset = received.utcoffset() if received is not None else None
         zone = int(offset.total_seconds()) // 60 if offset is not None else local_zone(moment)
@@ -164,6 +168,8 @@ class Incoming:
         if self._arriving is not None:
             self._written.append(self._arriving.sealing)
         with contextlib.ExitStack() as stack:
+            if self._staging is not None:
+                stack.push(self._staging)
             for sealing in self._written:
                 stack.push(sealing)
         if not self._committed:

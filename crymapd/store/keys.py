@@ -93,7 +93,7 @@ class KeyStore:
     def _newest_internal(self, otherwise: str) -> str:
         """Return the name of the internal pair that was made last, or `otherwise` if there is none."""
         pairs: list[tuple[int, str]] = []
-        for path in self._layout.keys.iterdir():
+        for path in _listed(self._layout.keys):
             with suppress(OSError, Damaged):
                 key = read_key_file(path)
                 if not key.public:
@@ -124,7 +124,10 @@ class KeyStore:
                 raw = self._trusted(self._layout.keys_copy / name)
             except (OSError, Damaged):
                 raise KeyMissing(f"key {name} is missing or damaged") from error
-            self._restore(name)
+            try:
+                self._restore(name)
+            except OSError as reason:
+                log.key_not_copied(name, str(reason))
             return raw
 
     def _restore(self, name: str) -> None:
@@ -144,16 +147,22 @@ class KeyStore:
 
     def _check_all(self) -> None:
         """Check that every file is ours and has a copy: put strange files aside, restore lost ones."""
-        names = {path.name for path in self._layout.keys.iterdir()}
-        names |= {path.name for path in self._layout.keys_copy.iterdir()}
+        names = {path.name for path in (*_listed(self._layout.keys), *_listed(self._layout.keys_copy))}
         for name in sorted(names):
             try:
-                self._private(name)
-                self._copy(name)
-            except KeyMissing as error:
-                log.key_rejected(name, str(error.__cause__ or error))
-                if (self._layout.keys / name).exists():
-                    self._layout.put_aside(self._layout.keys / name, str(int(time.time())))
+                self._check(name)
+            except OSError as error:  # a full or read-only disk, or a right that is missing
+                log.key_not_copied(name, str(error))
+
+    def _check(self, name: str) -> None:
+        try:
+            self._private(name)
+        except KeyMissing as error:
+            log.key_rejected(name, str(error.__cause__ or error))
+            if (self._layout.keys / name).exists():
+                self._layout.put_aside(self._layout.keys / name, str(int(time.time())))
+        else:
+            self._copy(name)
 
     def _copy(self, name: str) -> None:
         content = files.read_small(self._layout.keys / name, _MAX_BYTES)
@@ -179,6 +188,15 @@ class KeyStore:
         self._copy(name)
 
 
+def _listed(directory: Path) -> list[Path]:
+    """The files of a directory of keys; none if it cannot be listed, which the log says."""
+    try:
+        return list(directory.iterdir())
+    except OSError as error:
+        log.keys_not_listed(f"{directory.parent.name}/{directory.name}", error.strerror or str(error))
+        return []
+
+
 def read_key_file(path: Path) -> KeyFile:
     """Read a key file and check its checksum, but not its MAC. Raises Damaged, OSError."""
     try:
@@ -192,6 +210,8 @@ def read_key_file(path: Path) -> KeyFile:
 
 def delivery_recipient(layout: Layout, account_id: bytes, now: float) -> Recipient:
     """Find the newest external public half, for which anybody can seal without a secret.
+
+    A pair from the future is taken only if there is no other: then the clock has been set back.
 
     A damaged file never stops delivery: the next newest one is taken instead, first from `keys/`, then
     from `backup/keys`.
@@ -210,9 +230,9 @@ def delivery_recipient(layout: Layout, account_id: bytes, now: float) -> Recipie
                 key = read_key_file(path)
             except (Damaged, OSError):
                 continue
-            if key.public and key.name == path.name and key.created <= now + _FUTURE:
+            if key.public and key.name == path.name:
                 candidates.append(key)
-        for key in sorted(candidates, key=lambda k: (k.created, k.name), reverse=True):
+        for key in sorted(candidates, key=lambda k: (k.created <= now + _FUTURE, k.created, k.name), reverse=True):
             try:
                 return Recipient(key.name, SealingKey(key.public), account_id)
             except Damaged:

@@ -83,6 +83,11 @@ class Layout:
         """The directory for unusable databases and key files, which are put aside and never deleted."""
         return self.home / "damaged"
 
+    @property
+    def staging_lock(self) -> Path:
+        """Shared by all who write messages into `tmp/`; whoever sweeps it needs the lock for itself."""
+        return self.tmp / "staging.lock"
+
     def message(self, name: str) -> Path:
         """Return the final place of the sealed file with this name of 64 hexadecimal digits."""
         return self.messages / name[:2] / name[2:]

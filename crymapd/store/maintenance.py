@@ -136,7 +136,17 @@ def back_up(components: Components, now: float) -> None:
 
 
 def sweep(components: Components, now: float) -> None:
-    """Remove files in `tmp/` that are a day old, but never one that a row refers to."""
+    """Remove files in `tmp/` that are a day old, but never one that a row refers to.
+
+    While anybody writes messages, nothing is removed: they are in `tmp/` before they have rows, and a clock that was
+    set forward makes them old.
+    """
+    with files.locked(components.layout.staging_lock, wait=0) as is_alone:
+        if is_alone:
+            _sweep_alone(components, now)
+
+
+def _sweep_alone(components: Components, now: float) -> None:
     with os.scandir(components.layout.tmp) as entries:
         for entry in entries:
             if entry.name.endswith(".lock") or not entry.is_file(follow_symlinks=False):

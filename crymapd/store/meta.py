@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,12 @@ from crymapd.store.restoring import MetaFile, begin_recovery
 from crymapd.store.threads import Threads
 
 _KEY_LABEL = "meta.db"
+_MOST_UNKNOWN = 1 << 40
+"""How many changes an older database may lack. A file that claims more was forged, or torn, and is not believed."""
+
+
+def _is_implausible(file: EpochFile, own_changes: int) -> bool:
+    return file.changes > own_changes + _MOST_UNKNOWN
 
 
 class Meta:
@@ -53,7 +60,7 @@ class Meta:
         self.flagsets = FlagSets(self.db)
         self.history = History(self.db)
         self.threads = Threads(self.db)
-        self._epochs = [EpochFile(layout.epoch), *([] if witness is None else [witness])]
+        self._epochs = [*self._own_epoch(), *([] if witness is None else [witness])]
         self._notice_older()
         if self.history.is_empty:  # the first step cannot be part of the schema, since its token is random
             with self.change():
@@ -63,6 +70,21 @@ class Meta:
         """Note that pages turned out to be damaged; the next process that opens the database repairs it."""
         self._file.mark_damaged()
 
+    def _own_epoch(self) -> list[EpochFile]:
+        """Open `epoch`, and put aside what is there instead of a file. The database works without it, too."""
+        path = self._layout.epoch
+        try:
+            try:
+                return [EpochFile(path)]
+            except OSError:
+                if not os.path.lexists(path) or path.is_file():
+                    raise
+                self._layout.put_aside(path, str(int(time.time())))
+                return [EpochFile(path)]
+        except OSError as error:
+            log.epoch_not_opened(str(error))
+            return []
+
     # Has it been put back to an earlier state?
 
     def _notice_older(self) -> None:
@@ -70,7 +92,8 @@ class Meta:
         noted_changes = self._noted_changes
         if self.setting("is_copy") or self.setting("changes") < noted_changes:
             self.renumber()
-        if any(file.changes < self.setting("changes") for file in self._epochs):
+        changes = self.setting("changes")
+        if any(file.changes < changes or _is_implausible(file, changes) for file in self._epochs):
             self._note(self._current_epoch())
 
     def _current_epoch(self) -> Epoch:
@@ -81,7 +104,14 @@ class Meta:
     @property
     def _noted_changes(self) -> int:
         """The number of changes that clients may have seen."""
-        return max(epoch.changes for epoch in self._epochs)
+        own = self.setting("changes")
+        plausible = [0]
+        for file in self._epochs:
+            if _is_implausible(file, own):
+                log.epoch_implausible(file.name)
+            else:
+                plausible.append(file.changes)
+        return max(plausible)
 
     def renumber(self) -> None:
         """Give every mailbox a new UIDVALIDITY, so that clients do not mistake new messages for those they know.

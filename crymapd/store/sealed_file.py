@@ -7,10 +7,12 @@ a crash at any step loses nothing, and no client sees half a message.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,8 @@ from crymapd.unix import files
 UNKNOWN_KEY = bytes(32)
 """The body key in the row of a file whose sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
+SWEEP_SECONDS = 20.0
+"""How long to wait until another process has swept `tmp/`."""
 
 
 def local_zone(moment: float) -> int:
@@ -75,6 +79,19 @@ class Sealing:
 
     def __exit__(self, *exc: object) -> None:
         self._staged.__exit__(*exc)
+
+
+@contextmanager
+def staging(layout: Layout) -> Iterator[None]:
+    """Keep what the block writes into `tmp/` from being swept, however old the clock makes it look.
+
+    Raises:
+        TimeoutError: somebody sweeps, and does not come to an end.
+    """
+    with files.locked(layout.staging_lock, wait=SWEEP_SECONDS, shared=True) as has_lock:
+        if not has_lock:
+            raise TimeoutError(errno.ETIMEDOUT, "another process sweeps it", str(layout.tmp))
+        yield
 
 
 def publish(messages: Sequence[Sealing], directory: Path) -> None:

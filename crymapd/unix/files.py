@@ -180,12 +180,18 @@ def remove(path: Path) -> bool:
     return True
 
 
-def take_lock(fd: int, wait: float) -> bool:
-    """Take an exclusive lock on an open file; False if another process still holds it after `wait` seconds."""
+def take_lock(fd: int, wait: float, *, shared: bool = False) -> bool:
+    """Take a lock on an open file; False if another process still holds it after `wait` seconds.
+
+    Args:
+        fd: the file.
+        wait: how many seconds to wait.
+        shared: whether others may have the same lock, which then excludes those who want it for themselves.
+    """
     deadline = time.monotonic() + wait
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
@@ -195,18 +201,19 @@ def take_lock(fd: int, wait: float) -> bool:
 
 
 @contextmanager
-def locked(path: Path, *, wait: float) -> Iterator[bool]:
-    """Hold an exclusive lock on a file, which is created if it is missing.
+def locked(path: Path, *, wait: float, shared: bool = False) -> Iterator[bool]:
+    """Hold a lock on a file, which is created if it is missing.
 
     Args:
         path: the file.
         wait: how many seconds to wait for another process that holds the lock.
+        shared: whether others may have the same lock, which then excludes those who want it for themselves.
 
     Yields:
         True; False if the other process still holds the lock after that time.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        yield take_lock(fd, wait)
+        yield take_lock(fd, wait, shared=shared)
     finally:
         os.close(fd)

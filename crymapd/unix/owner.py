@@ -15,6 +15,7 @@ import os
 import pwd
 import re
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from crymapd.errors import AccountUnusable, CrymapError
+from crymapd.errors import AccountUnavailable, AccountUnusable, CrymapError
 
 WORKING_DIRECTORY = Path(".")
 CHROOT = Path("//")
 """How a chroot is called from inside.  To the kernel that is `/`; pathlib keeps the second slash (POSIX gives it a
 meaning of its own), by which a path that needs translating is known from one that does not."""
+_PRIVATE = (".", "user.toml", "new", "tmp", "keys", "messages", "backup")
+"""What in a user directory belongs to its owner and nobody else may write, if it is there (docs/store.md section 3)."""
 _IN_CHROOT = re.compile(r"(?<![\w:/])/{2,}(?=[\w.])")
 _LONGEST_ANSWER = 64 * 1024
 
@@ -221,10 +224,12 @@ class UserDirectory:
         code that wants root's ids back takes them.
         """
         if self.owner is None:
+            _refuse_strangers(self.place, os.geteuid())
             yield self.place.path
             return
         place = Place(WORKING_DIRECTORY, self.place.called)
         with place.translating(), _working_in(self._descriptor), _effective(self.owner):
+            _refuse_strangers(place, self.owner.uid)
             yield place.path
 
     def in_child(self, action: Callable[[Path], None]) -> None:
@@ -285,8 +290,10 @@ class UserDirectory:
 
         Raises:
             AccountUnusable: the ids did not take.
+            AccountUnavailable: somebody else owns a part of it, or may write there.
         """
         if self.owner is None:
+            _refuse_strangers(self.place, os.geteuid())
             return self.place
         if confined:
             change_root(self._descriptor)
@@ -294,7 +301,32 @@ class UserDirectory:
             os.fchdir(self._descriptor)
         self.close()
         become(self.owner)
-        return Place(CHROOT if confined else WORKING_DIRECTORY, self.place.called)
+        place = Place(CHROOT if confined else WORKING_DIRECTORY, self.place.called)
+        _refuse_strangers(place, self.owner.uid)
+        return place
+
+
+def _refuse_strangers(place: Place, owner: int) -> None:
+    """Check that a user directory is its owner's alone: else whoever may write there would choose who is served.
+
+    A user might put a link to another's directory, into which he may write, in the place of his own, or of a part.
+
+    Raises:
+        AccountUnavailable: a part belongs to somebody else, is a link, or can be written by others.
+        OSError: a part cannot be looked at.
+    """
+    for name in _PRIVATE:
+        try:
+            status = os.stat(place.path / name, follow_symlinks=name == ".")
+        except FileNotFoundError:
+            continue
+        called = place.called / name
+        if stat.S_ISLNK(status.st_mode):
+            raise AccountUnavailable(f"{called} is a symbolic link; put what it leads to in its place")
+        if status.st_uid != owner:
+            raise AccountUnavailable(f"{called} belongs to uid {status.st_uid}, not {owner}; chown -R it to one owner")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise AccountUnavailable(f"{called} can be written by others; chmod go-w {called}")
 
 
 # A child's answer is JSON and never code: the child may have read what its owner forged, and its parent is root.

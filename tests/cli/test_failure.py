@@ -8,7 +8,7 @@ import pytest
 
 from crymapd import errors
 from crymapd.cli import failure
-from crymapd.cli.deliver import STATUSES
+from crymapd.cli.mda import STATUSES
 from crymapd.errors import CrymapError
 from crymapd.unix import sysexits
 

@@ -24,6 +24,10 @@ WRONG = {
     "[listen]\nimap = ['127.0.0.1:993']": "key `listen.imap`: no such service; the services are imaps",
     "[listen]\nimaps = [993]": "key `listen.imaps`: Expected `str`, got `int`",
     "[diagnostic]\ntrace = 1": "key `diagnostic.trace`: Expected `str`, got `int`",
+    "a = " + "[" * 3_000: "too many brackets, one in another",
+    "a = " + "[\n" * 100_000: "too many brackets, one in another",
+    "a = " + "9" * 4_301: "expected lines of at most 4096 octets",
+    ".".join("a" * 60_000) + " = 1": "expected lines of at most 4096 octets",
     "": "table [tls] with private_key and certificate_chain is required",
     "[tls]\nprivate_key = 'x'\ncertificate_chain = 'x'": "key `tls.private_key`:",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from crymapd.crypto import secret, slots
 from crymapd.crypto.passwords import prepared
 from crymapd.crypto.sealing import PRIVATE_BYTES, PUBLIC_BYTES, OpeningKey, SealingKey, generate
 from crymapd.crypto.secret import Secret, derive, mac, mac_matches, random_secret, unwrap, wrap
-from crymapd.crypto.slots import Argon2, PasswordSlot, new_password_slot, open_any, spend_time
+from crymapd.crypto.slots import Argon2, Budget, PasswordSlot, new_password_slot, open_any, spend_time
 from crymapd.errors import AccountUnavailable, BadCredentials, Damaged
 
 CHEAP = Argon2(8, 1, 1)
@@ -75,16 +76,16 @@ def test_any_of_several_slots() -> None:
     master = random_secret()
     made = [new_password_slot(master, word, b"account", CHEAP) for word in ("one", "two", "three")]
     for index, word in enumerate(("one", "two", "three")):
-        assert open_any(made, word, b"account") == (index, master)
+        assert open_any(made, word, b"account", Budget()) == (index, master)
     with pytest.raises(BadCredentials):
-        open_any(made, "four", b"account")
+        open_any(made, "four", b"account", Budget())
     bad = PasswordSlot(CHEAP, b"", b"")
-    assert open_any([bad, *made], "two", b"account") == (2, master)
+    assert open_any([bad, *made], "two", b"account", Budget()) == (2, master)
     with pytest.raises(BadCredentials):
-        open_any([bad, *made], "four", b"account")
+        open_any([bad, *made], "four", b"account", Budget())
     for useless in ([], [bad, bad]):
         with pytest.raises(Damaged):
-            open_any(useless, "one", b"account")
+            open_any(useless, "one", b"account", Budget())
 
 
 def test_without_memory_nobody_is_told_that_a_password_is_wrong() -> None:
@@ -162,3 +163,30 @@ def test_a_public_key_that_is_none() -> None:
     """ML-KEM refuses coefficients over its modulus (FIPS 203 section 7.2)."""
     with pytest.raises(Damaged):
         SealingKey(b"\xff" * PUBLIC_BYTES)
+
+
+def test_one_password_costs_no_more_than_its_budget() -> None:
+    """Slots that ask for much are not even tried, however many there are, and one that is there twice is tried once."""
+    master = random_secret()
+    cheap = new_password_slot(master, "right", b"account", CHEAP)
+    greedy = replace(cheap, argon2=Argon2(256 * 1024, 8, 1))
+    half = replace(cheap, argon2=Argon2(64 * 1024, 6, 1))
+    with pytest.raises(Damaged):
+        open_any([greedy], "right", b"account", Budget())
+    budget = Budget()
+    start = time.process_time()
+    with pytest.raises(BadCredentials):
+        open_any(
+            [half, replace(half, salt=bytes(16)), *[replace(half, salt=bytes([n] * 16)) for n in range(60)]],
+            "x",
+            b"a",
+            budget,
+        )
+    spent = time.process_time() - start
+    with pytest.raises(Damaged):
+        open_any([replace(half, salt=bytes([99] * 16))], "x", b"a", budget)
+    start = time.process_time()
+    with pytest.raises(BadCredentials):
+        open_any([half] * 60, "x", b"a", budget)
+    assert time.process_time() - start < spent / 4
+    assert open_any([greedy, cheap], "right", b"account", Budget()) == (1, master)

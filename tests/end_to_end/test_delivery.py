@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.testlib.answers import Fetch
 from tests.testlib.corpus import as_literal
+from tests.testlib.patience import PATIENCE_SECONDS
 from tests.testlib.server import DELIVER, NOBODY, Server
 
 CASES = {
@@ -170,3 +172,61 @@ def test_procmail(server: Server, tmp_path: Path) -> None:
     assert isinstance(fetched, tuple) and fetched[1].endswith(
         b"\r\n\r\nhello\r\n\r\n"
     )  # procmail ends a pipe with an empty line
+
+
+BREAKAGES = {
+    "missing": "raise ImportError('gone')",
+    "half written": "def (",
+    "without memory": "raise MemoryError",
+    "ending by itself": "raise SystemExit(1)",
+    "interrupted": "raise KeyboardInterrupt",
+}
+
+
+@pytest.mark.parametrize("how", BREAKAGES)
+@pytest.mark.parametrize("module", ["cryptography", "msgspec", "nacl", "crymapd"])
+def test_a_program_that_cannot_be_loaded_is_temporary(server: Server, tmp_path: Path, module: str, how: str) -> None:
+    """In the middle of an upgrade an MTA must keep the mail: 1, which Python would give, makes it bounce."""
+    broken = tmp_path / module
+    broken.mkdir()
+    (broken / "__init__.py").write_text(BREAKAGES[how])
+    script = Path(__file__).parents[2] / "scripts" / "crymap-deliver"
+    done = subprocess.run(
+        [sys.executable, script, "--root", server.root, "--user", "alice"],
+        input=b"Subject: x\n\n",
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.returncode == 75, done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("descriptors", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(("--user", "alice"), 0), (("--user", "nobodyhere"), 67), (("--x",), 64)]
+)
+def test_a_status_needs_no_output(
+    server: Server, descriptors: tuple[int, ...], arguments: tuple[str, ...], status: int
+) -> None:
+    """Closed or full, standard output and error do not change what became of the mail."""
+
+    def close() -> None:
+        for fd in descriptors:
+            os.close(fd)
+
+    def fill() -> None:
+        for fd in descriptors:
+            os.dup2(os.open("/dev/full", os.O_WRONLY), fd)
+
+    for prepare in (close, fill):
+        command = [*DELIVER, "--root", server.root, *arguments]
+        done = subprocess.run(command, input=b"Subject: x\n\n", preexec_fn=prepare, timeout=PATIENCE_SECONDS)
+        assert done.returncode == status, prepare
+
+
+@pytest.mark.peer("faketime")
+@pytest.mark.parametrize("clock", ["-32d", "-3650d"])
+def test_a_clock_that_was_set_back_stops_no_delivery(server: Server, clock: str) -> None:
+    command = ["faketime", "-f", clock, *DELIVER, "--root", server.root, "--user", "alice"]
+    subprocess.run(command, input=b"Subject: x\n\n", check=True, timeout=PATIENCE_SECONDS)

@@ -122,7 +122,7 @@ def test_two_step_black_box(tmp_path: Path) -> None:
             client.logout()
         # The limits hold in the chroot, and an older database would be noticed.
         made = {path.name.partition("-")[0] for path in (server.root / "users" / ".state").iterdir()}
-        assert made == {"login", "seen"} and "state/" not in server.log()
+        assert made == {"failures", "known", "logins", "seen"} and "state/" not in server.log()
         descriptors = [os.readlink(each) for each in Path(f"/proc/{server.process.pid}/fd").iterdir()]
         directories = [Path(path) for path in descriptors if path.startswith("/") and Path(path).is_dir()]
         users = server.root / "users"
@@ -189,9 +189,11 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
         stack.close()
         assert server.process is not None
         pid = server.process.pid
+        server.spare()  # until the connections of before are forgotten
         _soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, hard))
+        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        lowest = next(number for number in range(len(used) + 1) if number not in used)
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))
         with server.plain_socket("imaps") as waiting:
             waiting.settimeout(0.5)
             with suppress(TimeoutError):

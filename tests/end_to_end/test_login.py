@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crymapd.authentication import throttle
+from crymapd.authentication import gate
 from crymapd.unix import sysexits
 from tests.testlib.client import Client
 from tests.testlib.patience import PATIENCE_SECONDS, until
@@ -163,24 +163,67 @@ def from_address(server: Server, source: str) -> Client:
     return Client.from_socket(trusting().wrap_socket(sock))
 
 
-def test_failures_slow_the_guesser_not_the_owner(tmp_path: Path) -> None:
-    """No failure is forgotten here, however long the test takes."""
-    with running(tmp_path / "root", limits="crymapd.authentication.throttle.HALF_LIFE_SECONDS=1e9") as server:
-        times = []
-        for _round in range(3):
-            with from_address(server, "127.0.0.2") as client:
-                for _guess in range(2):
-                    start = time.perf_counter()
-                    client.command("LOGIN alice wrong")
-                    times.append(time.perf_counter() - start)
-        assert all(taken >= throttle.delay(failures) for failures, taken in enumerate(times, 1)), times
+def failed_login(server: Server, source: str, name: str = "alice") -> float:
+    """The seconds that a wrong password takes to be refused."""
+    with from_address(server, source) as client:
         start = time.perf_counter()
-        with from_address(server, "127.0.0.2") as client:
-            client.login("alice", PASSWORD)
-            client.logout()
-        assert time.perf_counter() - start < throttle.delay(len(times) + 1)
+        assert client.command(f"LOGIN {name} wrong").status == "NO"
+        return time.perf_counter() - start
 
 
-def test_the_delay_is_bounded() -> None:
-    assert throttle.delay(throttle.FREE) == 0
-    assert throttle.delay(1000) == throttle.LONGEST_SECONDS
+def right_login(server: Server, source: str) -> float:
+    with from_address(server, source) as client:
+        start = time.perf_counter()
+        client.login("alice", PASSWORD)
+        return time.perf_counter() - start
+
+
+def test_an_address_that_has_failed_waits_before_its_next_check(tmp_path: Path) -> None:
+    """However it spells the name, and even if its password is right; the owner elsewhere, or known, does not wait."""
+    with running(tmp_path / "root") as server:
+        right_login(server, "127.0.0.3")
+        for name in ("alice", "Alice", "ALICE", "aLICE", "nobody-here", "alice"):
+            failed_login(server, "127.0.0.2", name)
+        known = server.root / "state"
+        assert {path.name for path in known.iterdir() if not path.name.startswith("seen-")} == {
+            "failures",
+            "known",
+            "logins",
+        }
+        assert right_login(server, "127.0.0.2") >= gate.delay(5.9)
+        assert right_login(server, "127.0.0.2") < 1, "known by now, and nobody has failed for it since"
+        assert right_login(server, "127.0.0.4") < 1, "has not failed"
+        failed_login(server, "127.0.0.3", "nobody-here")
+        failed_login(server, "127.0.0.3", "bob")
+        for _time in range(3):
+            failed_login(server, "127.0.0.3", "carol")
+        assert right_login(server, "127.0.0.3") < 1, "somebody else at a known address has failed"
+        assert failed_login(server, "127.0.0.3") < 1, "known still"
+        assert failed_login(server, "127.0.0.3") >= gate.delay(5.9), "known no more"
+
+
+def test_guesses_at_once_are_checked_one_after_the_other(tmp_path: Path) -> None:
+    """Many connections of one address are no way around the delay, and whoever hangs up is forgotten at once."""
+    with running(tmp_path / "root") as server:
+        clients = [from_address(server, "127.0.0.2") for _each in range(12)]
+        for client in clients:
+            client.send("LOGIN alice wrong")
+        until(lambda: server.log().count("login failed") >= 5)
+        time.sleep(1)
+        assert server.log().count("login failed") <= 6, "the sixth waits for two seconds"
+        assert right_login(server, "127.0.0.3") < 1
+        for client in clients:
+            client.close()
+        assert server.process is not None
+        listener = server.process.pid
+        until(lambda: not workers(listener))
+
+
+def test_no_login_is_served_without_counting(tmp_path: Path) -> None:
+    server = Server(tmp_path / "root")
+    server.prepare()
+    (server.root / "state").touch()
+    command = [*server.program, "--root", server.root, "listen"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    assert ended.returncode == sysexits.CONFIG and "state: " in ended.stderr and "install -d" in ended.stderr
+    assert "Traceback" not in ended.stderr

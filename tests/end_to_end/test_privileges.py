@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,14 +17,13 @@ from pathlib import Path
 import pytest
 
 from crymapd.authentication.credentials import Credentials
+from crymapd.authentication.gate import Gate
 from crymapd.authentication.login import Authenticator, confine
-from crymapd.authentication.throttle import Throttle
 from crymapd.cli import user_add
 from crymapd.daemon.services import SERVICES
 from crymapd.imap.prepared import prepare
 from crymapd.store import account
 from crymapd.store.store import Store
-from crymapd.unix.lockpool import LockPool
 from crymapd.unix.owner import Place
 from tests.testlib.answers import Status
 from tests.testlib.corpus import sample
@@ -70,7 +70,7 @@ def in_worker(server: Server, user: str, attack: Callable[[], str]) -> str:
         try:
             state = os.open(server.root, os.O_RDONLY | os.O_DIRECTORY)
             users = Place.of(server.root / "users")
-            authenticator = Authenticator(users, LockPool(state, 1), Throttle(state), "127.0.0.1")
+            authenticator = Authenticator(users, Gate(state, 1, "127.0.0.1", time.sleep), "127.0.0.1")
             Store(confine(authenticator.authenticate(Credentials(user, PASSWORD))), prepare, 1 << 20)
             os.write(write, attack().encode())
         except BaseException as error:

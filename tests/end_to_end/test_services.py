@@ -210,7 +210,7 @@ def test_a_trace_follows_no_symlink(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_where_a_trace_cannot_be_written_the_client_is_served(tmp_path: Path) -> None:
     folder = trace_folder(tmp_path)
-    with Two(tmp_path, f'trace = "{folder}"\n[security]\nsystem_user = "nobody"\n') as two:
+    with Two(tmp_path, f'trace = "{folder}"\n[security]\nsystem_user = "nobody"\nchroot_system = true\n') as two:
         os.chown(two.root / "users", NOBODY, NOBODY)
         with two.local("echo") as sock:
             assert sock.recv(100) == b"hello local\r\n"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import ssl
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from crymapd.imap.server import COMMANDS_BEFORE_LOGIN
 from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import children, has_connection, state_of, straced, workers
 from tests.testlib.server import Server, running, trusting
@@ -127,10 +130,71 @@ def test_told_to_end_while_it_starts(tmp_path: Path) -> None:
     """Nothing of its rehearsal is left in the place for temporary files."""
     place = tmp_path / "place"
     place.mkdir()
-    server = Server(tmp_path / "root", limits=f"crymapd.daemon.rehearsal._PLACES=('{place}',)")
+    server = Server(tmp_path / "root", limits=f"crymapd.daemon.rehearsal._FOLDERS=('{place}',)")
     server.prepare()
     server.start()
     assert server.process is not None
     server.process.terminate()
     assert server.process.wait(PATIENCE_SECONDS) == 0
     assert "stopping" in server.log() and not list(place.iterdir())
+
+
+def test_a_worker_that_its_user_has_stopped_is_ended(tmp_path: Path) -> None:
+    """It would take up a place for ever, and keep the listener from ending."""
+    with running(tmp_path / "root") as server:
+        server.spare()
+        with server.tls_socket("imaps") as sock:
+            assert sock.recv(100).startswith(b"* OK")
+            (worker,) = workers(listener(server))
+            os.kill(worker, signal.SIGSTOP)
+            until(lambda: worker not in children(listener(server)))
+        assert f"process {worker} was stopped by a signal and is ended" in server.log()
+        with server.client() as client:
+            client.ok("NOOP")
+
+
+def at(server: Server, source: str) -> ssl.SSLSocket:
+    sock = socket.create_connection(
+        ("127.0.0.1", server.port("imaps")), source_address=(source, 0), timeout=PATIENCE_SECONDS
+    )
+    return trusting().wrap_socket(sock)
+
+
+def test_strangers_who_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
+    """Those who have not logged in make room, the oldest of the busiest address first; whoever has logged in stays."""
+    limits = "[limits]\nmax_before_login = 6\n"
+    with running(tmp_path / "root", limits) as server, contextlib.ExitStack() as stack:
+        server.spare()
+        users = [stack.enter_context(server.client()) for _user in range(8)]
+        other = stack.enter_context(at(server, "127.0.0.3"))
+        assert other.recv(1000).startswith(b"* OK")
+        idle = [stack.enter_context(at(server, "127.0.0.2")) for _stranger in range(5)]
+        for sock in idle:
+            assert sock.recv(1000).startswith(b"* OK")
+        newcomer = stack.enter_context(server.client())
+        newcomer.ok("SELECT INBOX")
+        assert idle[0].recv(1000).startswith(b"* BYE") and not idle[0].recv(1000)
+        assert "a connection from=127.0.0.2 that has not logged in is ended" in server.log()
+        for user in users:
+            user.ok("NOOP")
+        for sock in (other, *idle[1:]):
+            sock.sendall(b"A1 NOOP\r\n")
+            assert b"A1 OK" in sock.recv(1000)
+
+
+def test_a_client_that_never_logs_in_may_not_ask_for_much(tmp_path: Path) -> None:
+    with running(tmp_path / "root") as server, server.tls_socket("imaps") as sock:
+        sock.sendall(b"".join(b"A%d NOOP\r\n" % number for number in range(1000)))
+        answers = b"".join(iter(lambda: sock.recv(10_000), b""))
+        assert answers.count(b" OK ") <= COMMANDS_BEFORE_LOGIN + 1 and b"* BYE too many commands" in answers
+
+
+def test_a_flood_of_refused_connections_does_not_fill_the_log(tmp_path: Path) -> None:
+    with running(tmp_path / "root", "[limits]\nmax_workers_per_address = 1\n") as server:
+        server.spare()
+        with server.tls_socket("imaps") as only:
+            assert only.recv(100).startswith(b"* OK")
+            for _connection in range(60):
+                with server.plain_socket("imaps") as refused:
+                    assert not refused.recv(10)
+        assert server.log().count(" refused: ") <= 2 * 5 + 2

@@ -31,6 +31,7 @@ PACKAGES = {
     "openssl": "openssl",
     "procmail": "procmail",
     "shellcheck": "shellcheck",
+    "faketime": "faketime",
     "strace": "strace",
     "thunderbird": "thunderbird",
     "tmux": "tmux",

@@ -27,7 +27,7 @@ EVERY = [(Uid(1), MAX_UID)]
 UNREADABLE = b"Subject: [unreadable message]"
 
 
-LOCKS = {"filing.lock", "maintenance.lock", "index.lock", "index-open.lock"}
+LOCKS = {"staging.lock", "filing.lock", "maintenance.lock", "index.lock", "index-open.lock"}
 
 
 def opened(account: Unlocked) -> Store:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crymapd.cli.failure import describe
-from crymapd.errors import AccountUnusable, BadCredentials, CrymapError, NoDeliveryKey, TooBig
+from crymapd.errors import AccountUnavailable, AccountUnusable, BadCredentials, CrymapError, NoDeliveryKey, TooBig
 from crymapd.unix.owner import CHROOT, Owner, Place, UserDirectory
 from tests.testlib.server import NOBODY
 
@@ -73,9 +73,9 @@ def test_everything_is_put_back_after_an_error(mail: Path, error: BaseException)
 def test_what_the_owner_may_not_read_root_does_not_read_for_them(mail: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of root")
     (tmp_path / "secret").chmod(0o600)
-    (mail / "user.toml").symlink_to(tmp_path / "secret")
+    (mail / "link").symlink_to(tmp_path / "secret")
     with opened(mail) as directory, directory.impersonated() as path, pytest.raises(PermissionError):
-        (path / "user.toml").read_text()
+        (path / "link").read_text()
 
 
 def test_an_error_for_a_moment_names_the_real_path(mail: Path) -> None:
@@ -92,6 +92,48 @@ def test_other_paths_stay_as_they_are(mail: Path) -> None:
     with opened(mail) as directory, pytest.raises(FileNotFoundError) as error, directory.impersonated():
         os.stat("/nonexistent/message")
     assert error.value.filename == "/nonexistent/message"
+
+
+# Nobody else's
+
+
+def link(path: Path, victim: Path) -> None:
+    path.rmdir() if path.is_dir() else path.unlink()
+    path.symlink_to(victim)
+
+
+STRANGE: dict[str, Callable[[Path, Path], object]] = {
+    "a symbolic link": link,
+    "can be written by others": lambda path, _victim: path.chmod(0o777),
+    "can be written by others, of the group": lambda path, _victim: path.chmod(0o770),
+    "belongs to uid": lambda path, _victim: os.chown(path, OTHER, OTHER),
+}
+
+
+@as_root
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("name", ["", "user.toml", "new", "tmp", "keys", "messages", "backup"])
+def test_a_directory_in_which_others_have_a_hand_is_not_acted_in(
+    mail: Path, tmp_path: Path, name: str, strange: str
+) -> None:
+    """Else its owner would choose as whom others' files are read and written, by putting a link to them in its place."""
+    if not name and strange in ("a symbolic link", "belongs to uid"):
+        pytest.skip("whoever the directory belongs to is its owner")
+    for folder in ("new", "tmp", "keys", "messages", "backup"):
+        given_to(mail / folder, NOBODY)
+    (mail / "user.toml").touch()
+    os.chown(mail / "user.toml", NOBODY, NOBODY)
+    victim = given_to(tmp_path / "victim", OTHER)
+    victim.chmod(0o777)
+    with opened(mail) as directory:
+        with directory.impersonated():
+            pass
+        STRANGE[strange](mail / name, victim)
+        for action in (lambda: directory.impersonated().__enter__(), lambda: directory.in_child(lambda _inside: None)):
+            with pytest.raises(AccountUnavailable, match=strange.partition(",")[0]) as refused:
+                action()
+            assert str(mail / name) in str(refused.value) and not refused.value.permanent
+    assert not list(victim.iterdir())
 
 
 # In a child
