@@ -11,8 +11,13 @@ async function storePassword(user, password) {
   await Services.logins.addLoginAsync(login);
 }
 
+// What the server calls a folder. For INBOX, `name` is "Inbox" in version 140, and "INBOX" in 153.
+function mailbox(folder) {
+  return decodeURIComponent(folder.URI.slice(root.URI.length + 1));
+}
+
 function folder(name) {
-  return root.subFolders.find(each => each.name == name);
+  return root.subFolders.find(each => mailbox(each) == name);
 }
 
 // Click on a folder; false while there is none of that name.
@@ -24,11 +29,11 @@ function show(name) {
   return Boolean(wanted);
 }
 
-// Names in the folder pane, with what Thunderbird takes each for.
+// The folders, with what Thunderbird takes each for.
 function folders() {
   const uses = { Inbox: "inbox", Drafts: "drafts", SentMail: "sent", Archive: "archive", Junk: "junk", Trash: "trash" };
   const use = each => Object.keys(uses).filter(flag => each.getFlag(Ci.nsMsgFolderFlags[flag])).map(flag => uses[flag]);
-  return Object.fromEntries(root.subFolders.map(each => [each.name, use(each).join()]));
+  return Object.fromEntries(root.subFolders.map(each => [mailbox(each), use(each).join()]));
 }
 
 function headers() {
