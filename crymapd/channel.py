@@ -12,7 +12,7 @@ import time
 import zlib
 from contextlib import suppress
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from crymapd.unix.signals import EndRequest
 
@@ -160,6 +160,11 @@ class Channel:
                 raise Disconnected("TLS handshake failed") from error
             else:
                 return f"{tls.get_protocol_version_name()} {tls.get_cipher_name()}"
+
+    def replace_certificate(self, certificate: crypto.X509) -> None:
+        """After the handshake, put another certificate into the connection, so that its private key is let go of."""
+        assert self._tls is not None
+        self._tls.use_certificate(certificate)
 
     def start_deflate(self) -> None:
         """Deflate both directions from here on (RFC 4978), inside TLS; what is already queued is sent uncompressed."""

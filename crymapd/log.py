@@ -269,6 +269,10 @@ def not_confined() -> None:
     _warning("this kernel has no Landlock: the worker is not confined to its user directory")
 
 
+def not_restricted() -> None:
+    _warning("there is no libseccomp.so.2: the worker may call all of the kernel (apt-get install libseccomp2)")
+
+
 def client_identified(name: str, version: str) -> None:
     _info("client name={} version={}", quoted(name), quoted(version))
 

@@ -24,7 +24,7 @@ from crymapd.model.names import canonical_user
 from crymapd.store import account
 from crymapd.store.account import Unlocked
 from crymapd.store.layout import Layout
-from crymapd.unix import sandbox
+from crymapd.unix import sandbox, syscalls
 from crymapd.unix.owner import Place, UserDirectory
 
 _LONGEST_LOGGED_NAME = 64
@@ -165,6 +165,8 @@ def confine(logged_in: LoggedIn) -> Unlocked:
     log.translate_paths(place.real_names)
     if not sandbox.restrict_to(place.path):
         log.not_confined()
+    if not syscalls.restrict():
+        log.not_restricted()
     return _reached_by(place.path, logged_in.unlocked)
 
 

@@ -10,6 +10,7 @@ from OpenSSL import SSL
 from crymapd import log
 from crymapd.channel import Channel
 from crymapd.config.system import Root
+from crymapd.daemon import tls
 from crymapd.unix.owner import Place
 
 HANDSHAKE_SECONDS = 30.0
@@ -69,7 +70,9 @@ class Client:
             Disconnected, TimedOut: the client went away, or speaks no TLS.
             ForeignProtocol: it wants another protocol.
         """
-        log.connected(self.channel.start_tls(self.site.contexts[self.service], HANDSHAKE_SECONDS))
+        context = self.site.contexts[self.service]
+        log.connected(self.channel.start_tls(context, HANDSHAKE_SECONDS))
+        tls.forget_keys(self.channel, self.site.contexts.values())
 
 
 def peer_address(sock: socket.socket) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import binascii
 import re
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from weakref import WeakKeyDictionary
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from OpenSSL import SSL, crypto
 
+from crymapd.channel import Channel
 from crymapd.config.system import Root
 from crymapd.daemon.certificate import Pem
 from crymapd.daemon.services import Service
 from crymapd.errors import ConfigError
+from crymapd.unix import wiping
 
+_BODY = re.compile(rb"-----BEGIN [^-]+-----(.+?)-----END", re.DOTALL)
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -24,13 +33,28 @@ def contexts(root: Root, pem: Pem, services: Iterable[Service]) -> dict[str, SSL
 
     Args:
         root: the configuration, for what is said of a key or certificate that cannot be used.
-        pem: key and certificate.
+        pem: key and certificate; the key is wiped from memory, the contexts hold the only copy.
         services: the services.
 
     Raises:
         ConfigError: key or certificate cannot be used; the text names the file.
     """
-    return {service.name: _context(root, pem, service.alpn) for service in services if service.has_tls}
+    made = {service.name: _context(root, pem, service.alpn) for service in services if service.has_tls}
+    wiping.wipe([pem.key, *_decoded(pem.key)])
+    return made
+
+
+def forget_keys(channel: Channel, contexts: Iterable[SSL.Context]) -> None:
+    """Remove the private key from a connection after its handshake, and from all contexts of this process.
+
+    Nothing needs it any more here, and whoever takes over the process shall not get it. OpenSSL frees and clears a key
+    when a certificate with another key of its kind takes the place of its own.
+    """
+    # pyOpenSSL lets nobody change a context that has connections, as that is not what most people want.
+    use_certificate = getattr(SSL.Context.use_certificate, "__wrapped__", SSL.Context.use_certificate)
+    for context in contexts:
+        channel.replace_certificate(_strangers[context])
+        use_certificate(context, _strangers[context])
 
 
 def _context(root: Root, pem: Pem, protocol: bytes) -> SSL.Context:
@@ -48,6 +72,7 @@ def _context(root: Root, pem: Pem, protocol: bytes) -> SSL.Context:
         certificates = _CERTIFICATE.findall(pem.chain)
         certificate, *issuers = (crypto.load_certificate(crypto.FILETYPE_PEM, each) for each in certificates)
         made.use_certificate(certificate)
+        _strangers[made] = _stranger(certificate.to_cryptography())
         for issuer in issuers:
             made.add_extra_chain_cert(issuer)
     except (crypto.Error, SSL.Error, ValueError):
@@ -66,3 +91,35 @@ def _choose(protocol: bytes, offered: list[bytes]) -> bytes:
     if protocol in offered:
         return protocol
     raise ForeignProtocol("no protocol in common")
+
+
+_strangers: WeakKeyDictionary[SSL.Context, crypto.X509] = WeakKeyDictionary()
+"""For each context a certificate with another key of the same kind, of which nobody has the private half."""
+
+
+def _stranger(certificate: x509.Certificate) -> crypto.X509:
+    key = certificate.public_key()
+    other: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+    match key:
+        case rsa.RSAPublicKey():
+            other = rsa.RSAPublicNumbers(
+                65537, secrets.randbits(key.key_size) | 1 << (key.key_size - 1) | 1
+            ).public_key()
+        case ec.EllipticCurvePublicKey():
+            other = ec.generate_private_key(key.curve).public_key()
+        case ed25519.Ed25519PublicKey():
+            other = ed25519.Ed25519PrivateKey.generate().public_key()
+        case _:
+            raise ValueError("expected a key for RSA, ECDSA or Ed25519")
+    name = x509.Name([])
+    made = x509.CertificateBuilder(
+        name, name, other, 1, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    )
+    return crypto.X509.from_cryptography(made.sign(ed25519.Ed25519PrivateKey.generate(), None))
+
+
+def _decoded(pem: bytes) -> Iterator[bytes]:
+    """The octets inside a PEM file, which libraries decode and leave in memory."""
+    for body in _BODY.findall(pem):
+        with suppress(ValueError):
+            yield binascii.a2b_base64(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import socket
 import ssl
@@ -15,7 +16,9 @@ import pytest
 
 from tests.testlib.certificate import write_certificate
 from tests.testlib.client import Client
-from tests.testlib.patience import PATIENCE_SECONDS
+from tests.testlib.corpus import sample
+from tests.testlib.patience import PATIENCE_SECONDS, until
+from tests.testlib.process import straced
 from tests.testlib.server import NOBODY, PASSWORD, Server, running, trusting
 
 MESSAGE = b"Subject: x\r\n\r\ny\r\n"
@@ -203,3 +206,55 @@ def test_caps_and_full_tables(tmp_path: Path) -> None:
             with trusting().wrap_socket(waiting.dup()) as tls:
                 assert tls.recv(100).startswith(b"* OK")
         assert "cannot accept connections for now" in server.log()
+
+
+WHOLE_SESSION = (
+    "FETCH 1:* (FLAGS ENVELOPE BODYSTRUCTURE BODY.PEEK[] PREVIEW)",
+    'SEARCH TEXT "nothing" FROM "x" SUBJECT "y"',
+    "SORT (SUBJECT) UTF-8 ALL",
+    "THREAD REFERENCES UTF-8 ALL",
+    "STORE 1 +FLAGS (\\Flagged keyword)",
+    "CREATE a",
+    "COPY 1 a",
+    "STATUS a (MESSAGES)",
+    "DELETE a",
+)
+LIFE = re.compile(r"^\d+ +(execve|open|openat|openat2)\((.*)\) += (\S+)", re.M)
+
+
+@pytest.mark.root
+@pytest.mark.peer("strace")
+@pytest.mark.parametrize("deployment", ["listen", "inetd"])
+def test_nothing_is_run_or_loaded_once_a_worker_is_confined(tmp_path: Path, deployment: str) -> None:
+    """A user could put what he likes where libraries look for programs and modules: they are inside his directory."""
+    record = tmp_path / "record"
+    calls = ("-f", "-e", "trace=execve,open,openat,openat2,chroot", "-o", str(record))
+    with running(tmp_path / "root") as server, ExitStack() as stack:
+        assert server.process is not None
+        home = server.root / "users" / "alice"
+        if deployment == "listen":
+            stack.enter_context(straced(server.spare(), *calls))
+            client = stack.enter_context(server.client(None))
+        else:
+            near, far = stack.enter_context(pair())
+            command = ["strace", *calls, *server.program, "--root", server.root, "serve-imaps"]
+            stack.enter_context(subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno()))
+            far.close()
+            client = stack.enter_context(Client.from_socket(trusting().wrap_socket(near.dup())))
+        client.login("alice", PASSWORD)
+        client.ok("APPEND INBOX {}", sample("attachments"))
+        client.ok("SELECT INBOX")
+        for line in WHOLE_SESSION:
+            client.ok(line)
+        with client.idle():
+            server.deliver(sample("welcome"))
+        client.logout()
+        until(lambda: (home / "maintained").exists())
+    before, chroot, life = record.read_text().partition(" chroot(")
+    assert chroot, before
+    seen = 0
+    for call, arguments, result in LIFE.findall(life):
+        seen += call == "openat" and result != "-1"
+        assert call != "execve", arguments
+        assert "/lib" not in arguments and "python" not in arguments and ".so" not in arguments, arguments
+    assert seen > 20

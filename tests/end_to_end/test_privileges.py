@@ -6,8 +6,12 @@ where the session would be.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import pwd
+import re
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +31,7 @@ from crymapd.store.store import Store
 from crymapd.unix.owner import Place
 from tests.testlib.answers import Status
 from tests.testlib.corpus import sample
+from tests.testlib.process import workers
 from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
 
 USERS = ("crytest1", "crytest2")
@@ -122,6 +127,55 @@ def test_worker_sees_only_its_own_directory(two: Server) -> None:
     assert "'user.toml'" in found and "'etc'" not in found
     # `/..` of a chroot is the chroot itself: listing it shows the user's own directory only.
     assert found.endswith("FileNotFoundError FileNotFoundError ALLOWED PermissionError ALLOWED")
+
+
+def kernel_calls() -> str:
+    """What code in a worker gets that asks the kernel for a way out."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(*arguments: int) -> None:
+        if libc.syscall(*arguments) < 0:
+            raise OSError(ctypes.get_errno(), "refused")
+
+    return attempt(
+        lambda: os.execv("/bin/true", ["true"]),
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+        lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        lambda: os.memfd_create("x"),
+        lambda: call(IO_URING_SETUP, 1, 0),
+        lambda: call(UNSHARE, CLONE_NEWUSER),
+        lambda: call(PTRACE, 0, 0, 0, 0),
+        lambda: call(KEYCTL, 0, 0, 0, 0, 0),
+    )
+
+
+IO_URING_SETUP, UNSHARE, PTRACE, KEYCTL = 425, 272, 101, 250
+"""Numbers on x86-64."""
+CLONE_NEWUSER = 0x10000000
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of system calls are of x86-64")
+def test_worker_may_ask_the_kernel_for_no_way_out(two: Server) -> None:
+    assert in_worker(two, USERS[0], kernel_calls) == " ".join(["PermissionError"] * 9)
+
+
+def test_worker_keeps_only_its_connection_and_its_directory(tmp_path: Path) -> None:
+    """No lock or count of others' logins, no directory outside, no line to the listener."""
+    with running(tmp_path / "root") as server, server.client() as client:
+        client.ok("SELECT INBOX")
+        assert server.process is not None
+        (worker,) = workers(server.process.pid)
+        open_files = {os.readlink(fd) for fd in Path(f"/proc/{worker}/fd").iterdir() if fd.name not in ("0", "1", "2")}
+        state, home = server.root / "state", server.root / "users" / "alice"
+        outside = {path for path in open_files if path.startswith("/") and not Path(path).is_relative_to(home)}
+        assert {Path(path).name.partition("-")[0] for path in outside if Path(path).is_relative_to(state)} <= {"seen"}
+        assert {path for path in outside if not Path(path).is_relative_to(state)} <= {
+            "/dev/null",
+            str(server.root / "log"),
+        }
+        limits = Path(f"/proc/{worker}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
 
 
 def test_symlinks_do_not_lead_out(two: Server, unix_users: tuple[pwd.struct_passwd, ...]) -> None:
