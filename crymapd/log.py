@@ -270,7 +270,9 @@ def not_confined() -> None:
 
 
 def not_restricted() -> None:
-    _warning("there is no libseccomp.so.2: the worker may call all of the kernel (apt-get install libseccomp2)")
+    _warning(
+        "system calls are not filtered: there is no libseccomp.so.2 (apt-get install libseccomp2), or the kernel cannot"
+    )
 
 
 def client_identified(name: str, version: str) -> None:

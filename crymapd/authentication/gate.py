@@ -4,7 +4,7 @@
 - An address that has failed waits before its next check, longer each time, and its clients wait in turn.
 - One of the places on this host is kept for addresses that have not failed.
 - Where an account's owner has logged in before, failures of others at that address (a family, an office) do not make
-  him wait, until somebody fails for his own account there.
+  him wait, until there have been some for his own account.
 
 A client that waits may hang up; then nothing more is done for it.  What is counted is in the directory `state`.
 """
@@ -18,7 +18,7 @@ import ipaddress
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 from crymapd import log
 from crymapd.authentication.tally import Tally
@@ -40,6 +40,9 @@ PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
 _SPOTLESS = 0.5
 """An address whose failures have faded below this has not failed."""
+_FORGOTTEN = 0.1
+"""An address that is known this little, after a few failures or much time, is not known."""
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWN_HOST = ("127.0.0.1", "::1", "local", "unknown")
 _FIRST_ADDRESS, _FIRST_ACCOUNT, _SUBJECTS = 1 << 20, 2 << 20, 1 << 20
 """Where the locks of addresses and of accounts begin in the file, and how many there are; places begin at 0."""
@@ -60,17 +63,19 @@ class Gate:
         self._address = "" if address in _OWN_HOST else network(address)
         self._pause = pause
         self._held: list[int] = []
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._locks: ByteLocks | None = None
-        try:
-            self._fd = os.open("logins", flags, files.PRIVATE_FILE, dir_fd=state)
-            self._failures = Tally(state, "failures", HALF_LIFE_SECONDS)
-            self._known = Tally(state, "known", KNOWN_SECONDS)
-        except OSError as error:
-            log.no_state(f"state/{error.filename}: {error.strerror}")
-            self._fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=state)
-        else:
-            self._locks = ByteLocks(self._fd)
+        with ExitStack() as opened:
+            try:
+                self._addresses = opened.enter_context(closing(Tally(state, "addresses", HALF_LIFE_SECONDS)))
+                self._accounts = opened.enter_context(closing(Tally(state, "accounts", HALF_LIFE_SECONDS)))
+                self._known = opened.enter_context(closing(Tally(state, "known", KNOWN_SECONDS)))
+                self._fd = os.open("logins", _FLAGS, files.PRIVATE_FILE, dir_fd=state)
+            except OSError as error:
+                log.no_state(f"state/: {error}")
+                self._fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=state)
+            else:
+                opened.pop_all()
+                self._locks = ByteLocks(self._fd)
 
     @contextmanager
     def check(self, account: str) -> Iterator[None]:
@@ -103,45 +108,51 @@ class Gate:
         """Close the files, so that whoever takes over this process later cannot hold up other logins."""
         os.close(self._fd)
         if self._locks is not None:
-            self._failures.close()
-            self._known.close()
+            for tally in (self._addresses, self._accounts, self._known):
+                tally.close()
 
     # Turns
 
     def _wait_turn(self, account: str, deadline: float) -> None:
-        of_account = _FIRST_ACCOUNT + _number(account)
-        if self._is_known(account):
+        of_account = _FIRST_ACCOUNT + self._number(account)
+        of_address = _FIRST_ADDRESS + self._number(self._address)
+        while self._is_known(account) or not self._hold(of_address, deadline, unless=lambda: self._is_known(account)):
             self._hold(of_account, deadline)
             if self._is_known(account):
                 self._hold_place(deadline, is_spotless=True)
                 return
             self._free()  # somebody has failed meanwhile
-        self._hold(_FIRST_ADDRESS + _number(self._address), deadline)
-        failures = self._failures.count(_of_address(self._address))
-        if failures:
-            seconds = delay(max(failures, self._failures.count(_of_account(account))))
+        failures = self._addresses.count(self._address)
+        if failures >= _SPOTLESS:
+            seconds = delay(max(failures, self._accounts.count(account)))
             self._pause(seconds)
             deadline += seconds
         self._hold(of_account, deadline)
         self._hold_place(deadline, is_spotless=failures < _SPOTLESS)
 
     def _is_known(self, account: str) -> bool:
-        return not self._address or self._known.count(_of_pair(self._address, account)) > _SPOTLESS
+        return not self._address or self._known.count(_pair(self._address, account)) > _FORGOTTEN
 
-    def _hold(self, number: int, deadline: float) -> None:
-        self._hold_any(range(number, number + 1), deadline)
+    def _number(self, subject: str) -> int:
+        digest = hashlib.blake2b(subject.encode(errors="replace"), key=self._known.key).digest()
+        return int.from_bytes(digest[:4], "big") % _SUBJECTS
+
+    def _hold(self, number: int, deadline: float, unless: Callable[[], bool] = lambda: False) -> bool:
+        return self._hold_any(range(number, number + 1), deadline, unless)
 
     def _hold_place(self, deadline: float, *, is_spotless: bool) -> None:
         self._hold_any(range(self._places if is_spotless else max(self._places - 1, 1)), deadline)
 
-    def _hold_any(self, numbers: range, deadline: float) -> None:
+    def _hold_any(self, numbers: range, deadline: float, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Wait for one of some locks; False if there is no need for it any more."""
         assert self._locks is not None
-        while True:
+        while not unless():
             for number in numbers:
                 if self._locks.take(number):
                     self._held.append(number)
-                    return
+                    return True
             self._pause_until(deadline)
+        return False
 
     def _pause_until(self, deadline: float) -> None:
         if time.monotonic() >= deadline:
@@ -173,19 +184,20 @@ class Gate:
     def _note_failure(self, account: str) -> None:
         try:
             if self._address:
-                self._failures.add(_of_address(self._address), 1)
-                self._failures.add(_of_account(account), 1)
-                self._known.set(_of_pair(self._address, account), 0)
+                self._addresses.add(self._address, 1)
+                self._accounts.add(account, 1)
+                pair = _pair(self._address, account)
+                self._known.set(pair, max(self._known.count(pair) - 1 / FREE, 0.0))
         except OSError as error:
-            log.no_state(f"state/failures: {error.strerror}")
+            log.no_state(f"state/: {error}")
             self._pause(UNCOUNTED_SECONDS)
 
     def _note_success(self, account: str) -> None:
         try:
             if self._address:
-                self._known.set(_of_pair(self._address, account), 1)
+                self._known.set(_pair(self._address, account), 1)
         except OSError as error:
-            log.no_state(f"state/known: {error.strerror}")
+            log.no_state(f"state/: {error}")
 
 
 def delay(failures: float) -> float:
@@ -205,17 +217,5 @@ def network(address: str) -> str:
     return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
 
 
-def _number(subject: str) -> int:
-    return int.from_bytes(hashlib.sha256(subject.encode(errors="replace")).digest()[:4], "big") % _SUBJECTS
-
-
-def _of_address(address: str) -> str:
-    return f"address {address}"
-
-
-def _of_account(account: str) -> str:
-    return f"account {account}"
-
-
-def _of_pair(address: str, account: str) -> str:
+def _pair(address: str, account: str) -> str:
     return f"{address} {account}"

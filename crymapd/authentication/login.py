@@ -161,12 +161,16 @@ def confine(logged_in: LoggedIn) -> Unlocked:
     except AccountUnusable as error:
         log.account_unusable(logged_in.name, str(error))
         raise
-    sandbox.harden()
     log.translate_paths(place.real_names)
-    if not sandbox.restrict_to(place.path):
-        log.not_confined()
-    if not syscalls.restrict():
-        log.not_restricted()
+    try:
+        sandbox.harden()
+        if not sandbox.restrict_to(place.path):
+            log.not_confined()
+        if not syscalls.restrict():
+            log.not_restricted()
+    except OSError as error:
+        log.account_unusable(logged_in.name, str(error))
+        raise AccountUnusable(str(error)) from error
     return _reached_by(place.path, logged_in.unlocked)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import secrets
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,11 @@ _ENTRIES = 4
 _ENTRY = struct.Struct(">8sdd")
 """A mark of the subject, its count, and when (seconds since 1970) it was that."""
 _BUCKET = _ENTRIES * _ENTRY.size
+_KEY = 32
+"""Random octets at the beginning of the file: without them nobody can choose subjects that share a bucket."""
+_SIZE = _KEY + _BUCKETS * _BUCKET
+_MAKING = 1 << 40
+"""The number of the lock for making the file."""
 
 
 class _Entry(NamedTuple):
@@ -43,23 +50,28 @@ class Tally:
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(name, flags, files.PRIVATE_FILE, dir_fd=directory)
-        if os.fstat(self._fd).st_size != _BUCKETS * _BUCKET:
-            self._allocate()
         self._locks = ByteLocks(self._fd)
         self._half_life = half_life_seconds
-
-    def _allocate(self) -> None:
-        """Give the file all its octets, so that counting needs no room on a disk that becomes full later."""
         try:
-            os.ftruncate(self._fd, 0)
-            os.posix_fallocate(self._fd, 0, _BUCKETS * _BUCKET)
+            self._locks.wait(_MAKING)
+            if os.fstat(self._fd).st_size != _SIZE:
+                self._make()
+            self._locks.free(_MAKING)
+            self.key = os.pread(self._fd, _KEY, 0)
         except OSError:
             os.close(self._fd)
             raise
 
+    def _make(self) -> None:
+        """Write all octets of the file, so that counting needs no room on a disk that becomes full later."""
+        os.ftruncate(self._fd, 0)
+        content = secrets.token_bytes(_KEY) + bytes(_SIZE - _KEY)
+        if os.pwrite(self._fd, content, 0) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def count(self, subject: str) -> float:
         """What a subject's count has become by now."""
-        mark, bucket = _place(subject)
+        mark, bucket = self._place(subject)
         return sum(entry.amount for entry in self._read(bucket) if entry.mark == mark)
 
     def add(self, subject: str, amount: float) -> None:
@@ -74,15 +86,17 @@ class Tally:
         os.close(self._fd)
 
     def _set(self, subject: str, change: Callable[[float], float]) -> None:
-        mark, bucket = _place(subject)
+        mark, bucket = self._place(subject)
         with self._locked(bucket):
             entries = self._read(bucket)
             at = next((at for at, entry in enumerate(entries) if entry.mark == mark), None)
             count = change(0.0 if at is None else entries[at].amount)
             if at is None:
+                if not count:
+                    return
                 at = min(range(_ENTRIES), key=lambda at: entries[at].amount)
             entry = _ENTRY.pack(mark, count, time.time())
-            os.pwrite(self._fd, entry, bucket * _BUCKET + at * _ENTRY.size)
+            os.pwrite(self._fd, entry, _KEY + bucket * _BUCKET + at * _ENTRY.size)
 
     @contextmanager
     def _locked(self, bucket: int) -> Iterator[None]:
@@ -94,15 +108,14 @@ class Tally:
 
     def _read(self, bucket: int) -> list[_Entry]:
         """The entries of a bucket, with what their counts have become by now."""
-        content = os.pread(self._fd, _BUCKET, bucket * _BUCKET).ljust(_BUCKET, b"\0")
+        content = os.pread(self._fd, _BUCKET, _KEY + bucket * _BUCKET).ljust(_BUCKET, b"\0")
         now = time.time()
         return [
             _Entry(mark, count * 0.5 ** (max(now - then, 0.0) / self._half_life), then)
             for mark, count, then in _ENTRY.iter_unpack(content)
         ]
 
-
-def _place(subject: str) -> tuple[bytes, int]:
-    """The mark of a subject and the number of its bucket."""
-    digest = hashlib.sha256(subject.encode(errors="replace")).digest()
-    return digest[:8], int.from_bytes(digest[8:10], "big") % _BUCKETS
+    def _place(self, subject: str) -> tuple[bytes, int]:
+        """The mark of a subject and the number of its bucket."""
+        digest = hashlib.blake2b(subject.encode(errors="replace"), key=self.key).digest()
+        return digest[:8], int.from_bytes(digest[8:10], "big") % _BUCKETS

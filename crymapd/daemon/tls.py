@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
@@ -40,7 +41,9 @@ def contexts(root: Root, pem: Pem, services: Iterable[Service]) -> dict[str, SSL
         ConfigError: key or certificate cannot be used; the text names the file.
     """
     made = {service.name: _context(root, pem, service.alpn) for service in services if service.has_tls}
-    wiping.wipe([pem.key, *_decoded(pem.key)])
+    for octets in _decoded(pem.key):
+        wiping.wipe(octets, _secret_offsets(octets))
+    wiping.wipe(pem.key, (len(pem.key) * quarter // 4 for quarter in (1, 2, 3)))
     return made
 
 
@@ -72,11 +75,11 @@ def _context(root: Root, pem: Pem, protocol: bytes) -> SSL.Context:
         certificates = _CERTIFICATE.findall(pem.chain)
         certificate, *issuers = (crypto.load_certificate(crypto.FILETYPE_PEM, each) for each in certificates)
         made.use_certificate(certificate)
-        _strangers[made] = _stranger(certificate.to_cryptography())
         for issuer in issuers:
             made.add_extra_chain_cert(issuer)
     except (crypto.Error, SSL.Error, ValueError):
         raise ConfigError(f"{root.config_file}: key `tls.certificate_chain`: {chain} holds no usable PEM") from None
+    _strangers[made] = _stranger(certificate.to_cryptography(), chain)
     try:
         made.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, pem.key, b""))
         made.check_privatekey()
@@ -97,8 +100,10 @@ _strangers: WeakKeyDictionary[SSL.Context, crypto.X509] = WeakKeyDictionary()
 """For each context a certificate with another key of the same kind, of which nobody has the private half."""
 
 
-def _stranger(certificate: x509.Certificate) -> crypto.X509:
-    key = certificate.public_key()
+def _stranger(certificate: x509.Certificate, path: Path) -> crypto.X509:
+    """Raises ConfigError: it is for a kind of key that could not be forgotten."""
+    is_pss = certificate.public_key_algorithm_oid == x509.PublicKeyAlgorithmOID.RSASSA_PSS
+    key = None if is_pss else certificate.public_key()
     other: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
     match key:
         case rsa.RSAPublicKey():
@@ -110,7 +115,7 @@ def _stranger(certificate: x509.Certificate) -> crypto.X509:
         case ed25519.Ed25519PublicKey():
             other = ed25519.Ed25519PrivateKey.generate().public_key()
         case _:
-            raise ValueError("expected a key for RSA, ECDSA or Ed25519")
+            raise ConfigError(f"{path}: expected the certificate of a key for RSA, ECDSA or Ed25519")
     name = x509.Name([])
     made = x509.CertificateBuilder(
         name, name, other, 1, certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -123,3 +128,36 @@ def _decoded(pem: bytes) -> Iterator[bytes]:
     for body in _BODY.findall(pem):
         with suppress(ValueError):
             yield binascii.a2b_base64(body)
+
+
+def _secret_offsets(der: bytes) -> list[int]:
+    """Where to recognise copies of a private key by (PKCS #8, RFC 5958; RFC 8017 appendix A.1.2; RFC 5915; RFC 8410).
+
+    Of RSA and ECDSA these are octets within the secret numbers, which OpenSSL keeps in another order of octets. Of
+    Ed25519 the secret is kept as it stands there, so the octets before it are looked for, too.
+    """
+    primitives = list(_primitives(der, 0, len(der)))
+    integers = [place for tag, *place in primitives if tag == _INTEGER and place[1] - place[0] > _PIECE]
+    strings = [place for tag, *place in primitives if tag == _OCTET_STRING]
+    if integers:
+        return [(start + end) // 2 for start, end in integers[1:]]  # the first is the modulus, which is public
+    is_ecdsa = any(tag == _INTEGER and der[start:end] == b"\1" for tag, start, end in primitives)
+    return [(start + end) // 2 - _PIECE // 2 if is_ecdsa else start - _PIECE // 2 for start, end in strings]
+
+
+_INTEGER, _OCTET_STRING, _SEQUENCE = 0x02, 0x04, 0x30
+_PIECE = 16
+
+
+def _primitives(der: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(tag, start, end) of the values in DER; sequences, and strings that hold such values, are looked into."""
+    while at + 2 <= end:
+        tag, length, at = der[at], der[at + 1], at + 2
+        if length & 0x80:
+            size = length & 0x7F
+            length, at = int.from_bytes(der[at : at + size], "big"), at + size
+        if tag == _SEQUENCE or (tag == _OCTET_STRING and der[at : at + 1] in (b"\x30", b"\x04")):
+            yield from _primitives(der, at, at + length)
+        else:
+            yield tag, at, at + length
+        at += length

@@ -135,8 +135,10 @@ class Database:
         """
         with _translated(self.path.name):
             self._connection.execute("VACUUM")
+            is_busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
+            if is_busy:  # old pages are still in the log
+                raise StoreBusy(f"{self.path.name}: another process reads it")
             self._connection.execute(f"PRAGMA application_id = {_GENERATION}")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def execute(self, query: str, arguments: Bindings = ()) -> Rows:
         """Run one statement. Raises Damaged, StoreBusy, OSError."""
@@ -274,7 +276,7 @@ def _reason(error: apsw.Error, name: str) -> Exception:
         return Damaged(f"{name}: {error}")
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return StoreBusy(f"{name}: another process holds it")
-    if isinstance(error, (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)):
+    if isinstance(error, (apsw.NoMemError, apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError)):
         return OSError(f"{name}: {error}")
     return error
 

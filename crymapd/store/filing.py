@@ -23,7 +23,7 @@ from crymapd.store.keys import KeyStore
 from crymapd.store.layout import Layout
 from crymapd.store.mailboxes import Mailboxes
 from crymapd.store.meta import Meta
-from crymapd.store.sealed_file import UNKNOWN_KEY, UNLIMITED, OpenedFile, place
+from crymapd.store.sealed_file import DEFAULT_LARGEST, UNKNOWN_KEY, UNLIMITED, OpenedFile, place
 from crymapd.store.summary import Room, Summarizer
 from crymapd.unix import files
 
@@ -77,7 +77,7 @@ class Filing:
         self._entries = entries
         self._ignored: set[str] = set()
         self._not_before = 0.0
-        self.largest = UNLIMITED
+        self.largest = DEFAULT_LARGEST
         """The octets of the largest message that is filed; a larger one stays in `new/`."""
         self.more_waits = False
         """Whether the last `file_arrivals` left some arrivals for want of time."""

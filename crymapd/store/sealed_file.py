@@ -27,6 +27,8 @@ from crymapd.unix import files
 UNKNOWN_KEY = bytes(32)
 """The body key in the row of a file whose sealed head could not be opened at filing."""
 UNLIMITED = 1 << 62
+DEFAULT_LARGEST = 64 * 1024 * 1024
+"""Octets of a message that is filed in any case: a lower limit may be newer than the message."""
 SWEEP_SECONDS = 20.0
 """How long to wait until another process has swept `tmp/`."""
 

@@ -81,7 +81,7 @@ class Store:
         self.hidden_capabilities = unlocked.user.preferences.hidden_capabilities
         self.components = its = open_components(unlocked, witness)
         self.mailboxes = its.mailboxes
-        its.filing.largest = max_message_size
+        its.filing.largest = max(max_message_size, its.filing.largest)
         self.quota = Quota(its.layout, max_storage)
         self.indexing = Indexing(its.index, its.entries, its.layout.tmp / "index.lock", its.reader, prepare)
         self._answers = Answers(its.index, self.indexing)

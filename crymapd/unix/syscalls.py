@@ -88,12 +88,17 @@ _filter = _built()
 
 
 def restrict() -> bool:
-    """Deny `DENIED` to this process for good; False where there is no libseccomp.
+    """Deny `DENIED` to this process for good; False where there is no libseccomp, or no filter in the kernel.
 
     Raises:
         OSError: the kernel refuses the filter.
     """
     if _filter is None:
         return False
-    _filter.load()
+    try:
+        _filter.load()
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
     return True

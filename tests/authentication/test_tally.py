@@ -68,3 +68,26 @@ def test_a_file_of_another_size_is_made_anew(tmp_path: Path) -> None:
     assert made.count("a") > 0.9
     made.close()
     os.close(fd)
+
+
+def test_forgetting_what_is_not_there_costs_nobody_a_count(tally: Tally) -> None:
+    for number in range(20_000):
+        tally.add(f"a{number}", 1)
+    before = sum(tally.count(f"a{number}") > 0 for number in range(20_000))
+    for number in range(5_000):
+        tally.set(f"b{number}", 0)
+    assert sum(tally.count(f"a{number}") > 0 for number in range(20_000)) == before
+
+
+def test_nobody_can_choose_who_shares_a_bucket(tmp_path: Path) -> None:
+    """Each file has a key of its own, so the same subjects lie elsewhere."""
+    places = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        fd = os.open(tmp_path / name, os.O_RDONLY | os.O_DIRECTORY)
+        made = Tally(fd, "counts", 60)
+        made.add("alice", 1)
+        places.append((tmp_path / name / "counts").read_bytes()[32:].find(b"\x3f\xf0"))
+        made.close()
+        os.close(fd)
+    assert places[0] != places[1] and min(places) >= 0

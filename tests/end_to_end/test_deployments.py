@@ -125,7 +125,7 @@ def test_two_step_black_box(tmp_path: Path) -> None:
             client.logout()
         # The limits hold in the chroot, and an older database would be noticed.
         made = {path.name.partition("-")[0] for path in (server.root / "users" / ".state").iterdir()}
-        assert made == {"failures", "known", "logins", "seen"} and "state/" not in server.log()
+        assert made == {"accounts", "addresses", "known", "logins", "seen"} and "state/" not in server.log()
         descriptors = [os.readlink(each) for each in Path(f"/proc/{server.process.pid}/fd").iterdir()]
         directories = [Path(path) for path in descriptors if path.startswith("/") and Path(path).is_dir()]
         users = server.root / "users"
