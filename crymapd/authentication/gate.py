@@ -3,8 +3,8 @@
 - There is one check at a time for each address and for each account, and a bounded number on this host.
 - An address that has failed waits before its next check, longer each time, and its clients wait in turn.
 - One of the places on this host is kept for addresses that have not failed.
-- Where an account's owner has logged in before, failures of others at that address (a family, an office) do not make
-  him wait, until there have been some for his own account.
+- Where an account's owner has logged in before (at home, at work), only failures for his own account make him wait, not
+  those of others at that address.
 
 A client that waits may hang up; then nothing more is done for it.  What is counted is in the directory `state`.
 """

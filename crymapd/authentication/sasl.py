@@ -1,7 +1,7 @@
 """SASL mechanisms (RFC 4422) as IMAP's AUTHENTICATE and SMTP's AUTH lead them; nothing here opens anything.
 
 An `Exchange` gives challenges and takes responses, both decoded, until it has the client's credentials.
-A mechanism is a row of `_MECHANISMS`: what the server says, and how the answers are read.
+A mechanism is a row of `_MECHANISMS`: what the server says, and how the responses are read.
 """
 
 from __future__ import annotations

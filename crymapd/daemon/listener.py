@@ -1,7 +1,6 @@
 """`crymapd listen`: hold the sockets of all services, and fork a worker for each connection.
 
-The listener reads nothing from clients.  It never dies of a full descriptor or process table: it says so and waits a
-moment.
+The listener reads nothing from clients.  When descriptors or processes run out, it logs that and waits a moment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The services, one row each: everything that starts, listens, logs or is documented works from this table.
+"""The services, one row each: whatever starts, listens or logs works from this table.
 
-Names are IANA's.  To add a service is to write its conversation and its row, its unit files, and its places in the
-manuals; `tests/daemon/test_services.py` says what is missing.
+Names are IANA's, where it has one.  To add a service is to write its conversation and its row, its unit files, and its
+places in the manuals, which `tests/daemon/test_services.py` compares with the table.  A new package needs its place in
+the layers of setup.cfg.  A conversation without a login says `Client.has_logged_in` itself, once it trusts its client.
 
 A row refers to the modules of its service by functions that load them when they are called: a process of inetd loads
 one service only, and greets its client before that.

@@ -1,8 +1,8 @@
 """The listener's children: a process for each connection, and a spare one for the next.
 
 The spare is forked before its client comes, so that nobody waits for that: it takes a twentieth of a short session.
-It has read nothing from anybody.  It waits on its line for the name of a service with a connection to it, and ends if
-there will be none.
+It has read nothing from anybody.  Over its line to the listener it gets a connection and the name of the service that
+it is for; it ends if the line is closed.
 
 A worker closes its line when its client has logged in.  Until then it is a newcomer, and of these there are only so
 many: strangers who say nothing must not keep users out.

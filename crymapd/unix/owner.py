@@ -3,7 +3,7 @@
 A process that began as root reads and writes nothing of a user with root's rights.  `UserDirectory` has the three
 ways to act as the owner instead: for a moment (`impersonated`), in a child (`in_child`), or for good (`take`).  In
 each of them the process first makes the directory its working directory, as the owner need not be able to walk to
-it.  A process that is not root acts as what it is, and each of the three simply acts.
+it.  Without root there is nobody to become, and all three act with the process's own ids.
 
 The directory then has another path than before, and an error that names a file would mislead a person.  `Place`
 keeps both paths and puts the one that a person knows into what is told to a person.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crymapd.imap.wire.reader import MAX_RANGES
 from tests.testlib.answers import Exists, Fetch, Search
 from tests.testlib.client import Client
 from tests.testlib.patience import PATIENCE_SECONDS
@@ -259,3 +260,16 @@ def test_what_fails_in_the_time_of_waiting_is_not_tried_at_once(server: Server, 
         assert 1 <= len(told) <= 2
     finally:
         tmp.chmod(0o700)
+
+
+@pytest.mark.parametrize("keys", [b"UID " + b",".join([b"1"] * (MAX_RANGES + 1)), b"(" * 200])
+def test_a_search_that_is_too_large_to_be_saved_empties_what_was(server: Server, user: str, keys: bytes) -> None:
+    """RFC 5182 section 2.1: after NO `$` is empty."""
+    with server.client(user) as client:
+        client.ok("APPEND INBOX {}", b"Subject: x\r\n\r\n")
+        client.ok("SELECT INBOX")
+        client.ok("SEARCH RETURN (SAVE) ALL")
+        assert client.ok("SEARCH $").one(Search).numbers
+        refused = client.command(b"SEARCH RETURN (SAVE) " + keys)
+        assert refused.status == "NO" and refused.code is not None and refused.code.name == "LIMIT"
+        assert not client.ok("SEARCH $").one(Search).numbers

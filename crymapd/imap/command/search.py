@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crymapd.imap.wire.reader import BadSyntax, Reader
+from crymapd.imap.wire.reader import BadSyntax, Reader, TooMany
 from crymapd.imap.wire.tolerance import search_text
 from crymapd.mime.charsets import charset as charset_named
 from crymapd.mime.charsets import decode
@@ -99,24 +99,23 @@ class BadCharset(Exception):
 
 
 class TooManyKeys(Exception):
-    """A search has more keys than are read; the text is for the client.
+    """A search has more keys, or more ranges in them, than are read; the text is for the client.
 
     Attributes:
         saving: as for `BadCharset`.
     """
 
-    def __init__(self, *, saving: bool) -> None:
-        super().__init__(f"a search has at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
+    def __init__(self, text: str, *, saving: bool) -> None:
+        super().__init__(text)
         self.saving = saving
 
 
 class _Context:
     """What the functions that read search keys share: the reader, the charset of strings, and the count of keys."""
 
-    def __init__(self, reader: Reader, charset: str, *, saving: bool) -> None:
+    def __init__(self, reader: Reader, charset: str) -> None:
         self.reader = reader
         self.charset = charset
-        self.saving = saving
         self.count = 0
 
     def text(self) -> str:
@@ -198,12 +197,15 @@ def _returns(reader: Reader) -> Returns:
 
 
 def _keys(reader: Reader, charset: str, returns: Returns | None) -> SearchKey:
-    context = _Context(reader, charset, saving=saves(returns))
-    conjuncts = [_key(context, 0)]
-    while reader.try_text(b" "):
-        if reader.at_end():
-            break
-        conjuncts.append(_key(context, 0))
+    context = _Context(reader, charset)
+    try:
+        conjuncts = [_key(context, 0)]
+        while reader.try_text(b" "):
+            if reader.at_end():
+                break
+            conjuncts.append(_key(context, 0))
+    except TooMany as error:
+        raise TooManyKeys(str(error), saving=saves(returns)) from None
     return conjuncts[0] if len(conjuncts) == 1 else keys.And(tuple(conjuncts))
 
 
@@ -222,7 +224,7 @@ def _charset(label: bytes, returns: Returns | None) -> str:
 def _key(context: _Context, depth: int) -> SearchKey:
     context.count += 1
     if depth > MAX_DEPTH or context.count > MAX_KEYS:
-        raise TooManyKeys(saving=context.saving)
+        raise TooMany(f"a search has at most {MAX_KEYS} keys, nested at most {MAX_DEPTH} deep")
     reader = context.reader
     if reader.try_text(b"("):
         conjuncts = [_key(context, depth + 1)]
