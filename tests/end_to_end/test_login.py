@@ -163,6 +163,10 @@ def from_address(server: Server, source: str) -> Client:
     return Client.from_socket(trusting().wrap_socket(sock))
 
 
+SOON = 3.5
+"""Seconds: less than whoever has failed seven times must wait, and enough for a login on a busy machine."""
+
+
 def failed_login(server: Server, source: str, name: str = "alice") -> float:
     """The seconds that a wrong password takes to be refused."""
     with from_address(server, source) as client:
@@ -182,7 +186,7 @@ def test_an_address_that_has_failed_waits_before_its_next_check(tmp_path: Path) 
     """However it spells the name, and even if its password is right; the owner elsewhere, or known, does not wait."""
     with running(tmp_path / "root") as server:
         right_login(server, "127.0.0.3")
-        for name in ("alice", "Alice", "ALICE", "aLICE", "nobody-here", "alice"):
+        for name in ("alice", "Alice", "ALICE", "aLICE", "nobody-here", "alice", "alice"):
             failed_login(server, "127.0.0.2", name)
         known = server.root / "state"
         assert {path.name for path in known.iterdir() if not path.name.startswith("seen-")} == {
@@ -191,17 +195,17 @@ def test_an_address_that_has_failed_waits_before_its_next_check(tmp_path: Path) 
             "known",
             "logins",
         }
-        assert right_login(server, "127.0.0.2") >= gate.delay(5.9)
-        assert right_login(server, "127.0.0.2") < 1, "known by now, and nobody has failed for it since"
-        assert right_login(server, "127.0.0.4") < 1, "has not failed"
+        assert right_login(server, "127.0.0.2") >= gate.delay(6.9)
+        assert right_login(server, "127.0.0.2") < SOON, "known by now, and nobody has failed for it since"
+        assert right_login(server, "127.0.0.4") < SOON, "has not failed"
         failed_login(server, "127.0.0.3", "nobody-here")
         failed_login(server, "127.0.0.3", "bob")
-        for _time in range(3):
+        for _time in range(5):
             failed_login(server, "127.0.0.3", "carol")
-        assert right_login(server, "127.0.0.3") < 1, "somebody else at a known address has failed"
+        assert right_login(server, "127.0.0.3") < SOON, "somebody else at a known address has failed"
         for _time in range(3):
-            assert failed_login(server, "127.0.0.3") < 1, "known still"
-        assert failed_login(server, "127.0.0.3") >= gate.delay(7.9), "known no more"
+            assert failed_login(server, "127.0.0.3") < SOON, "known still"
+        assert failed_login(server, "127.0.0.3") >= gate.delay(9.9), "known no more"
 
 
 def test_guesses_at_once_are_checked_one_after_the_other(tmp_path: Path) -> None:
@@ -212,8 +216,8 @@ def test_guesses_at_once_are_checked_one_after_the_other(tmp_path: Path) -> None
             client.send("LOGIN alice wrong")
         until(lambda: server.log().count("login failed") >= 5)
         time.sleep(1)
-        assert server.log().count("login failed") <= 6, "the sixth waits for two seconds"
-        assert right_login(server, "127.0.0.3") < 1
+        assert server.log().count("login failed") <= 8, "each waits longer than the one before"
+        assert right_login(server, "127.0.0.3") < SOON
         for client in clients:
             client.close()
         assert server.process is not None
