@@ -19,7 +19,7 @@ from tests.testlib.client import Client
 from tests.testlib.corpus import sample
 from tests.testlib.patience import PATIENCE_SECONDS, until
 from tests.testlib.process import straced
-from tests.testlib.server import NOBODY, PASSWORD, Server, running, trusting
+from tests.testlib.server import NOBODY, PASSWORD, UNMEASURED, Server, running, trusting
 
 MESSAGE = b"Subject: x\r\n\r\ny\r\n"
 
@@ -229,7 +229,7 @@ def test_nothing_is_run_or_loaded_once_a_worker_is_confined(tmp_path: Path, depl
     """A user could put what he likes where libraries look for programs and modules: they are inside his directory."""
     record = tmp_path / "record"
     calls = ("-f", "-e", "trace=execve,open,openat,openat2,chroot", "-o", str(record))
-    with running(tmp_path / "root") as server, ExitStack() as stack:
+    with running(tmp_path / "root", environment=UNMEASURED) as server, ExitStack() as stack:
         assert server.process is not None
         home = server.root / "users" / "alice"
         if deployment == "listen":
@@ -237,8 +237,11 @@ def test_nothing_is_run_or_loaded_once_a_worker_is_confined(tmp_path: Path, depl
             client = stack.enter_context(server.client(None))
         else:
             near, far = stack.enter_context(pair())
+            environment = {**os.environ, **UNMEASURED}
             command = ["strace", *calls, *server.program, "--root", server.root, "serve-imaps"]
-            stack.enter_context(subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno()))
+            stack.enter_context(
+                subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno(), stderr=far.fileno(), env=environment)
+            )
             far.close()
             client = stack.enter_context(Client.from_socket(trusting().wrap_socket(near.dup())))
         client.login("alice", PASSWORD)

@@ -32,7 +32,7 @@ from crymapd.unix.owner import Place
 from tests.testlib.answers import Status
 from tests.testlib.corpus import sample
 from tests.testlib.process import workers
-from tests.testlib.server import CRYMAPD, PASSWORD, Server, running
+from tests.testlib.server import CRYMAPD, PASSWORD, UNMEASURED, Server, running
 
 USERS = ("crytest1", "crytest2")
 
@@ -162,7 +162,7 @@ def test_worker_may_ask_the_kernel_for_no_way_out(two: Server) -> None:
 
 def test_worker_keeps_only_its_connection_and_its_directory(tmp_path: Path) -> None:
     """No lock or count of others' logins, no directory outside, no line to the listener."""
-    with running(tmp_path / "root") as server, server.client() as client:
+    with running(tmp_path / "root", environment=UNMEASURED) as server, server.client() as client:
         client.ok("SELECT INBOX")
         assert server.process is not None
         (worker,) = workers(server.process.pid)

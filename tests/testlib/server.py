@@ -38,6 +38,8 @@ IMPLICIT_TLS = frozenset(service.name for service in SERVICES.values() if servic
 # Settings of `Server.slot`: what a password costs. 64 MiB and three passes are for tests whose subject that is.
 CHEAP_SLOT = "crymapd.crypto.slots.CURRENT=Argon2(8,1,1)"
 REAL_SLOT = ""
+UNMEASURED = {"PYTHONPATH": ""}
+"""The environment of a process that is looked at so closely that measuring its coverage would be seen."""
 _SET_LIMITS = """
 import importlib, sys
 for setting in sys.argv.pop(1).split():
@@ -252,9 +254,10 @@ def running(
     listen: Mapping[str, Sequence[Address]] | None = None,
     limits: str = "",
     slot: str = CHEAP_SLOT,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Server]:
     """A server with these accounts, which listens until the end of the `with` block; see `Server` for the rest."""
-    server = Server(root, config, listen or _imaps_only(), limits=limits, slot=slot)
+    server = Server(root, config, listen or _imaps_only(), environment=environment or {}, limits=limits, slot=slot)
     server.prepare()
     for user in users:
         server.add_user(user)
