@@ -31,8 +31,8 @@ FREE = 3
 LONGEST_SECONDS = 15.0
 HALF_LIFE_SECONDS = 600.0
 """In which a count of failures halves."""
-KNOWN_SECONDS = 30 * 86_400.0
-"""How long an address is known after the owner of an account has logged in from there."""
+KNOWN_HALF_LIFE_SECONDS = 9 * 86_400.0
+"""After the owner of an account has logged in from an address, it is known there for a month (`_FORGOTTEN`)."""
 UNCOUNTED_SECONDS = 2.0
 """What each check waits for where failures cannot be counted."""
 PATIENCE_SECONDS = 60.0
@@ -68,7 +68,7 @@ class Gate:
             try:
                 self._addresses = opened.enter_context(closing(Tally(state, "addresses", HALF_LIFE_SECONDS)))
                 self._accounts = opened.enter_context(closing(Tally(state, "accounts", HALF_LIFE_SECONDS)))
-                self._known = opened.enter_context(closing(Tally(state, "known", KNOWN_SECONDS)))
+                self._known = opened.enter_context(closing(Tally(state, "known", KNOWN_HALF_LIFE_SECONDS)))
                 self._fd = os.open("logins", _FLAGS, files.PRIVATE_FILE, dir_fd=state)
             except OSError as error:
                 log.no_state(f"state/: {error}")

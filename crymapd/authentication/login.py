@@ -115,7 +115,13 @@ class Authenticator:
             home = entry.resolve(strict=True)
             if not home.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(home))
-            return name, UserDirectory.open(self._users.within(home))
+            directory = UserDirectory.open(self._users.within(home))
+            try:
+                with directory.impersonated():  # which refuses a directory in which others have a hand
+                    return name, directory
+            except BaseException:
+                directory.close()
+                raise
         except AccountUnusable as error:
             raise _OwnedByRoot(str(error)) from error
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks
